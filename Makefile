@@ -1,0 +1,57 @@
+# Two commands do all the set-up: `make demo` runs the product in a box, `make test` passes the tests.
+PYTHON ?= python3
+VENV   := .venv
+RUN    := $(VENV)/bin/python
+DEMO_ARGS ?= --tws-port 0 --telegram-port 0 --model-port 0 --control-port 0 --state .demo
+
+.PHONY: install demo run test check format bench lock clean
+.DEFAULT_GOAL := help
+help:
+	@printf '%s\n' 'make demo    the whole thing in a box: simulated broker, chat page and bot (no account needed)' \
+	  'make run     the bot against the real world, from .env' \
+	  'make test    every test' 'make check   format, lint, types, import contracts' \
+	  'make bench   the benchmarks' 'make lock    write the locked requirements anew (needs uv)'
+
+install: $(VENV)/.runtime
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Greenlight needs Python 3.11 or newer; this is $$($(PYTHON) --version). Say which one with: make demo PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: requirements.txt | $(VENV)/bin/python
+	$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.txt
+	@touch $@
+
+$(VENV)/.test: requirements-test.txt $(VENV)/.runtime
+	$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-test.txt
+	@touch $@
+
+demo: install
+	@exec $(RUN) -m sim $(DEMO_ARGS)
+
+run: install
+	@exec $(RUN) -m bot
+
+test: $(VENV)/.test
+	$(RUN) -m pytest $(PYTEST_ARGS)
+
+check: $(VENV)/.test
+	$(RUN) -m ruff format --check .
+	$(RUN) -m ruff check .
+	$(RUN) -m mypy
+	$(VENV)/bin/lint-imports
+
+format: $(VENV)/.test
+	$(RUN) -m ruff format .
+	$(RUN) -m ruff check --fix .
+
+bench: $(VENV)/.test
+	$(RUN) -m benchmarks
+
+# Both files are compiled against each other, so that the tests run what the product runs.
+lock:
+	uv pip compile pyproject.toml --extra test --universal --generate-hashes --no-emit-index-url --no-header -q --python-version 3.11 -o requirements-test.txt
+	uv pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url --no-header -q --python-version 3.11 -c requirements-test.txt -o requirements.txt
+
+clean:
+	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache build dist *.egg-info
