@@ -1,0 +1,292 @@
+"""The Messages API over HTTP: keys, versions, request ids, and the connection itself; what is said is decided elsewhere."""
+
+import asyncio
+import json
+import secrets
+import socket
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable
+from hashlib import blake2b
+from typing import Any
+
+from aiohttp import web
+
+from sim.clock import Clock
+from sim.model import wire
+from sim.model.control import routes
+from sim.model.demo import LABEL, decide
+from sim.model.errors import ApiError, invalid
+from sim.model.facts import read_facts
+from sim.model.faults import ANSWERS, ERRORS, Fault, Faults, Place, refusal
+from sim.model.journal import Journal
+from sim.model.messages import (
+    CONTEXT_TOKENS,
+    MAX_TOKENS,
+    VERSIONS,
+    Answer,
+    Ask,
+    message,
+    read_ask,
+    text_block,
+    thinking_block,
+)
+from sim.model.schema import conform
+from sim.model.script import Script
+from sim.store import Store
+
+DEMO_MODEL = "greenlight-demo-analyst"
+HOST = "127.0.0.1"
+LARGEST_BODY = 32 * 1024 * 1024
+SECRET_HEADERS = {"authorization", "x-api-key", "cookie", "proxy-authorization"}
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class ModelServer:
+    """A Messages API for one account with one key. `model` is the id of the demo analyst, `api_key` the key it accepts, fresh each run."""
+
+    model = DEMO_MODEL
+
+    def __init__(self, clock: Clock, store: Store, seed: int) -> None:
+        self.api_key = f"sk-ant-simulated-{secrets.token_urlsafe(24)}"
+        self.clock, self._store, self._seed = clock, store, seed
+        self.faults = Faults()
+        self.scripts: dict[str, deque[Script]] = {}
+        self.requests = Journal(clock, keep=1_000)
+        self.events = Journal(clock, keep=10_000)
+        self.outcomes: Counter[str] = Counter()
+        self._runner: web.AppRunner | None = None
+        self._port = 0
+
+    @property
+    def port(self) -> int:
+        """The port it listens on; 0 before start."""
+        return self._port
+
+    @property
+    def address(self) -> str:
+        """The base URL for the SDK."""
+        return f"http://{HOST}:{self._port}"
+
+    async def start(self, port: int = 0) -> None:
+        """Listen on loopback, at any free port for 0. OSError where the port is taken."""
+        app = web.Application(middlewares=[self._envelope], client_max_size=LARGEST_BODY)
+        app.router.add_post("/v1/messages", self._messages)
+        app.router.add_get("/v1/models", self._models)
+        app.router.add_get("/v1/models/{id}", self._model)
+        # Handlers that hang on purpose end with their client, and at close.
+        self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.2, access_log=None)
+        await self._runner.setup()
+        # An explicit protocol: asyncio turns Nagle's algorithm off only where it can see that this is TCP.
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((HOST, port))
+            await web.SockSite(self._runner, listener).start()
+        except OSError:
+            listener.close()
+            await self.close()
+            raise
+        self._port = listener.getsockname()[1]
+
+    async def close(self) -> None:
+        """Stop listening and end every connection."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    def control(self) -> list[web.RouteDef]:
+        """Its part of the control port, under /model."""
+        return routes(self)
+
+    def known_models(self) -> list[str]:
+        """The demo's id and every id that has been given a script."""
+        return [DEMO_MODEL, *self.scripts]
+
+    def clear(self) -> None:
+        """Forget scripts, armed faults, requests and counts; events keep their numbers."""
+        self.faults.clear()
+        self.scripts.clear()
+        self.requests.clear()
+        self.outcomes.clear()
+
+    @web.middleware
+    async def _envelope(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """What every answer has in common: a request id, the API's error shape, and an entry in the journal."""
+        serial = self._store.get("model", "requests", 0) + 1
+        self._store.put("model", "requests", serial)
+        request_id = self._id("req", serial)
+        request["serial"], request["request_id"] = serial, request_id
+        entry = self.requests.add(
+            request_id=request_id, method=request.method, path=request.path,
+            headers={name: value for name, value in request.headers.items() if name.lower() not in SECRET_HEADERS},
+            body=None, model=None, outcome=None, status=None,
+        )  # fmt: skip
+        request["entry"] = entry
+        try:
+            self._admit(request)
+            response = await self._speak(request, handler)
+        except (asyncio.CancelledError, ConnectionError):
+            self._done(entry, entry["outcome"] or "unanswered", None)
+            self.events.add(kind="gone", request_id=request_id)
+            raise
+        except ApiError as error:
+            response = web.json_response(
+                error.body(request_id),
+                status=error.status,
+                headers=error.headers | {"request-id": request_id},
+            )
+            self._done(entry, entry["outcome"] or error.kind, error.status)
+        else:
+            self._done(entry, entry["outcome"] or "answered", response.status)
+        return response
+
+    def _done(self, entry: dict[str, Any], outcome: str, status: int | None) -> None:
+        entry |= {"outcome": outcome, "status": status}
+        self.outcomes[outcome] += 1
+        self.events.add(
+            kind="answer",
+            request_id=entry["request_id"],
+            model=entry["model"],
+            outcome=outcome,
+            status=status,
+        )
+
+    async def _speak(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """The handler's answer, with aiohttp's own refusals in the API's words."""
+        try:
+            return await handler(request)
+        except web.HTTPRequestEntityTooLarge as error:
+            raise ApiError(413, "request_too_large", "Request exceeds the maximum size") from error
+        except web.HTTPMethodNotAllowed as error:
+            raise ApiError(405, "invalid_request_error", "Method Not Allowed") from error
+        except web.HTTPNotFound as error:
+            raise ApiError(404, "not_found_error", "Not found") from error
+
+    def _admit(self, request: web.Request) -> None:
+        """ApiError for strangers: pages of a browser, wrong or missing keys, missing or unknown versions."""
+        if request.host.partition(":")[0] not in (HOST, "localhost") or "Origin" in request.headers:
+            raise ApiError(
+                401,
+                "authentication_error",
+                "CORS requests are not allowed for this Organization because of its settings",
+            )
+        key = request.headers.get("x-api-key") or request.headers.get("Authorization", "").removeprefix(
+            "Bearer "
+        )
+        if not key:
+            raise ApiError(401, "authentication_error", "x-api-key header is required")
+        if not secrets.compare_digest(key.encode(), self.api_key.encode()):
+            raise ApiError(401, "authentication_error", "invalid x-api-key")
+        version = request.headers.get("anthropic-version")
+        if version is None:
+            raise invalid("anthropic-version: header is required")
+        if version not in VERSIONS:
+            raise invalid(f"anthropic-version: {version!r:.40} is not a valid version")
+
+    async def _messages(self, request: web.Request) -> web.StreamResponse:
+        entry = request["entry"]
+        try:
+            entry["body"] = body = json.loads(await request.read(), parse_constant=_no_number)
+        except (ValueError, RecursionError) as error:
+            raise invalid("The request body is not valid JSON") from error
+        entry["model"] = body.get("model") if isinstance(body, dict) else None
+        self.events.add(
+            kind="request", request_id=entry["request_id"], path=request.path, model=entry["model"]
+        )
+        ask = read_ask(body, request.headers["anthropic-version"])
+        if ask.model not in self.known_models():
+            raise ApiError(404, "not_found_error", f"model: {ask.model}")
+        fault = self._strike(request, "messages")
+        answer = self._answer(ask)
+        if fault is not None and fault.kind in ANSWERS:
+            answer = ANSWERS[fault.kind](answer)
+        return await self._send(request, ask, message(ask, answer, self._id("msg", request["serial"])), fault)
+
+    async def _send(
+        self, request: web.Request, ask: Ask, whole: dict[str, Any], fault: Fault | None
+    ) -> web.StreamResponse:
+        head = {
+            "request-id": request["request_id"],
+            "Content-Type": "text/event-stream" if ask.stream else "application/json",
+        }
+        body = wire.rendered(whole, ask.stream)
+        behave = wire.BEHAVIOURS.get(fault.kind) if fault else None
+        if behave is None or fault is None:
+            return web.Response(body=body, headers=head)
+        return await behave(request, head, body, fault.seconds)
+
+    def _strike(self, request: web.Request, place: Place) -> Fault | None:
+        """The fault armed for this request, noted; ApiError at once where the fault is one."""
+        fault = self.faults.take(place)
+        if fault is not None:
+            request["entry"]["outcome"] = fault.kind
+            self.events.add(kind="fault", request_id=request["request_id"], fault=fault.kind)
+            if fault.kind in ERRORS:
+                raise refusal(fault, self.clock.now())
+        return fault
+
+    def _answer(self, ask: Ask) -> Answer:
+        """The demo's answer, or the next scripted one. ApiError where a script has run out."""
+        if ask.model != DEMO_MODEL:
+            if not (queue := self.scripts[ask.model]):
+                raise invalid(
+                    f"the script of model {ask.model} has no answer left: POST /model/script adds some"
+                )
+            return queue.popleft().answer(ask)
+        decision = decide(read_facts(ask.prompt))
+        said = decision if ask.schema is None else conform(decision, ask.schema)
+        thoughts = f"{LABEL} the signals add up to {decision['decision']}."
+        return Answer((*([thinking_block(thoughts)] if ask.thinking else []), text_block(json.dumps(said))))
+
+    async def _models(self, request: web.Request) -> web.StreamResponse:
+        fault = self._strike(request, "models")
+        listed = self.known_models()
+        if (after := request.query.get("after_id")) in listed:
+            listed = listed[listed.index(after) + 1 :]
+        limit = request.query.get("limit", "20")
+        if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit) <= 1000:
+            raise invalid("limit: Input should be a whole number from 1 to 1000")
+        shown = listed[: int(limit)]
+        page = {
+            "data": [_model_info(name) for name in shown],
+            "has_more": len(listed) > len(shown),
+            "first_id": shown[0] if shown else None,
+            "last_id": shown[-1] if shown else None,
+        }
+        return await self._plain(request, page, fault)
+
+    async def _model(self, request: web.Request) -> web.StreamResponse:
+        fault = self._strike(request, "models")
+        name = request.match_info["id"]
+        if name not in self.known_models():
+            raise ApiError(404, "not_found_error", f"model: {name}")
+        return await self._plain(request, _model_info(name), fault)
+
+    async def _plain(
+        self, request: web.Request, value: dict[str, Any], fault: Fault | None
+    ) -> web.StreamResponse:
+        head = {"request-id": request["request_id"], "Content-Type": "application/json"}
+        body = wire.rendered(value, stream=False)
+        behave = wire.BEHAVIOURS.get(fault.kind) if fault else None
+        if behave is None or fault is None:
+            return web.Response(body=body, headers=head)
+        return await behave(request, head, body, fault.seconds)
+
+    def _id(self, prefix: str, serial: int) -> str:
+        """An id as the API's look, the same for the same seed and count of requests."""
+        return f"{prefix}_{blake2b(f'{self._seed}:{prefix}:{serial}'.encode(), digest_size=12).hexdigest()}"
+
+
+def _no_number(name: str) -> None:
+    """Python reads NaN and Infinity, the API does not."""
+    raise ValueError(f"{name} is not JSON")
+
+
+def _model_info(name: str) -> dict[str, Any]:
+    title = (
+        "Greenlight demo analyst (rules, not an AI)" if name == DEMO_MODEL else f"Scripted answers ({name})"
+    )
+    return {
+        "type": "model", "id": name, "display_name": title, "created_at": "1970-01-01T00:00:00Z", "lifecycle": "active", "line": None,
+        "capabilities": None, "deprecated_at": None, "retires_at": None, "max_input_tokens": CONTEXT_TOKENS, "max_tokens": MAX_TOKENS,
+    }  # fmt: skip
