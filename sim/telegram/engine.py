@@ -1,0 +1,288 @@
+"""The chat world: people, chats, messages, presses and files, and the rules by which they change.
+
+No network here. People act through `say`, `press` and `edit`; the bot's methods (sim.telegram.methods) through the rest.
+Messages are kept as Telegram's Message JSON, so that what a poll returns and what is remembered are the same thing.
+"""
+
+import base64
+import random
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from sim.clock import Clock
+from sim.telegram.entities import Entity, tidy
+from sim.telegram.errors import bad_request, forbidden
+from sim.telegram.journal import Journal
+from sim.telegram.memory import Memory
+from sim.telegram.people import Json, make_bot, make_group, make_owner, make_stranger, private_chat
+from sim.telegram.updates import UpdateQueue
+
+#: A press is answered within this time or not at all.
+_ANSWER_WITHIN = timedelta(seconds=150)
+
+
+class PersonError(ValueError):
+    """What a person cannot do (press a button that is not there); the words are for the control port."""
+
+
+class Engine:
+    """Everything that Telegram itself would know."""
+
+    def __init__(self, clock: Clock, memory: Memory, journal: Journal, seed: int) -> None:
+        self.clock = clock
+        self.journal = journal
+        self._memory = memory
+        self.bot = make_bot(seed)
+        self.owner = make_owner(seed)
+        self.group = make_group(seed)
+        self.users: dict[int, Json] = {self.bot["id"]: self.bot, self.owner["id"]: self.owner}
+        self.users |= {int(key): user for key, user in memory.all("telegram.user").items()}
+        self.chats: dict[int, Json] = {self.group["id"]: self.group}
+        self.chats |= {user["id"]: private_chat(user) for user in self.users.values() if not user["is_bot"]}
+        self.messages: dict[int, Json] = {
+            int(key): value for key, value in memory.all("telegram.message").items()
+        }
+        self._presses: dict[str, Json] = memory.all("telegram.press")
+        self.blocked: set[int] = set(memory.get("telegram.state", "blocked", []))
+        self.commands: dict[str, list[Json]] = memory.all("telegram.commands")
+        self.pinned: dict[str, int] = memory.all("telegram.pinned")
+        self._update_of: dict[str, int] = memory.all("telegram.update_of")
+        self._next_message: int = memory.get("telegram.state", "next_message", 1)
+        chance = random.Random(f"updates {seed}")
+        self.updates = UpdateQueue(memory, first_id=chance.randrange(100_000_000, 900_000_000))
+        self._next_press: int = memory.get("telegram.state", "next_press", chance.randrange(10**17, 10**18))
+
+    # What people do
+
+    def say(
+        self,
+        user_id: int,
+        text: str,
+        *,
+        in_group: bool = False,
+        forward: bool = False,
+        reply_to: int | None = None,
+    ) -> Json:
+        """A person writes `text`; returns {"update_id", "message_id"}. PersonError for an empty text or an unknown message."""
+        user = self._person(user_id)
+        body, entities = tidy(text, [])
+        if not body:
+            raise PersonError("a message needs a text")
+        chat = self.group if in_group else self.chats[user_id]
+        message = self._new_message(chat, user) | {"text": body}
+        if entities:
+            message["entities"] = entities
+        if forward:
+            origin = {"type": "hidden_user", "date": message["date"], "sender_user_name": "Somebody else"}
+            message["forward_origin"] = origin
+        if reply_to is not None:
+            message["reply_to_message"] = _without_reply(self._seen(reply_to, chat["id"]))
+        return self._deliver("message", message, forward=forward)
+
+    def edit(self, message_id: int, text: str) -> Json:
+        """A person changes a message of their own; returns {"update_id", "message_id"}."""
+        message = self.messages.get(message_id)
+        if message is None or message["from"]["is_bot"]:
+            raise PersonError(f"there is no message {message_id} written by a person")
+        body, entities = tidy(text, [])
+        if not body:
+            raise PersonError("a message needs a text")
+        changed = {key: value for key, value in message.items() if key != "entities"}
+        changed |= {"text": body, "edit_date": self._timestamp()} | (
+            {"entities": entities} if entities else {}
+        )
+        return self._deliver("edited_message", changed)
+
+    def press(self, message_id: int, data: str, *, user_id: int | None = None, repeat: int = 1) -> Json:
+        """A person taps a button; returns {"callback_query_id", "update_ids"}, `repeat` updates for the same tap."""
+        message = self.messages.get(message_id)
+        if message is None:
+            raise PersonError(f"there is no message {message_id}")
+        user = self._person(self.owner["id"] if user_id is None else user_id)
+        query_id, self._next_press = str(self._next_press), self._next_press + 1
+        self._memory.put("telegram.state", "next_press", self._next_press)
+        query = {
+            "id": query_id,
+            "from": user,
+            "message": message,
+            "chat_instance": str(message["chat"]["id"]),
+            "data": data,
+        }
+        self._presses = {key: press for key, press in self._presses.items() if not self._stale(press)}
+        self._presses[query_id] = {"at": self.clock.now().isoformat(), "answered": False}
+        self._memory.put("telegram.press", query_id, self._presses[query_id])
+        ids = [self.updates.add("callback_query", query, self.clock.now()) for _ in range(repeat)]
+        facts = {"callback_query_id": query_id, "update_ids": ids}
+        self.journal.record("press", user_id=user["id"], message_id=message_id, data=data, **facts)
+        return facts
+
+    def block(self, user_id: int, blocked: bool) -> None:
+        """A person stops the bot, or starts it again."""
+        self._person(user_id)
+        self.blocked = self.blocked | {user_id} if blocked else self.blocked - {user_id}
+        self._memory.put("telegram.state", "blocked", sorted(self.blocked))
+        self.journal.record("blocked" if blocked else "unblocked", user_id=user_id)
+
+    # What the bot does
+
+    def chat(self, chat_id: int) -> Json:
+        """The chat the bot may write in. ApiError where it is unknown or the person has blocked the bot."""
+        if chat_id not in self.chats:
+            raise bad_request("chat not found")
+        if chat_id in self.blocked:
+            raise forbidden("bot was blocked by the user")
+        return self.chats[chat_id]
+
+    def post(self, chat: Json, content: Mapping[str, Any]) -> Json:
+        """The bot's new message with `content` (text, photo, reply_markup...)."""
+        message = self._new_message(chat, self.bot) | dict(content)
+        self._keep(message)
+        return message
+
+    def message(self, chat_id: int, message_id: int, missing: str) -> Json:
+        """A message of a chat; ApiError with the words `missing` where there is none."""
+        message = self.messages.get(message_id)
+        if message is None or message["chat"]["id"] != chat_id:
+            raise bad_request(missing)
+        return message
+
+    def revise(self, message: Json, content: Mapping[str, Any]) -> Json:
+        """The bot's message with `content` in place of what it had; None takes a field away."""
+        changed = message | {key: value for key, value in content.items() if value is not None}
+        for key in (key for key, value in content.items() if value is None):
+            changed.pop(key, None)
+        if changed == message:
+            raise bad_request(
+                "message is not modified: specified new message content and reply markup are exactly the same "
+                "as a current content and reply markup of the message"
+            )
+        changed["edit_date"] = self._timestamp()
+        self._keep(changed)
+        return changed
+
+    def remove(self, message: Json) -> None:
+        """A message disappears for everybody."""
+        del self.messages[message["message_id"]]
+        self._memory.delete("telegram.message", message["message_id"])
+
+    def answer(self, query_id: str) -> bool:
+        """The bot answers a press; True the first time. ApiError where it is too late, or there was none."""
+        press = self._presses.get(query_id)
+        if press is None or self._stale(press):
+            raise bad_request("query is too old and response timeout expired or query ID is invalid")
+        first = not press["answered"]
+        press["answered"] = True
+        self._memory.put("telegram.press", query_id, press)
+        return first
+
+    def set_commands(self, scope: str, commands: list[Json] | None) -> None:
+        """The command menu of a scope; None takes it away."""
+        if commands:
+            self.commands[scope] = commands
+            self._memory.put("telegram.commands", scope, commands)
+        else:
+            self.commands.pop(scope, None)
+            self._memory.delete("telegram.commands", scope)
+
+    def pin(self, chat_id: int, message_id: int | None) -> None:
+        """Pin a message in a chat, or none."""
+        if message_id is None:
+            self.pinned.pop(str(chat_id), None)
+            self._memory.delete("telegram.pinned", chat_id)
+        else:
+            self.pinned[str(chat_id)] = message_id
+            self._memory.put("telegram.pinned", chat_id, message_id)
+
+    def keep_file(self, name: str, content_type: str, data: bytes) -> str:
+        """Remember a file and return its file_id."""
+        number = self._memory.get("telegram.state", "next_file", 1)
+        self._memory.put("telegram.state", "next_file", number + 1)
+        file_id = f"SIMULATED{number:08d}"
+        record = {
+            "name": name,
+            "content_type": content_type,
+            "size": len(data),
+            "data": base64.b64encode(data).decode(),
+        }
+        self._memory.put("telegram.file", file_id, record)
+        return file_id
+
+    def file(self, file_id: str) -> Json | None:
+        """A remembered file: {"name", "content_type", "size", "data" in base64}, or None."""
+        record: Json | None = self._memory.get("telegram.file", file_id)
+        return record
+
+    def file_data(self, file_id: str) -> bytes:
+        """The content of a remembered file, empty where there is none."""
+        record = self.file(file_id)
+        return b"" if record is None else base64.b64decode(record["data"])
+
+    # What people see
+
+    def history(self, chat_id: int) -> list[Json]:
+        """The messages of a chat, oldest first."""
+        return [message for message in self.messages.values() if message["chat"]["id"] == chat_id]
+
+    def update_of(self, message_id: int) -> int:
+        """The update that carried a person's message to the bot, 0 where there was none."""
+        return self._update_of.get(str(message_id), 0)
+
+    def command_menu(self) -> list[Json]:
+        """The commands that the owner's menu shows: those for this chat, else for private chats, else for all."""
+        scopes = (f"chat:{self.owner['id']}", "all_private_chats", "default")
+        return next((self.commands[scope] for scope in scopes if self.commands.get(scope)), [])
+
+    # Inside
+
+    def _person(self, user_id: int) -> Json:
+        if user_id == self.bot["id"]:
+            raise PersonError("the bot is not a person")
+        if user_id not in self.users:
+            user = make_stranger(user_id)
+            self.users[user_id] = user
+            self.chats[user_id] = private_chat(user)
+            self._memory.put("telegram.user", user_id, user)
+        return self.users[user_id]
+
+    def _seen(self, message_id: int, chat_id: int) -> Json:
+        message = self.messages.get(message_id)
+        if message is None or message["chat"]["id"] != chat_id:
+            raise PersonError(f"there is no message {message_id} in this chat")
+        return message
+
+    def _timestamp(self) -> int:
+        return int(self.clock.now().timestamp())
+
+    def _new_message(self, chat: Json, sender: Json) -> Json:
+        message_id, self._next_message = self._next_message, self._next_message + 1
+        self._memory.put("telegram.state", "next_message", self._next_message)
+        return {"message_id": message_id, "from": sender, "chat": chat, "date": self._timestamp()}
+
+    def _keep(self, message: Json) -> None:
+        self.messages[message["message_id"]] = message
+        self._memory.put("telegram.message", message["message_id"], message)
+
+    def _deliver(self, kind: str, message: Json, **facts: Any) -> Json:
+        """Keep a person's message and hand it to the bot as an update."""
+        self._keep(message)
+        update_id = self.updates.add(kind, message, self.clock.now())
+        self._update_of[str(message["message_id"])] = update_id
+        self._memory.put("telegram.update_of", message["message_id"], update_id)
+        ids = {"update_id": update_id, "message_id": message["message_id"]}
+        sender, chat = message["from"]["id"], message["chat"]["id"]
+        self.journal.record(kind, user_id=sender, chat_id=chat, text=message["text"], **ids, **facts)
+        return ids
+
+    def _stale(self, press: Json) -> bool:
+        return self.clock.now() - datetime.fromisoformat(press["at"]) > _ANSWER_WITHIN
+
+
+def _without_reply(message: Json) -> Json:
+    return {key: value for key, value in message.items() if key != "reply_to_message"}
+
+
+def text_fields(kind: str, text: str, entities: list[Entity]) -> Json:
+    """The Message fields of a text or caption ("text" or "caption"), None where a field is to go away."""
+    names = {"text": "entities", "caption": "caption_entities"}
+    return {kind: text or None, names[kind]: entities or None}

@@ -1,0 +1,68 @@
+"""What happened in the chat world, in order, for those who wait for it: the control port and the chat pages."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from sim.clock import Clock
+
+Event = dict[str, Any]
+
+#: How many events are kept for readers who come later.
+_KEPT = 20_000
+
+
+class Journal:
+    """Numbered events. Listeners hear each at once; readers ask for what came after a number, and can wait for it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._events: deque[Event] = deque(maxlen=_KEPT)
+        self._waiting: set[asyncio.Future[None]] = set()
+        self._listeners: list[Callable[[Event], None]] = []
+        self.last = 0
+
+    def record(self, kind: str, **facts: Any) -> Event:
+        """Note that something happened now. `at` is the simulated moment, `at_ns` the real perf_counter."""
+        self.last += 1
+        event = {
+            "seq": self.last,
+            "at": self._clock.now().isoformat(),
+            "at_ns": time.perf_counter_ns(),
+            "kind": kind,
+            **facts,
+        }
+        self._events.append(event)
+        for listener in tuple(self._listeners):
+            listener(event)
+        for waiter in self._waiting:
+            if not waiter.done():
+                waiter.set_result(None)
+        return event
+
+    def latest(self) -> Event | None:
+        """The newest event, None before the first."""
+        return self._events[-1] if self._events else None
+
+    def listen(self, listener: Callable[[Event], None]) -> Callable[[], None]:
+        """Call `listener` with every event from now on, until the returned function is called."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    async def after(self, seq: int, seconds: float) -> list[Event]:
+        """The events after number `seq`: at once where there are any, else as soon as one comes, empty after `seconds`."""
+        if self.last <= seq and seconds > 0:
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiting.add(waiter)
+            try:
+                await asyncio.wait_for(waiter, seconds)
+            except TimeoutError:
+                return []
+            finally:
+                self._waiting.discard(waiter)
+        if self.last <= seq or not self._events:
+            return []
+        first = self._events[0]["seq"]
+        return [self._events[i] for i in range(max(seq + 1 - first, 0), len(self._events))]

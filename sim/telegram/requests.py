@@ -1,0 +1,47 @@
+"""Reading a Bot API call off the wire: query, form, multipart or JSON, for every verb."""
+
+import json
+from typing import Any
+from urllib.parse import parse_qsl
+
+from aiohttp import BodyPartReader, web
+
+from sim.telegram.errors import bad_request
+from sim.telegram.params import Params, Upload
+
+
+async def read_params(request: web.Request) -> Params:
+    """The parameters of the call, the body's before the query's. ApiError where the body is broken."""
+    values: dict[str, Any] = dict(request.query)
+    uploads: dict[str, Upload] = {}
+    if request.can_read_body:
+        match request.content_type:
+            case "application/json":
+                values |= _json(await request.read())
+            case "multipart/form-data":
+                await _multipart(request, values, uploads)
+            case _:
+                values |= parse_qsl((await request.read()).decode("utf-8", "replace"), keep_blank_values=True)
+    return Params(values, uploads)
+
+
+def _json(body: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(body or b"{}")
+    except ValueError:
+        raise bad_request("can't parse request body as a JSON object") from None
+    if not isinstance(value, dict):
+        raise bad_request("can't parse request body as a JSON object")
+    return value
+
+
+async def _multipart(request: web.Request, values: dict[str, Any], uploads: dict[str, Upload]) -> None:
+    async for part in await request.multipart():
+        if not isinstance(part, BodyPartReader) or part.name is None:
+            continue
+        data = bytes(await part.read(decode=True))
+        if part.filename is None:
+            values[part.name] = data.decode("utf-8", "replace")
+        else:
+            kind = part.headers.get("Content-Type", "application/octet-stream")
+            uploads[part.name] = Upload(part.filename, kind, data)
