@@ -18,14 +18,19 @@ TYPES: dict[str, tuple[type, ...]] = {
 }  # fmt: skip
 EMPTY: dict[str, Any] = {"string": "", "integer": 0, "number": 0, "boolean": False, "array": [], "object": {}}
 
+MAX_DEPTH, MAX_NODES = 32, 10_000
+"""Where a schema that contains itself, or multiplies, is given up."""
+
 
 def complaint(schema: Any) -> str | None:
     """Why the API would refuse this schema, in its words, or None."""
     if not isinstance(schema, dict):
         return "Input should be an object"
     for node in _nodes(schema):
+        if "enum" in node and not _is_choice(node["enum"]):
+            return "'enum' must be a non-empty list of texts, numbers, booleans or null"
         for kind in _kinds(node):
-            if kind not in TYPES:
+            if not isinstance(kind, str) or kind not in TYPES:
                 return f"Invalid schema type: {kind!r}"
             if bad := sorted(UNSUPPORTED.get(kind, set()) & node.keys()):
                 what, verb = ("property", "is") if len(bad) == 1 else ("properties", "are")
@@ -39,7 +44,36 @@ def complaint(schema: Any) -> str | None:
 
 def conform(value: Any, schema: dict[str, Any]) -> Any:
     """`value` made to fit `schema` as well as it can be: unknown keys go, missing ones become null or empty, text and numbers convert."""
-    return _conform(value, schema, schema, 0)
+    budget = iter(range(MAX_NODES))
+
+    def fit(value: Any, node: Any, depth: int) -> Any:
+        if depth > MAX_DEPTH or next(budget, None) is None:
+            return None
+        node = _resolve(node, schema)
+        options = node.get("anyOf") or node.get("oneOf")
+        if isinstance(options, list) and options:
+            best = min(
+                (_resolve(option, schema) for option in options), key=lambda option: _strain(value, option)
+            )
+            return fit(value, best, depth + 1)
+        value = value if _fits(value, node) else _converted(value, node)
+        if isinstance(value, dict) and isinstance(node.get("properties"), dict):
+            return {
+                name: fit(value.get(name), inner, depth + 1) for name, inner in node["properties"].items()
+            }
+        if isinstance(value, list) and "items" in node:
+            return [fit(item, node["items"], depth + 1) for item in value]
+        return value
+
+    return fit(value, schema, 0)
+
+
+def _is_choice(enum: Any) -> bool:
+    return (
+        isinstance(enum, list)
+        and bool(enum)
+        and all(one is None or isinstance(one, str | int | float) for one in enum)
+    )
 
 
 def _kinds(node: dict[str, Any]) -> list[Any]:
@@ -88,25 +122,14 @@ def _fits(value: Any, node: dict[str, Any]) -> bool:
     return not kinds or any(isinstance(value, TYPES[kind]) for kind in kinds if kind in TYPES)
 
 
-def _conform(value: Any, node: Any, root: dict[str, Any], depth: int) -> Any:
-    node = _resolve(node, root)
-    if depth > 32:  # a schema that contains itself ends here
-        return None
-    options = node.get("anyOf") or node.get("oneOf")
-    if isinstance(options, list) and options:
-        resolved = [_resolve(option, root) for option in options]
-        null = [option for option in resolved if "null" in _kinds(option)]
-        fitting = [option for option in resolved if _fits(value, option)]
-        return _conform(value, (fitting or null or resolved)[0], root, depth + 1)
-    if not _fits(value, node):
-        value = _converted(value, node)
-    if isinstance(value, dict) and isinstance(node.get("properties"), dict):
-        return {
-            key: _conform(value.get(key), inner, root, depth + 1) for key, inner in node["properties"].items()
-        }
-    if isinstance(value, list) and "items" in node:
-        return [_conform(item, node["items"], root, depth + 1) for item in value]
-    return value
+def _strain(value: Any, node: dict[str, Any]) -> int:
+    """How much is lost by making `value` fit `node`: nothing, its type, or all of it."""
+    if _fits(value, node):
+        return 0
+    kinds = _kinds(node)
+    if isinstance(value, int | float) and ("string" in kinds or "integer" in kinds):
+        return 1
+    return 2 if "null" in kinds else 3
 
 
 def _converted(value: Any, node: dict[str, Any]) -> Any:

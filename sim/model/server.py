@@ -7,7 +7,7 @@ import socket
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiohttp import web
 
@@ -39,6 +39,17 @@ HOST = "127.0.0.1"
 LARGEST_BODY = 32 * 1024 * 1024
 SECRET_HEADERS = {"authorization", "x-api-key", "cookie", "proxy-authorization"}
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Call(NamedTuple):
+    """A request under way: its number ever since the state began, its id, and its journal entry."""
+
+    serial: int
+    id: str
+    entry: dict[str, Any]
+
+
+CALL = web.RequestKey("call", Call)
 
 
 class ModelServer:
@@ -115,13 +126,12 @@ class ModelServer:
         serial = self._store.get("model", "requests", 0) + 1
         self._store.put("model", "requests", serial)
         request_id = self._id("req", serial)
-        request["serial"], request["request_id"] = serial, request_id
         entry = self.requests.add(
             request_id=request_id, method=request.method, path=request.path,
             headers={name: value for name, value in request.headers.items() if name.lower() not in SECRET_HEADERS},
             body=None, model=None, outcome=None, status=None,
         )  # fmt: skip
-        request["entry"] = entry
+        request[CALL] = Call(serial, request_id, entry)
         try:
             self._admit(request)
             response = await self._speak(request, handler)
@@ -184,7 +194,7 @@ class ModelServer:
             raise invalid(f"anthropic-version: {version!r:.40} is not a valid version")
 
     async def _messages(self, request: web.Request) -> web.StreamResponse:
-        entry = request["entry"]
+        entry = request[CALL].entry
         try:
             entry["body"] = body = json.loads(await request.read(), parse_constant=_no_number)
         except (ValueError, RecursionError) as error:
@@ -200,27 +210,28 @@ class ModelServer:
         answer = self._answer(ask)
         if fault is not None and fault.kind in ANSWERS:
             answer = ANSWERS[fault.kind](answer)
-        return await self._send(request, ask, message(ask, answer, self._id("msg", request["serial"])), fault)
+        whole = message(ask, answer, self._id("msg", request[CALL].serial))
+        return await self._send(request, whole, fault, ask.stream)
 
     async def _send(
-        self, request: web.Request, ask: Ask, whole: dict[str, Any], fault: Fault | None
+        self, request: web.Request, value: dict[str, Any], fault: Fault | None, stream: bool = False
     ) -> web.StreamResponse:
+        """`value` on its way, as a fault of the connection would have it."""
         head = {
-            "request-id": request["request_id"],
-            "Content-Type": "text/event-stream" if ask.stream else "application/json",
+            "request-id": request[CALL].id,
+            "Content-Type": "text/event-stream" if stream else "application/json",
         }
-        body = wire.rendered(whole, ask.stream)
-        behave = wire.BEHAVIOURS.get(fault.kind) if fault else None
-        if behave is None or fault is None:
-            return web.Response(body=body, headers=head)
-        return await behave(request, head, body, fault.seconds)
+        body = wire.rendered(value, stream)
+        if fault is not None and fault.kind in wire.BEHAVIOURS:
+            return await wire.BEHAVIOURS[fault.kind](request, head, body, fault.seconds)
+        return web.Response(body=body, headers=head)
 
     def _strike(self, request: web.Request, place: Place) -> Fault | None:
         """The fault armed for this request, noted; ApiError at once where the fault is one."""
         fault = self.faults.take(place)
         if fault is not None:
-            request["entry"]["outcome"] = fault.kind
-            self.events.add(kind="fault", request_id=request["request_id"], fault=fault.kind)
+            request[CALL].entry["outcome"] = fault.kind
+            self.events.add(kind="fault", request_id=request[CALL].id, fault=fault.kind)
             if fault.kind in ERRORS:
                 raise refusal(fault, self.clock.now())
         return fault
@@ -253,24 +264,14 @@ class ModelServer:
             "first_id": shown[0] if shown else None,
             "last_id": shown[-1] if shown else None,
         }
-        return await self._plain(request, page, fault)
+        return await self._send(request, page, fault)
 
     async def _model(self, request: web.Request) -> web.StreamResponse:
         fault = self._strike(request, "models")
         name = request.match_info["id"]
         if name not in self.known_models():
             raise ApiError(404, "not_found_error", f"model: {name}")
-        return await self._plain(request, _model_info(name), fault)
-
-    async def _plain(
-        self, request: web.Request, value: dict[str, Any], fault: Fault | None
-    ) -> web.StreamResponse:
-        head = {"request-id": request["request_id"], "Content-Type": "application/json"}
-        body = wire.rendered(value, stream=False)
-        behave = wire.BEHAVIOURS.get(fault.kind) if fault else None
-        if behave is None or fault is None:
-            return web.Response(body=body, headers=head)
-        return await behave(request, head, body, fault.seconds)
+        return await self._send(request, _model_info(name), fault)
 
     def _id(self, prefix: str, serial: int) -> str:
         """An id as the API's look, the same for the same seed and count of requests."""
