@@ -185,7 +185,7 @@ class ModelServer:
         )
         if not key:
             raise ApiError(401, "authentication_error", "x-api-key header is required")
-        if not secrets.compare_digest(key.encode(), self.api_key.encode()):
+        if not secrets.compare_digest(key.encode(errors="surrogateescape"), self.api_key.encode()):
             raise ApiError(401, "authentication_error", "invalid x-api-key")
         version = request.headers.get("anthropic-version")
         if version is None:
@@ -210,6 +210,7 @@ class ModelServer:
         answer = self._answer(ask)
         if fault is not None and fault.kind in ANSWERS:
             answer = ANSWERS[fault.kind](answer)
+        entry["outcome"] = entry["outcome"] or ("demo" if ask.model == DEMO_MODEL else "script")
         whole = message(ask, answer, self._id("msg", request[CALL].serial))
         return await self._send(request, whole, fault, ask.stream)
 
