@@ -14,8 +14,8 @@ Values = Mapping[str, Decimal]
 Verdict = Literal["BUY", "SELL", "HOLD"]
 
 LABEL = "Demo rule, not an AI:"
-BUY_AT = Decimal("0.25")
-SELL_AT = Decimal("-0.25")
+BUY_AT = Decimal("0.20")
+SELL_AT = Decimal("-0.20")
 SELL_HELD_AT = Decimal("-0.10")
 """A holding below its 50-day average is let go sooner than a fresh SELL is called."""
 EXPOSURE_LIMIT = Decimal(25)
