@@ -4,32 +4,49 @@ Pure. An entity is Telegram's MessageEntity as JSON.
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable
 from typing import Any
 
 Entity = dict[str, Any]
 
-#: Where entities share offset and length, the outer one first.
+#: Where entities share offset and length, the outer one (the lower number) first.
 _NESTING = {
-    kind: rank
-    for rank, kind in enumerate(
-        (
-            "blockquote", "expandable_blockquote", "mention", "hashtag", "cashtag", "bot_command", "url", "email",
-            "text_link", "text_mention", "pre", "code", "bold", "italic", "underline", "strikethrough", "spoiler",
-            "custom_emoji",
-        )
-    )
-}  # fmt: skip
+    "blockquote": 0,
+    "expandable_blockquote": 0,
+    "pre": 11,
+    "code": 20,
+    "text_link": 49,
+    "text_mention": 49,
+    "bold": 90,
+    "italic": 91,
+    "underline": 92,
+    "strikethrough": 93,
+    "spoiler": 94,
+    "custom_emoji": 99,
+}
+_FOUND_NESTING = 50  # commands, mentions, links and all else that is found in the text
 
-#: Nothing is found or nested inside these.
+#: These overlap freely; everything else stands apart from its kind, only a quote may hold the rest.
+_STYLES = {"bold", "italic", "underline", "strikethrough", "spoiler"}
+_QUOTES = {"blockquote", "expandable_blockquote"}
+
+#: No style applies inside these.
 _LITERAL = {"code", "pre"}
 
+#: Nothing is found inside these.
+_CLAIMING = {"code", "pre", "text_link", "text_mention"}
+
+_TRIMMED = " \n"
+_GONE = re.compile("[\\r\u2028-\u202e\u030a\u0333\u033f]")
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
+
 _FOUND = re.compile(
-    r"(?P<url>(?<![\w@/.])https?://[^\s<>\"'«»]+[^\s<>\"'«».,:;!?()\[\]{}])"
+    r"(?P<url>(?<![\w@/.])https?://(?:[\w-]+\.)+[\w-]+(?::\d+)?(?:[/?#](?:(?:\([^\s()]*\)|[^\s<>\"'«»()])*(?:\([^\s()]*\)|[^\s<>\"'«».,:;!?()\[\]{}]))?)?)"
     r"|(?P<email>(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+)"
-    r"|(?P<bot_command>(?<![\w/<>])/[A-Za-z0-9_]{1,64}(?:@[A-Za-z0-9_]{3,32})?(?![\w/<>]))"
-    r"|(?P<mention>(?<!\w)@[A-Za-z0-9_]{3,32}(?!\w))"
-    r"|(?P<hashtag>(?<![\w#])#\w*[^\W\d]\w*)"
+    r"|(?P<bot_command>(?<![\w/<>])/[A-Za-z0-9_]{1,64}(?:@[A-Za-z0-9_]{3,32})?(?![\w/<>@]))"
+    r"|(?P<mention>(?<!\w)@[A-Za-z0-9_]{4,32}(?!\w))"
+    r"|(?P<hashtag>(?<!\w)#\w*[^\W\d_]\w*(?![\w#]))"
     r"|(?P<cashtag>(?<![\w$])\$(?:1INCH|[A-Z]{1,8})(?![\w$]))"
 )
 
@@ -45,7 +62,9 @@ def utf16_length(text: str) -> int:
 
 def sort_entities(entities: Iterable[Entity]) -> list[Entity]:
     """By offset, the longer first, then in the order in which Telegram nests them."""
-    return sorted(entities, key=lambda e: (e["offset"], -e["length"], _NESTING.get(e["type"], 99)))
+    return sorted(
+        entities, key=lambda e: (e["offset"], -e["length"], _NESTING.get(e["type"], _FOUND_NESTING))
+    )
 
 
 def find_entities(text: str) -> list[Entity]:
@@ -60,22 +79,99 @@ def find_entities(text: str) -> list[Entity]:
 
 
 def tidy(text: str, entities: list[Entity]) -> tuple[str, list[Entity]]:
-    """What is kept of a text that was sent: without surrounding space, with the entities that Telegram finds by itself."""
-    body = text.strip()
-    lead = utf16_length(text[: len(text) - len(text.lstrip())])
-    end = utf16_length(body)
-    kept = []
-    for entity in entities:
-        start = max(entity["offset"] - lead, 0)
-        stop = min(entity["offset"] + entity["length"] - lead, end)
-        if start < stop:
-            kept.append(entity | {"offset": start, "length": stop - start})
-    taken = [e for e in kept if e["type"] in _LITERAL or e["type"] in ("text_link", "text_mention")]
-    found = [
-        e
-        for e in find_entities(body)
-        if not any(
-            e["offset"] < t["offset"] + t["length"] and t["offset"] < e["offset"] + e["length"] for t in taken
-        )
-    ]
+    """What Telegram keeps of a text: odd characters and surrounding space gone, entities merged, links and commands found."""
+    text, entities = _clean(text, entities)
+    body = text.strip(_TRIMMED)
+    lead = len(text) - len(text.lstrip(_TRIMMED))
+    shifted = [entity | {"offset": entity["offset"] - lead} for entity in entities]
+    kept = normalize(shifted, utf16_length(body))
+    taken = [_span(entity) for entity in kept if entity["type"] in _CLAIMING]
+    found = [entity for entity in find_entities(body) if not _overlaps(_span(entity), taken)]
     return body, sort_entities(kept + found)
+
+
+def normalize(entities: Iterable[Entity], length: int) -> list[Entity]:
+    """The entities of a text of `length` units as Telegram keeps them.
+
+    Nothing reaches out of the text, a style is one entity where it meets itself, and code knows no styles.
+    """
+    inside = sort_entities(cut for entity in entities for cut in [_cut(entity, 0, length)] if cut)
+    quotes = _apart(entity for entity in inside if entity["type"] in _QUOTES)
+    fences = [_span(entity) for entity in quotes]
+    rest = _apart(entity for entity in inside if entity["type"] not in _STYLES | _QUOTES)
+    whole = [entity for entity in rest if _fits(_span(entity), fences)]
+    code = [_span(entity) for entity in whole if entity["type"] in _LITERAL]
+    styles = [
+        {"type": kind, "offset": start, "length": end - start}
+        for kind in _STYLES
+        for span in _union(_span(entity) for entity in inside if entity["type"] == kind)
+        for start, end in _minus(span, code)
+    ]
+    return sort_entities(quotes + whole + styles)
+
+
+def _clean(text: str, entities: list[Entity]) -> tuple[str, list[Entity]]:
+    """Control characters become spaces; carriage returns and characters that turn or strike the text disappear."""
+    gone = [utf16_length(text[: match.start()]) for match in _GONE.finditer(text)]
+    if gone:
+        text = _GONE.sub("", text)
+        entities = [
+            entity | {"offset": start, "length": end - start}
+            for entity in entities
+            for start, end in [[place - bisect_left(gone, place) for place in _span(entity)]]
+        ]
+    return _CONTROL.sub(" ", text), entities
+
+
+Span = tuple[int, int]
+
+
+def _span(entity: Entity) -> Span:
+    return entity["offset"], entity["offset"] + entity["length"]
+
+
+def _cut(entity: Entity, start: int, end: int) -> Entity | None:
+    first, last = max(entity["offset"], start), min(entity["offset"] + entity["length"], end)
+    return entity | {"offset": first, "length": last - first} if first < last else None
+
+
+def _apart(entities: Iterable[Entity]) -> list[Entity]:
+    """Those that do not overlap one before them."""
+    kept: list[Entity] = []
+    for entity in entities:
+        if not _overlaps(_span(entity), map(_span, kept)):
+            kept.append(entity)
+    return kept
+
+
+def _fits(span: Span, fences: Iterable[Span]) -> bool:
+    """Whether a span lies inside or outside of each fence, not across."""
+    return all(
+        span[1] <= start or end <= span[0] or (start <= span[0] and span[1] <= end) for start, end in fences
+    )
+
+
+def _overlaps(span: Span, others: Iterable[Span]) -> bool:
+    return any(span[0] < end and start < span[1] for start, end in others)
+
+
+def _union(spans: Iterable[Span]) -> list[Span]:
+    """The same places, where spans that touch are one."""
+    united: list[Span] = []
+    for start, end in sorted(spans):
+        if united and start <= united[-1][1]:
+            united[-1] = united[-1][0], max(united[-1][1], end)
+        else:
+            united.append((start, end))
+    return united
+
+
+def _minus(span: Span, holes: Iterable[Span]) -> list[Span]:
+    """What is left of a span outside the holes."""
+    pieces, start = [], span[0]
+    for hole_start, hole_end in sorted(holes):
+        if start < hole_start < span[1]:
+            pieces.append((start, hole_start))
+        if hole_end > start and hole_start < span[1]:
+            start = hole_end
+    return pieces + ([(start, span[1])] if start < span[1] else [])

@@ -15,7 +15,7 @@ _REFERENCE = re.compile(r"&(?:#x([0-9a-fA-F]*)|#([0-9]*)|([a-zA-Z]*))")
 _MARK = re.compile(r"[<&]")
 _SPACE = " \t\r\n\v\0"
 _NAME_END = re.compile(f"[{_SPACE}>]")
-_ATTRIBUTE_END = re.compile(f"[{_SPACE}>=]")
+_ATTRIBUTE_END = re.compile(f"[{_SPACE}>=/\"']")
 _TOKEN = re.compile(r"[0-9A-Za-z.-]*")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 

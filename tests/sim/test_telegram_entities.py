@@ -1,0 +1,90 @@
+"""What is kept of a text, against Telegram's own code: merged entities, found commands and links, odd characters."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sim.telegram.entities import Entity, find_entities, tidy
+from sim.telegram.html import parse_html
+from tests.sim import telegram_oracle
+from tests.sim.test_telegram_html import WELL_FORMED
+
+# getTextEntities also finds what a bot at a broker's desk never meets: bare domains, phone numbers, bank cards.
+FOUND = [
+    *("/start", "/buy AAPL 10", "/buy@greenlight_sim_bot x", "a/b", "x /a/b", "/", "//x", "/a.b", "(/a)", "/a,", "/a-b"),
+    *("/ä", "/a@", "/a@b", "/a@bcd", "/" + "a" * 64, "/" + "a" * 65, "💰 /buy", "/buy\n/sell", "/a/", "/a /b", "«/a»"),
+    *("/a:", "_/a", "-/a", "1/2 cup", "and/or", "</a>", "</a", ">/a", "/a<", "#a/b", "/a#b"),
+    *("hi @foo", "@foo_bar!", "a@foo", "@ab", "@abcd", "@" + "a" * 33, "@_foo", "@foo__bar", "@1foo", "@fooo.", "@fooo/"),
+    *("#tag", "#1", "#a1", "a#b", "##a", "#ä_b", "#a-b"),
+    *("$AAPL", "$aapl", "$AAPL,", "$TOOLONGXX", "x$AAPL", "$1INCH", "$ABCDEFGH", "$AAPL$MSFT", "$AAPL.", "$BRK.B", "$AAPL1"),
+    *("http://x.com", "https://a.example/b?c=d#e.", "(http://x.com/a)", "http://localhost:1", "http://127.0.0.1:80/x"),
+    *("http://x", "http://x.com/#a", "http://x.com.", "http://x.com)", "https://en.wikipedia.org/wiki/A_(b)"),
+    *("http://x.com/", "http://x.com?a", "http://x.com/a,b", "http://x.com/a,", "mail a@b.com", "a.b@c-d.org."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", FOUND)
+def test_the_same_is_found_in_a_text(text: str) -> None:
+    assert find_entities(text) == telegram_oracle.find_entities(text)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(st.sampled_from("/aZ_1 @#\n.,;!-é😀<>"), max_size=12))
+def test_commands_and_hashtags_are_found_in_random_texts(text: str) -> None:
+    kinds = {"bot_command", "hashtag"}
+    ours = [entity for entity in find_entities(text) if entity["type"] in kinds]
+    assert ours == [entity for entity in telegram_oracle.find_entities(text) if entity["type"] in kinds]
+
+
+def fixed(text: str, entities: list[dict[str, Any]]) -> tuple[str, list[Entity]]:
+    """parseMarkdown begins by putting a text in order; with nothing to parse that is all it does."""
+    answer = telegram_oracle.execute(
+        type="parseMarkdown", text={"@type": "formattedText", "text": text, "entities": entities}
+    )
+    assert answer["@type"] != "error", answer
+    return answer["text"], [telegram_oracle.entity(raw) for raw in answer["entities"]]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(WELL_FORMED, min_size=1, max_size=4).map(lambda parts: f"({''.join(parts)})"))
+def test_entities_are_merged_and_dropped_the_same_way(markup: str) -> None:
+    raw = telegram_oracle.execute(
+        type="parseTextEntities", text=markup, parse_mode={"@type": "textParseModeHTML"}
+    )
+    ours, theirs = tidy(*parse_html(markup)), fixed(raw["text"], raw["entities"])
+    assert (ours[0], _look(ours[1])) == (theirs[0], _look(theirs[1]))
+
+
+def _look(entities: list[Entity]) -> tuple[set[tuple[str, int]], list[Entity]]:
+    """Which unit has which style, and the other entities: inside TDLib a style is cut where another begins."""
+    styles = {"bold", "italic", "underline", "strikethrough", "spoiler"}
+    units = {
+        (e["type"], e["offset"] + i) for e in entities if e["type"] in styles for i in range(e["length"])
+    }
+    return units, [entity for entity in entities if entity["type"] not in styles]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(st.sampled_from("ax \n\r\t\x00\x01\x0b\x1f\u2028\u202e\u030a\u0333😀"), max_size=10))
+def test_odd_characters_go_or_become_spaces(text: str) -> None:
+    assert tidy(f"({text})", []) == fixed(f"({text})", [])
+
+
+@pytest.mark.parametrize(
+    ("text", "bold", "expected"),
+    [
+        ("  x  ", (0, 5), ("x", [(0, 1)])),
+        ("\n\nab \n", (2, 2), ("ab", [(0, 2)])),
+        ("   ", (0, 3), ("", [])),
+        ("a\r\nb", (0, 4), ("a\nb", [(0, 3)])),
+        ("\ra\rb", (2, 2), ("ab", [(1, 1)])),
+        ("ab", (1, 9), ("ab", [(1, 1)])),
+    ],
+)
+def test_entities_move_with_the_text_that_is_trimmed(
+    text: str, bold: tuple[int, int], expected: tuple[str, list[tuple[int, int]]]
+) -> None:
+    body, entities = tidy(text, [{"type": "bold", "offset": bold[0], "length": bold[1]}])
+    assert (body, [(entity["offset"], entity["length"]) for entity in entities]) == expected
