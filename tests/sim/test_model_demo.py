@@ -200,15 +200,13 @@ def test_the_rules(values: dict[str, str], decision: str) -> None:
 
 
 def test_a_holding_with_a_broken_trend_is_sold_sooner() -> None:
-    torn = {
-        "price": "95",
-        "sma20": "94",
-        "sma50": "100",
-        "sma200": "98",
+    averages = {"price": "95", "sma20": "94", "sma50": "100", "sma200": "98", "atr14": "2"}
+    torn = averages | {
         "macd": "0",
         "macd_signal": "0.1",
         "rsi14": "58",
-        "atr14": "2",
+        "bollinger_lower": "90",
+        "bollinger_upper": "100",
     }
     assert decide(facts(torn))["decision"] == "HOLD"
     held = decide(facts(torn | {"position_quantity": "10"}))
