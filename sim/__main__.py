@@ -1,0 +1,162 @@
+"""`python -m sim`: the world in a box, and the bot beside it."""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections import deque
+from pathlib import Path
+
+from sim.world import AlreadyRunning, PortTaken, World
+
+ROOT = Path(__file__).resolve().parent.parent
+GRACE_SECONDS = 6.0
+RESTARTS_A_MINUTE = 3
+
+
+def main() -> int:
+    """Run until a signal ends it. Returns the exit code."""
+    options = _options()
+    try:
+        return asyncio.run(_run(options))
+    except (AlreadyRunning, PortTaken) as error:
+        print(f"sim: {error}", file=sys.stderr)
+        return 1
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m sim",
+        description="A simulated broker (TWS), Telegram with a chat page, and Messages API on loopback, and the bot that uses them.",
+    )
+    for name in ("tws", "telegram", "model", "control"):
+        parser.add_argument(
+            f"--{name}-port",
+            type=_port,
+            default=0,
+            metavar="PORT",
+            help=f"port of the {name} server (0, the default: any free one)",
+        )
+    parser.add_argument(
+        "--state",
+        type=Path,
+        default=Path(".demo"),
+        metavar="DIR",
+        help="where everything is remembered over a restart (default: .demo)",
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=1,
+        metavar="N",
+        help="what the market's prices are drawn from (default: 1)",
+    )
+    parser.add_argument("--no-bot", action="store_true", help="only the world, without the bot")
+    return parser.parse_args()
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: 0 to 65535")
+    return int(text)
+
+
+async def _run(options: argparse.Namespace) -> int:
+    stop = asyncio.Event()
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(signum, stop.set)
+    world = World(
+        options.state, options.seed, options.tws_port, options.telegram_port, options.model_port, options.control_port
+    )  # fmt: skip
+    async with world:
+        print(
+            f"tws: {world.tws.address}",
+            f"telegram: {world.telegram.address} token {world.telegram.token}",
+            f"model: {world.model.address}",
+            f"control: {world.control_url}",
+            f"chat page: {world.telegram.page_url}",
+            sep="\n",
+            flush=True,
+        )
+        print(
+            f"\nSIMULATED: no real money, no real broker.\nOpen this in a browser: {world.telegram.page_url}\n",
+            flush=True,
+        )
+        if options.no_bot:
+            await stop.wait()
+        else:
+            await _keep_bot(world, options.state, stop)
+        print("Stopping.", flush=True)
+    return 0
+
+
+def _environment(world: World, state: Path) -> dict[str, str]:
+    """All that the bot gets to see: nothing of what surrounds us but what a program needs to run."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "LC_ALL", "TZ") if name in os.environ}
+    host, _, port = world.tws.address.partition(":")
+    return kept | {
+        "PYTHONPATH": str(ROOT),
+        "PYTHONUNBUFFERED": "1",
+        "TELEGRAM_API_URL": world.telegram.address,
+        "TELEGRAM_BOT_TOKEN": world.telegram.token,
+        "TELEGRAM_ALLOWED_USERS": str(world.telegram.user_id),
+        "IBKR_HOST": host,
+        "IBKR_PORT": port,
+        "ANTHROPIC_BASE_URL": world.model.address,
+        "ANTHROPIC_API_KEY": world.model.api_key,
+        "ANTHROPIC_MODEL": world.model.model,
+        "DATABASE_PATH": str((state / "greenlight.db").resolve()),
+        "LOG_LEVEL": os.environ.get("LOG_LEVEL", "WARNING"),
+    }
+
+
+async def _keep_bot(world: World, state: Path, stop: asyncio.Event) -> None:
+    """Run the bot until told to stop; one that dies is started again, three times a minute at most."""
+    environment = _environment(world, state)
+    starts: deque[float] = deque(maxlen=RESTARTS_A_MINUTE + 1)
+    while not stop.is_set():
+        starts.append(time.monotonic())
+        # Its working directory is the state's, so that a .env lying about here is not read.
+        bot = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "bot", cwd=state, env=environment, start_new_session=True
+        )
+        died = asyncio.create_task(bot.wait())
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({died, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not died.done():
+            await _end(bot)
+            return
+        if len(starts) > RESTARTS_A_MINUTE and starts[-1] - starts[0] < 60:
+            print(
+                f"The bot ended by itself with exit code {died.result()}, too often to start it again. The world stays up.",
+                flush=True,
+            )
+            await stop.wait()
+            return
+        print(
+            f"The bot ended by itself with exit code {died.result()}; starting it again in 2 s.", flush=True
+        )
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(2):
+                await stop.wait()
+
+
+async def _end(bot: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        bot.terminate()
+    try:
+        async with asyncio.timeout(GRACE_SECONDS):
+            await bot.wait()
+    except TimeoutError:
+        print("The bot did not stop in time and is killed.", flush=True)
+        with contextlib.suppress(ProcessLookupError):
+            bot.kill()
+        await bot.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,220 @@
+"""What can be traded in the simulated market: a few dozen well-known shares and funds, found by id, by symbol or by name."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+ORDER_TYPES = (
+    "ACTIVETIM,AD,ADJUST,ALERT,ALLOC,AVGCOST,BASKET,COND,CONDORDER,DAY,DEACT,DEACTDIS,DEACTEOD,DIS,GAT,GTC,GTD,GTT,"
+    "HID,IOC,LIT,LMT,MIT,MKT,MOC,NGCOMB,NONALGO,OCA,OPG,PEGBENCH,SCALE,SNAPMID,STP,STPLMT,TRAIL,TRAILLIT,TRAILLMT,TRAILMIT,WHATIF"
+)
+USD_PER: Mapping[str, Decimal] = {
+    "USD": Decimal(1),
+    "CAD": Decimal("0.73"),
+    "EUR": Decimal("1.08"),
+    "GBP": Decimal("1.27"),
+}
+"""What one unit of a currency is worth in dollars, the base currency of the simulated accounts. Fixed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """Something that has a price. `price` is where its simulated price wanders around, `volatility` its daily standard deviation."""
+
+    con_id: int
+    symbol: str
+    primary_exchange: str
+    long_name: str
+    industry: str
+    category: str
+    price: Decimal
+    volatility: float
+    stock_type: str = "COMMON"
+    currency: str = "USD"
+    sec_type: str = "STK"
+    trading_class: str = ""
+    time_zone: str = "US/Eastern"
+    min_tick: Decimal = Decimal("0.01")
+    multiplier: Decimal = Decimal(1)
+    market_rule: int = 26
+
+    @property
+    def local_symbol(self) -> str:
+        """The symbol as the exchange writes it; for a share the same."""
+        return self.symbol
+
+    @property
+    def exchanges(self) -> tuple[str, ...]:
+        """Where it can be traded, the smart router first."""
+        american = (
+            "SMART",
+            "AMEX",
+            "NYSE",
+            "CBOE",
+            "PHLX",
+            "ISE",
+            "CHX",
+            "ARCA",
+            "NASDAQ",
+            "BATS",
+            "IEX",
+            "EDGEA",
+            "BYX",
+            "ISLAND",
+        )
+        return (
+            american
+            if self.time_zone == "US/Eastern" and self.currency == "USD"
+            else ("SMART", self.primary_exchange)
+        )
+
+
+def _share(
+    con_id: int,
+    symbol: str,
+    exchange: str,
+    name: str,
+    industry: str,
+    category: str,
+    price: str,
+    volatility: float,
+    currency: str = "USD",
+    zone: str = "US/Eastern",
+) -> Instrument:
+    trading_class = "NMS" if exchange == "NASDAQ" else symbol
+    return Instrument(
+        con_id, symbol, exchange, name, industry, category, Decimal(price), volatility, "COMMON", currency, "STK", trading_class, zone
+    )  # fmt: skip
+
+
+def _fund(
+    con_id: int,
+    symbol: str,
+    exchange: str,
+    name: str,
+    price: str,
+    volatility: float,
+    zone: str = "US/Eastern",
+) -> Instrument:
+    trading_class = "NMS" if exchange == "NASDAQ" else symbol
+    return Instrument(
+        con_id, symbol, exchange, name, "", "", Decimal(price), volatility, "ETF", "USD", "STK", trading_class, zone
+    )  # fmt: skip
+
+
+# fmt: off
+INSTRUMENTS: tuple[Instrument, ...] = (
+    _share(265598, "AAPL", "NASDAQ", "APPLE INC", "Technology", "Computers", "187.50", 0.016),
+    _share(272093, "MSFT", "NASDAQ", "MICROSOFT CORP", "Technology", "Software", "415.00", 0.015),
+    _share(208813719, "GOOGL", "NASDAQ", "ALPHABET INC-CL A", "Communications", "Internet", "165.00", 0.018),
+    _share(208813720, "GOOG", "NASDAQ", "ALPHABET INC-CL C", "Communications", "Internet", "166.40", 0.018),
+    _share(3691937, "AMZN", "NASDAQ", "AMAZON.COM INC", "Communications", "Internet", "182.00", 0.019),
+    _share(107113386, "META", "NASDAQ", "META PLATFORMS INC-CLASS A", "Communications", "Internet", "505.00", 0.022),
+    _share(4815747, "NVDA", "NASDAQ", "NVIDIA CORP", "Technology", "Semiconductors", "121.00", 0.029),
+    _share(76792991, "TSLA", "NASDAQ", "TESLA INC", "Consumer, Cyclical", "Auto Manufacturers", "244.00", 0.034),
+    _share(15124833, "NFLX", "NASDAQ", "NETFLIX INC", "Communications", "Internet", "642.00", 0.021),
+    _share(4391, "AMD", "NASDAQ", "ADVANCED MICRO DEVICES", "Technology", "Semiconductors", "158.00", 0.03),
+    _share(270639, "INTC", "NASDAQ", "INTEL CORP", "Technology", "Semiconductors", "31.20", 0.026),
+    _share(313130367, "AVGO", "NASDAQ", "BROADCOM INC", "Technology", "Semiconductors", "164.00", 0.027),
+    _share(273544, "QCOM", "NASDAQ", "QUALCOMM INC", "Technology", "Semiconductors", "172.00", 0.022),
+    _share(268084, "CSCO", "NASDAQ", "CISCO SYSTEMS INC", "Communications", "Telecommunications", "49.10", 0.012),
+    _share(265768, "ADBE", "NASDAQ", "ADOBE INC", "Technology", "Software", "540.00", 0.02),
+    _share(272997, "COST", "NASDAQ", "COSTCO WHOLESALE CORP", "Consumer, Cyclical", "Retail", "872.00", 0.012),
+    _share(11017, "PEP", "NASDAQ", "PEPSICO INC", "Consumer, Non-cyclical", "Beverages", "172.00", 0.009),
+    _share(199169591, "PYPL", "NASDAQ", "PAYPAL HOLDINGS INC", "Consumer, Non-cyclical", "Commercial Services", "66.80", 0.024),
+    _share(481691285, "COIN", "NASDAQ", "COINBASE GLOBAL INC -CLASS A", "Financial", "Diversified Finan Serv", "212.00", 0.048),
+    _share(444857009, "PLTR", "NASDAQ", "PALANTIR TECHNOLOGIES INC-A", "Technology", "Software", "27.40", 0.034),
+    _share(8314, "IBM", "NYSE", "INTL BUSINESS MACHINES CORP", "Technology", "Computers", "192.00", 0.012),
+    _share(28812380, "CRM", "NYSE", "SALESFORCE INC", "Technology", "Software", "256.00", 0.02),
+    _share(272800, "ORCL", "NYSE", "ORACLE CORP", "Technology", "Software", "139.00", 0.018),
+    _share(1520593, "JPM", "NYSE", "JPMORGAN CHASE & CO", "Financial", "Banks", "204.00", 0.013),
+    _share(10098, "BAC", "NYSE", "BANK OF AMERICA CORP", "Financial", "Banks", "40.30", 0.015),
+    _share(4627828, "GS", "NYSE", "GOLDMAN SACHS GROUP INC", "Financial", "Banks", "478.00", 0.016),
+    _share(49462172, "V", "NYSE", "VISA INC-CLASS A SHARES", "Financial", "Diversified Finan Serv", "268.00", 0.011),
+    _share(38685693, "MA", "NYSE", "MASTERCARD INC - A", "Financial", "Diversified Finan Serv", "446.00", 0.011),
+    _share(72063691, "BRK B", "NYSE", "BERKSHIRE HATHAWAY INC-CL B", "Financial", "Insurance", "432.00", 0.009),
+    _share(6459, "DIS", "NYSE", "WALT DISNEY CO/THE", "Communications", "Media", "97.50", 0.015),
+    _share(8894, "KO", "NYSE", "COCA-COLA CO/THE", "Consumer, Non-cyclical", "Beverages", "64.20", 0.008),
+    _share(11081, "PG", "NYSE", "PROCTER & GAMBLE CO/THE", "Consumer, Non-cyclical", "Cosmetics/Personal Care", "167.00", 0.009),
+    _share(8719, "JNJ", "NYSE", "JOHNSON & JOHNSON", "Consumer, Non-cyclical", "Pharmaceuticals", "152.00", 0.009),
+    _share(11031, "PFE", "NYSE", "PFIZER INC", "Consumer, Non-cyclical", "Pharmaceuticals", "28.90", 0.013),
+    _share(9160, "LLY", "NYSE", "ELI LILLY & CO", "Consumer, Non-cyclical", "Pharmaceuticals", "858.00", 0.02),
+    _share(13272, "UNH", "NYSE", "UNITEDHEALTH GROUP INC", "Consumer, Non-cyclical", "Healthcare-Services", "562.00", 0.015),
+    _share(13977, "XOM", "NYSE", "EXXON MOBIL CORP", "Energy", "Oil&Gas", "116.00", 0.013),
+    _share(5684, "CVX", "NYSE", "CHEVRON CORP", "Energy", "Oil&Gas", "158.00", 0.013),
+    _share(13824, "WMT", "NYSE", "WALMART INC", "Consumer, Cyclical", "Retail", "69.70", 0.01),
+    _share(7930, "HD", "NYSE", "HOME DEPOT INC", "Consumer, Cyclical", "Retail", "358.00", 0.013),
+    _share(9408, "MCD", "NYSE", "MCDONALD'S CORP", "Consumer, Cyclical", "Retail", "258.00", 0.01),
+    _share(10291, "NKE", "NYSE", "NIKE INC -CL B", "Consumer, Cyclical", "Apparel", "73.90", 0.018),
+    _share(4762, "BA", "NYSE", "BOEING CO/THE", "Industrial", "Aerospace/Defense", "178.00", 0.021),
+    _share(5437, "CAT", "NYSE", "CATERPILLAR INC", "Industrial", "Machinery-Constr&Mining", "342.00", 0.017),
+    _share(9599491, "F", "NYSE", "FORD MOTOR CO", "Consumer, Cyclical", "Auto Manufacturers", "11.90", 0.02),
+    _share(37018770, "T", "NYSE", "AT&T INC", "Communications", "Telecommunications", "18.90", 0.012),
+    _share(365207014, "UBER", "NYSE", "UBER TECHNOLOGIES INC", "Technology", "Internet", "69.50", 0.023),
+    _share(195014116, "SHOP", "NASDAQ", "SHOPIFY INC - CLASS A", "Communications", "Internet", "68.00", 0.03),
+    _share(195014121, "SHOP", "TSE", "SHOPIFY INC - CLASS A", "Communications", "Internet", "93.10", 0.03, "CAD"),
+    _share(11280, "RY", "NYSE", "ROYAL BANK OF CANADA", "Financial", "Banks", "110.00", 0.009),
+    _share(4458964, "RY", "TSE", "ROYAL BANK OF CANADA", "Financial", "Banks", "150.60", 0.009, "CAD"),
+    _share(776773456, "GOLD", "NYSE", "GOLD.COM INC", "Financial", "Diversified Finan Serv", "26.40", 0.024),
+    _fund(413951498, "GOLD", "LSEETF", "WISDOMTREE PHYSICAL GOLD", "239.00", 0.009, "Europe/London"),
+    _fund(756733, "SPY", "ARCA", "SS SPDR S&P 500 ETF TRUST-US", "547.00", 0.009),
+    _fund(136155102, "VOO", "ARCA", "VANGUARD S&P 500 ETF", "502.00", 0.009),
+    _fund(320227571, "QQQ", "NASDAQ", "INVESCO QQQ TRUST SERIES 1", "474.00", 0.012),
+    _fund(9579970, "IWM", "ARCA", "ISHARES RUSSELL 2000 ETF", "208.00", 0.013),
+    _fund(73128548, "DIA", "ARCA", "SPDR DJIA TRUST", "394.00", 0.008),
+    _fund(51529211, "GLD", "ARCA", "SPDR GOLD SHARES", "221.00", 0.009),
+    _fund(15547841, "TLT", "NASDAQ", "ISHARES 20+ YEAR TREASURY BD", "93.10", 0.009),
+    _fund(4215220, "XLF", "ARCA", "FINANCIAL SELECT SECTOR SPDR", "41.90", 0.01),
+    _fund(4215217, "XLE", "ARCA", "ENERGY SELECT SECTOR SPDR", "90.60", 0.013),
+)
+# fmt: on
+
+BY_ID: Mapping[int, Instrument] = {instrument.con_id: instrument for instrument in INSTRUMENTS}
+
+
+def find(
+    con_id: int = 0,
+    symbol: str = "",
+    sec_type: str = "",
+    exchange: str = "",
+    primary_exchange: str = "",
+    currency: str = "",
+    local_symbol: str = "",
+    trading_class: str = "",
+) -> list[Instrument]:
+    """Everything that agrees with what is given; nothing given finds nothing. An id decides alone, like in TWS."""
+    if con_id:
+        found = BY_ID.get(con_id)
+        return [found] if found and exchange in {"", *found.exchanges} else []
+    if not (symbol or local_symbol):
+        return []
+    wanted = {
+        "symbol": symbol,
+        "sec_type": sec_type,
+        "primary_exchange": primary_exchange,
+        "currency": currency,
+        "local_symbol": local_symbol,
+        "trading_class": trading_class,
+    }
+    return [
+        instrument
+        for instrument in INSTRUMENTS
+        if all(not value or getattr(instrument, name) == value for name, value in wanted.items())
+        and exchange in {"", *instrument.exchanges}
+    ]
+
+
+def search(pattern: str) -> list[Instrument]:
+    """At most 16 instruments whose symbol begins with `pattern` or whose name has a word that does, exact symbols first."""
+    needle = pattern.strip().upper()
+
+    def ranks() -> Iterator[tuple[int, Instrument]]:
+        for instrument in INSTRUMENTS:
+            if instrument.symbol == needle:
+                yield 0, instrument
+            elif instrument.symbol.startswith(needle):
+                yield 1, instrument
+            elif any(word.startswith(needle) for word in instrument.long_name.split()):
+                yield 2, instrument
+
+    return [instrument for _, instrument in sorted(ranks(), key=lambda pair: pair[0])[:16]] if needle else []

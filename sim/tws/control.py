@@ -1,0 +1,428 @@
+"""What can be arranged and read at the simulated TWS over the control port."""
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from aiohttp import web
+from pydantic import Field
+
+from sim.control import Answer, Body, Wrong, get, post
+from sim.tws import contracts
+from sim.tws.book import Execution, Order
+from sim.tws.contracts import Instrument
+from sim.tws.engine import CommissionMode, Session
+from sim.tws.market import Pin
+from sim.tws.requests import terms
+
+if TYPE_CHECKING:
+    from sim.tws.server import TwsServer
+
+Price = Annotated[Decimal, Field(gt=0, allow_inf_nan=False)]
+
+
+class PriceBody(Body):
+    symbol: str
+    bid: Price | None = None
+    ask: Price | None = None
+    last: Price | None = None
+    unpin: bool = False
+
+
+class MarketBody(Body):
+    symbol: str | None = None
+    data: Literal["live", "delayed", "none"] | None = None
+    open: bool | Literal["hours"] | None = None
+
+
+class FillsBody(Body):
+    mode: Literal["auto", "hold"]
+
+
+class FillBody(Body):
+    order: int | str
+    quantity: Price | None = None
+    price: Price | None = None
+
+
+class OrderBody(Body):
+    order: int | str
+    reason: str = ""
+
+
+class RejectBody(Body):
+    code: int = 201
+    message: str = "Order rejected - reason:The exchange does not accept this order"
+    count: Annotated[int, Field(ge=0)] = 1
+
+
+class ExternalBody(Body):
+    symbol: str
+    side: Literal["BUY", "SELL"]
+    quantity: Price
+    price: Price | None = None
+    working: bool = False
+    account: str = ""
+
+
+class CorrectBody(Body):
+    exec_id: str
+    price: Price | None = None
+    quantity: Price | None = None
+
+
+class CommissionsBody(Body):
+    mode: CommissionMode
+
+
+class CommissionBody(Body):
+    exec_id: str
+
+
+class DropBody(Body):
+    client: int | None = None
+
+
+class Switch(Body):
+    on: bool = True
+
+
+class MessageBody(Body):
+    code: int
+    text: str
+
+
+class CountBody(Body):
+    count: Annotated[int, Field(ge=0)] = 1
+
+
+class DelayBody(Body):
+    milliseconds: Annotated[float, Field(ge=0, le=60_000)]
+
+
+class RollBackBody(Body):
+    next: Annotated[int, Field(ge=1)] = 1
+
+
+class AccountsBody(Body):
+    add: Annotated[str, Field(pattern=r"^[A-Z]{1,2}\d{4,9}$")]
+
+
+def routes(server: "TwsServer") -> list[web.RouteDef]:
+    """Every route of the TWS on the control port."""
+    engine, faults = server.engine, server.faults
+
+    def instrument(symbol: str) -> Instrument:
+        found = contracts.find(symbol=symbol.upper(), currency="USD") or contracts.find(symbol=symbol.upper())
+        if not found:
+            raise Wrong(f"there is no {symbol!r} in this market")
+        return found[0]
+
+    def order(reference: int | str) -> Order:
+        """The order with a perm id, or the latest with a reference."""
+        if isinstance(reference, int) or reference.isdigit():
+            found = engine.orders.get(int(reference))
+        else:
+            found = next((o for o in reversed(engine.orders.values()) if o.terms.ref == reference), None)
+        if found is None:
+            raise Wrong(f"there is no order with the permId or orderRef {reference!r}")
+        return found
+
+    def price(body: PriceBody) -> Answer:
+        """Fix the price of a symbol from now on (orders that wait meet it), or free it with {"unpin": true}."""
+        chosen = instrument(body.symbol)
+        if body.unpin:
+            server.pin(chosen.con_id, Pin(server.clock.now()))
+        else:
+            server.pin(chosen.con_id, _pin(body, chosen, server))
+        quote = server.market.quote(chosen.con_id, server.clock.now())
+        return {
+            "symbol": chosen.symbol,
+            "bid": str(quote.bid),
+            "ask": str(quote.ask),
+            "last": str(quote.last),
+        }
+
+    def market(body: MarketBody) -> Answer:
+        """Which data a symbol (or all) has: live, delayed, none; and whether the exchange is open: true, false or "hours"."""
+        if body.data is not None:
+            server.data[instrument(body.symbol).symbol if body.symbol else ""] = body.data
+            if body.symbol is None:
+                server.data = {"": body.data}
+        if body.open is not None:
+            engine.rules.session = (
+                Session.HOURS if body.open == "hours" else Session.OPEN if body.open else Session.CLOSED
+            )
+            server.tick()
+        return {
+            "data": {symbol or "*": data for symbol, data in server.data.items()},
+            "open": engine.is_open(server.clock.now()),
+        }
+
+    def fills(body: FillsBody) -> Answer:
+        """Whether orders fill by the market ("auto") or only when told to ("hold")."""
+        engine.rules.fills = body.mode == "auto"
+        server.tick()
+        return None
+
+    def cancels(body: FillsBody) -> Answer:
+        """Whether cancels of clients succeed at once ("auto") or stay pending ("hold") until /tws/cancel or a fill settles them."""
+        engine.rules.cancels = body.mode == "auto"
+        return None
+
+    def fill(body: FillBody) -> Answer:
+        """Fill an order, wholly or by a quantity, at the price given or the market's."""
+        chosen = order(body.order)
+        quote = server.market.quote(chosen.con_id, server.clock.now())
+        at = body.price or (
+            chosen.terms.limit
+            if chosen.terms.limit is not None
+            else quote.ask
+            if chosen.sign > 0
+            else quote.bid
+        )
+        try:
+            made = engine.fill(chosen, body.quantity or chosen.remaining, at, server.clock.now())
+        except ValueError as error:
+            raise Wrong(str(error)) from None
+        server.flush()
+        return _execution(made)
+
+    def reject(body: RejectBody) -> Answer:
+        """Reject the next orders with a code and a text."""
+        engine.rules.rejects, engine.rules.reject_code, engine.rules.reject_text = (
+            body.count,
+            body.code,
+            body.message,
+        )
+        return None
+
+    def cancel(body: OrderBody) -> Answer:
+        """Cancel an order as the broker, with a reason."""
+        chosen = order(body.order)
+        if chosen.done:
+            raise Wrong(f"order {chosen.perm_id} is {chosen.status} already")
+        engine.cancelled(chosen, body.reason, server.clock.now())
+        server.flush()
+        return _order(chosen)
+
+    def external(body: ExternalBody) -> Answer:
+        """A trade typed into TWS by hand, or with {"working": true} an order that works there."""
+        chosen = instrument(body.symbol)
+        raw = {
+            "action": body.side,
+            "totalQuantity": str(body.quantity),
+            "orderType": "LMT" if body.price else "MKT",
+            "tif": "GTC",
+        }
+        account = body.account or next(iter(engine.accounts))
+        if account not in engine.accounts:
+            raise Wrong(f"there is no account {account!r}")
+        now = server.clock.now()
+        allowed, engine.rules.fills = engine.rules.fills, False
+        made = engine.place_by_hand(account, chosen, terms({**raw, "lmtPrice": str(body.price or "")}), now)
+        engine.rules.fills = allowed
+        if not body.working and not made.done:
+            quote = server.market.quote(chosen.con_id, now)
+            engine.fill(made, made.remaining, body.price or (quote.ask if made.sign > 0 else quote.bid), now)
+        server.flush()
+        return _order(made)
+
+    def correct(body: CorrectBody) -> Answer:
+        """Correct an execution: it is told again with the next revision in its id."""
+        try:
+            made = engine.correct(body.exec_id, body.quantity, body.price)
+        except KeyError:
+            raise Wrong(f"there is no execution {body.exec_id!r}") from None
+        except ValueError as error:
+            raise Wrong(str(error)) from None
+        server.flush()
+        return _execution(made)
+
+    def commissions(body: CommissionsBody) -> Answer:
+        """When commissions are reported: after the fill, before it, late (when /tws/commission says so), or never."""
+        engine.rules.commission = body.mode
+        return None
+
+    def commission(body: CommissionBody) -> Answer:
+        """Report a commission that was held back."""
+        try:
+            engine.release_commission(body.exec_id)
+        except KeyError:
+            raise Wrong(f"there is no execution {body.exec_id!r}") from None
+        server.flush()
+        return None
+
+    def drop(body: DropBody) -> Answer:
+        """Cut the connection of one client, or of all."""
+        faults.fire("drop")
+        return {"dropped": server.drop(body.client)}
+
+    def hang(body: Switch) -> Answer:
+        """Accept connections and bytes but say nothing."""
+        faults.hang = body.on
+        if not body.on:
+            server.resume()
+        return None
+
+    def half_open(body: Switch) -> Answer:
+        """Keep the sockets but neither read nor write; when turned off, everything held back goes its way."""
+        server.half_open(body.on)
+        return None
+
+    def read_only(body: Switch) -> Answer:
+        """The read-only API setting: orders, and questions about them, get error 321."""
+        faults.read_only = body.on
+        return None
+
+    def not_logged_in(body: Switch) -> Answer:
+        """The port is open, but TWS has no login yet: no accounts, no order id."""
+        faults.not_logged_in = body.on
+        if not body.on:
+            server.log_in()
+        return None
+
+    def message(body: MessageBody) -> Answer:
+        """A notice to every client, such as 1100, 1101, 1102 or 2103 to 2108."""
+        server.broadcast(body.code, body.text)
+        return None
+
+    def duplicate(body: CountBody) -> Answer:
+        """Send the next order statuses twice."""
+        faults.arm("duplicate", body.count)
+        return None
+
+    def swallow(body: CountBody) -> Answer:
+        """Read the next orders and lose them."""
+        faults.arm("swallow", body.count)
+        return None
+
+    def no_ack(body: CountBody) -> Answer:
+        """Book the next orders but tell nothing of them until the client connects anew."""
+        faults.arm("no_ack", body.count)
+        return None
+
+    def delay(body: DelayBody) -> Answer:
+        """Hold every message to clients back for so long; 0 ends it."""
+        faults.delay = body.milliseconds / 1000
+        return None
+
+    def roll_back_ids(body: RollBackBody) -> Answer:
+        """Order ids begin anew, as after a reset of the API's order id sequence."""
+        engine.restart_ids(body.next)
+        server.flush()
+        return None
+
+    def accounts(body: AccountsBody) -> Answer:
+        """Add an account to the login; an id that begins with U is a live one."""
+        engine.add_account(body.add, server.clock.now())
+        server.flush()
+        return {"accounts": list(engine.accounts)}
+
+    def book() -> Answer:
+        """The broker's own book: accounts, cash, positions, orders, executions."""
+        return {
+            "account": next(iter(engine.accounts)),
+            "accounts": list(engine.accounts),
+            "cash": {a.id: {c: str(amount) for c, amount in a.cash.items()} for a in engine.accounts.values()},
+            "positions": [
+                {"account": p.account, "symbol": p.instrument.symbol, "con_id": p.con_id, "quantity": str(p.quantity), "average_cost": str(p.average_cost)}
+                for p in engine.positions.values()
+                if p.quantity
+            ],
+            "orders": [_order(o) for o in engine.orders.values()],
+            "executions": [_execution(e) for e in engine.executions.values()],
+        }  # fmt: skip
+
+    def counts() -> Answer:
+        """How often faults fired, what is still armed, requests by type, unknown ones, connections."""
+        return {
+            "fired": dict(faults.fired),
+            "armed": {name: count for name, count in faults.armed.items() if count}
+            | {"reject": engine.rules.rejects},
+            "requests": dict(server.messages),
+            "unknown": dict(server.unknown_requests),
+            "connections": server.connections,
+            "clients": server.clients(),
+        }
+
+    async def refuse(request: web.Request) -> web.StreamResponse:
+        """Close the port, so that connections are refused, or open the same one again."""
+        try:
+            body = Switch.model_validate_json(await request.read() or b"{}")
+        except ValueError:
+            raise Wrong('the body is {"on": true} or {"on": false}') from None
+        await server.refuse(body.on)
+        return web.json_response({})
+
+    return [
+        get("/tws/book", book),
+        get("/tws/counts", counts),
+        server.events.route("/tws/events"),
+        post("/tws/price", PriceBody, price),
+        post("/tws/market", MarketBody, market),
+        post("/tws/fills", FillsBody, fills),
+        post("/tws/cancels", FillsBody, cancels),
+        post("/tws/fill", FillBody, fill),
+        post("/tws/reject", RejectBody, reject),
+        post("/tws/cancel", OrderBody, cancel),
+        post("/tws/external", ExternalBody, external),
+        post("/tws/correct", CorrectBody, correct),
+        post("/tws/commissions", CommissionsBody, commissions),
+        post("/tws/commission", CommissionBody, commission),
+        post("/tws/drop", DropBody, drop),
+        web.post("/tws/refuse", refuse),
+        post("/tws/hang", Switch, hang),
+        post("/tws/half_open", Switch, half_open),
+        post("/tws/read_only", Switch, read_only),
+        post("/tws/not_logged_in", Switch, not_logged_in),
+        post("/tws/message", MessageBody, message),
+        post("/tws/duplicate", CountBody, duplicate),
+        post("/tws/swallow", CountBody, swallow),
+        post("/tws/no_ack", CountBody, no_ack),
+        post("/tws/delay", DelayBody, delay),
+        post("/tws/roll_back_ids", RollBackBody, roll_back_ids),
+        post("/tws/accounts", AccountsBody, accounts),
+    ]
+
+
+def _pin(body: PriceBody, instrument: Instrument, server: "TwsServer") -> Pin:
+    """The whole quote that a body means: what it leaves out lies a tick apart from what it says."""
+    tick, given = (
+        instrument.min_tick,
+        [value for value in (body.bid, body.ask, body.last) if value is not None],
+    )
+    if not given:
+        raise Wrong("say at least one of bid, ask, last, or unpin")
+    last = body.last or (given[0] if len(given) == 1 else sum(given, Decimal(0)) / len(given))
+    last = (last / tick).quantize(Decimal(1)) * tick
+    bid = body.bid or min(last, (body.ask or last + tick) - tick)
+    ask = body.ask or max(last, bid + tick)
+    if bid > ask:
+        raise Wrong(f"a bid of {bid} above an ask of {ask} is not a market")
+    return Pin(server.clock.now(), bid, ask, last)
+
+
+def _order(order: Order) -> dict[str, Any]:
+    terms = order.terms
+    return {
+        "perm_id": order.perm_id, "client": order.client_id, "order_id": order.order_id, "ref": terms.ref, "account": order.account,
+        "symbol": order.instrument.symbol, "con_id": order.con_id, "side": terms.action, "quantity": str(terms.quantity), "type": terms.type,
+        "limit": _text(terms.limit), "aux": _text(terms.aux), "stop": _text(order.stop), "tif": terms.tif,
+        "status": order.status or "Untransmitted", "why_held": order.why_held, "held": order.held, "filled": str(order.filled),
+        "average": str(order.average), "parent": order.parent_perm_id, "oca_group": terms.oca_group, "manual": order.manual,
+        "created": order.created.isoformat(), "received_ns": order.received_ns,
+    }  # fmt: skip
+
+
+def _execution(execution: Execution) -> dict[str, Any]:
+    return {
+        "exec_id": execution.exec_id, "perm_id": execution.perm_id, "client": execution.client_id, "order_id": execution.order_id,
+        "ref": execution.ref, "account": execution.account, "symbol": execution.instrument.symbol, "side": execution.side,
+        "quantity": str(execution.quantity), "price": str(execution.price), "at": execution.at.isoformat(),
+        "commission": str(execution.commission), "realized": str(execution.realized), "reported": execution.reported,
+        "superseded": execution.superseded,
+    }  # fmt: skip
+
+
+def _text(value: Decimal | None) -> str | None:
+    return None if value is None else str(value)

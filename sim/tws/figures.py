@@ -1,0 +1,132 @@
+"""The figures of an account as TWS lists them: (tag, value, currency) for updates, summaries and their multi-account forms."""
+
+from datetime import datetime
+from decimal import Decimal
+
+from sim.tws.contracts import USD_PER
+from sim.tws.engine import Engine
+from sim.tws.money import cents
+
+BASE = "USD"
+Figure = tuple[str, str, str]
+
+
+def unrealized(engine: Engine, account: str, now: datetime) -> Decimal:
+    """What the positions of an account have gained on paper, in its base currency."""
+    total = Decimal(0)
+    for held in engine.held(account):
+        instrument = held.instrument
+        worth = engine.market.quote(held.con_id, now).last * instrument.multiplier
+        total += held.quantity * (worth - held.average_cost) * USD_PER[instrument.currency]
+    return total
+
+
+def account_figures(engine: Engine, account: str, now: datetime) -> list[Figure]:
+    """Every figure of an account."""
+    margin = engine.margin(account, now)
+    book = engine.accounts[account]
+    totals = {
+        "NetLiquidation": margin.net_liquidation,
+        "TotalCashValue": margin.cash,
+        "SettledCash": margin.cash,
+        "AccruedCash": Decimal(0),
+        "BuyingPower": max(margin.available, Decimal(0)) * 2,
+        "EquityWithLoanValue": margin.net_liquidation,
+        "PreviousEquityWithLoanValue": cents(book.opening),
+        "PreviousDayEquityWithLoanValue": cents(book.opening),
+        "GrossPositionValue": margin.gross_value,
+        "RegTEquity": margin.net_liquidation,
+        "RegTMargin": margin.initial,
+        "SMA": margin.available,
+        "InitMarginReq": margin.initial,
+        "MaintMarginReq": margin.maintenance,
+        "AvailableFunds": margin.available,
+        "ExcessLiquidity": margin.excess,
+        "FullInitMarginReq": margin.initial,
+        "FullMaintMarginReq": margin.maintenance,
+        "FullAvailableFunds": margin.available,
+        "FullExcessLiquidity": margin.excess,
+        "LookAheadInitMarginReq": margin.initial,
+        "LookAheadMaintMarginReq": margin.maintenance,
+        "LookAheadAvailableFunds": margin.available,
+        "LookAheadExcessLiquidity": margin.excess,
+    }
+    cushion = margin.excess / margin.net_liquidation if margin.net_liquidation else Decimal(0)
+    figures = [
+        ("AccountCode", account, ""),
+        ("AccountReady", "true", ""),
+        ("AccountType", "INDIVIDUAL", ""),
+        ("Currency", BASE, BASE),
+        ("Cushion", f"{cushion:.6f}", ""),
+        ("DayTradesRemaining", "-1", ""),
+        ("HighestSeverity", "0", ""),
+        ("LookAheadNextChange", "0", ""),
+        *((tag, f"{value:.2f}", BASE) for tag, value in totals.items()),
+    ]
+    return figures + ledger(engine, account, now)
+
+
+def ledger(engine: Engine, account: str, now: datetime) -> list[Figure]:
+    """The money by currency, first of all in the base currency as a whole."""
+    margin, book = engine.margin(account, now), engine.accounts[account]
+    paper = unrealized(engine, account, now)
+    lines = {
+        "BASE": (margin.cash, margin.stock_value, paper, book.realized, Decimal(1)),
+        **{currency: (amount, _stock(engine, account, currency, now), paper if currency == BASE else Decimal(0), book.realized, USD_PER[currency]) for currency, amount in book.cash.items()},
+    }  # fmt: skip
+    figures: list[Figure] = []
+    for currency, (cash, stock, gain, realized, rate) in lines.items():
+        figures += [
+            ("CashBalance", f"{cash:.2f}", currency),
+            ("TotalCashBalance", f"{cash:.2f}", currency),
+            ("StockMarketValue", f"{stock:.2f}", currency),
+            ("NetLiquidationByCurrency", f"{cash + stock:.2f}", currency),
+            ("UnrealizedPnL", f"{gain:.2f}", currency),
+            ("RealizedPnL", f"{realized:.2f}", currency),
+            ("ExchangeRate", f"{rate:.2f}", currency),
+        ]
+    return figures
+
+
+def _stock(engine: Engine, account: str, currency: str, now: datetime) -> Decimal:
+    held = [p for p in engine.held(account) if p.instrument.currency == currency]
+    return sum(
+        (p.quantity * engine.market.quote(p.con_id, now).last * p.instrument.multiplier for p in held),
+        Decimal(0),
+    )
+
+
+def summary(engine: Engine, account: str, tags: str, now: datetime) -> list[Figure]:
+    """The figures that a summary asks for by comma-separated tags, `$LEDGER` and `$LEDGER:ALL` included."""
+    wanted = [tag.strip() for tag in tags.split(",")]
+    figures = [
+        figure
+        for figure in account_figures(engine, account, now)
+        if figure[0] in wanted and figure[2] in {"", BASE}
+    ]
+    if any(tag.startswith("$LEDGER") for tag in wanted):
+        figures += ledger(engine, account, now)
+    return figures
+
+
+def pnl(engine: Engine, account: str, now: datetime) -> tuple[Decimal, Decimal, Decimal]:
+    """Daily, unrealized and realized profit and loss of an account in its base currency."""
+    book = engine.accounts[account]
+    return (
+        engine.margin(account, now).net_liquidation - book.opening,
+        unrealized(engine, account, now),
+        book.realized,
+    )
+
+
+def pnl_single(
+    engine: Engine, account: str, con_id: int, now: datetime
+) -> tuple[Decimal, Decimal, Decimal, Decimal, Decimal]:
+    """Quantity, daily, unrealized and realized profit and loss and value of one position."""
+    held = engine.positions.get((account, con_id))
+    if held is None:
+        return (Decimal(0),) * 5
+    quote = engine.market.quote(con_id, now)
+    value = held.quantity * quote.last * held.instrument.multiplier
+    daily = held.quantity * (quote.last - quote.close) * held.instrument.multiplier
+    return held.quantity, daily, value - held.quantity * held.average_cost, held.realized, value

@@ -1,0 +1,496 @@
+"""What clients ask of TWS: every request as a value, read from its fields by server version.
+
+The layouts are a table. Whatever has a field too many or too few is refused, for that is how a mistake in a layout shows.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from sim.tws.codec import Reader, WireError, decimal, fields, is_unset, truth
+
+
+class Request(NamedTuple):
+    """A request by name with its arguments, and the id under which errors about it are reported (-1 where it has none)."""
+
+    name: str
+    id: int
+    arguments: Mapping[str, Any]
+
+
+class BadRequest(WireError):
+    """A request that could not be read, with the id under which to say so."""
+
+    def __init__(self, request_id: int, reason: str) -> None:
+        super().__init__(reason)
+        self.request_id = request_id
+
+
+class UnknownRequest(WireError):
+    """A request of a type that is not spoken here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """One leg of a combination."""
+
+    con_id: int
+    ratio: int
+    action: str
+    exchange: str
+    open_close: int = 0
+    short_sale_slot: int = 0
+    location: str = ""
+    exempt: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """A contract as a client describes it: an id, or enough of the rest."""
+
+    con_id: int = 0
+    symbol: str = ""
+    sec_type: str = ""
+    expiry: str = ""
+    strike: Decimal | None = None
+    right: str = ""
+    multiplier: str = ""
+    exchange: str = ""
+    primary_exchange: str = ""
+    currency: str = ""
+    local_symbol: str = ""
+    trading_class: str = ""
+    legs: tuple[Leg, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What an order says. The part that decides how it trades is typed; everything the broker merely repeats is in `raw`, by TWS's names."""
+
+    action: str
+    quantity: Decimal
+    type: str
+    limit: Decimal | None = None
+    aux: Decimal | None = None
+    tif: str = "DAY"
+    oca_group: str = ""
+    oca_type: int = 0
+    account: str = ""
+    ref: str = ""
+    transmit: bool = True
+    parent_id: int = 0
+    outside_rth: bool = False
+    trail_stop: Decimal | None = None
+    trail_percent: Decimal | None = None
+    limit_offset: Decimal | None = None
+    good_after: str = ""
+    good_till: str = ""
+    what_if: bool = False
+    raw: Mapping[str, str] = field(default_factory=dict)
+    legs: tuple[Leg, ...] = ()
+    leg_prices: tuple[str, ...] = ()
+    conditions: tuple[tuple[str, ...], ...] = ()
+
+
+# The fields of placeOrder by their API names, in the order in which they come; what is conditional stands in _place_order.
+_MAIN = [
+    "action",
+    "totalQuantity",
+    "orderType",
+    "lmtPrice",
+    "auxPrice",
+    "tif",
+    "ocaGroup",
+    "account",
+    "openClose",
+    "origin",
+    "orderRef",
+    "transmit",
+    "parentId",
+    "blockOrder",
+    "sweepToFill",
+    "displaySize",
+    "triggerMethod",
+    "outsideRth",
+    "hidden",
+]
+_ALLOCATION = [
+    "sharesAllocation",
+    "discretionaryAmt",
+    "goodAfterTime",
+    "goodTillDate",
+    "faGroup",
+    "faMethod",
+    "faPercentage",
+]
+_EXTENDED = [
+    "modelCode",
+    "shortSaleSlot",
+    "designatedLocation",
+    "exemptCode",
+    "ocaType",
+    "rule80A",
+    "settlingFirm",
+    "allOrNone",
+    "minQty",
+    "percentOffset",
+    "eTradeOnly",
+    "firmQuoteOnly",
+    "nbboPriceCap",
+    "auctionStrategy",
+    "startingPrice",
+    "stockRefPrice",
+    "delta",
+    "stockRangeLower",
+    "stockRangeUpper",
+    "overridePercentageConstraints",
+    "volatility",
+    "volatilityType",
+    "deltaNeutralOrderType",
+    "deltaNeutralAuxPrice",
+]
+_DELTA_NEUTRAL = [
+    "deltaNeutralConId",
+    "deltaNeutralSettlingFirm",
+    "deltaNeutralClearingAccount",
+    "deltaNeutralClearingIntent",
+    "deltaNeutralOpenClose",
+    "deltaNeutralShortSale",
+    "deltaNeutralShortSaleSlot",
+    "deltaNeutralDesignatedLocation",
+]
+_TRAIL_AND_SCALE = [
+    "continuousUpdate",
+    "referencePriceType",
+    "trailStopPrice",
+    "trailingPercent",
+    "scaleInitLevelSize",
+    "scaleSubsLevelSize",
+    "scalePriceIncrement",
+]
+_SCALE = [
+    "scalePriceAdjustValue",
+    "scalePriceAdjustInterval",
+    "scaleProfitOffset",
+    "scaleAutoReset",
+    "scaleInitPosition",
+    "scaleInitFillQty",
+    "scaleRandomPercent",
+]
+_CLEARING = ["optOutSmartRouting", "clearingAccount", "clearingIntent", "notHeld"]
+_MISC = ["algoId", "whatIf", "orderMiscOptions", "solicited", "randomizeSize", "randomizePrice"]
+_PEG_BENCH = [
+    "referenceContractId",
+    "isPeggedChangeAmountDecrease",
+    "peggedChangeAmount",
+    "referenceChangeAmount",
+    "referenceExchangeId",
+]
+_ADJUSTED = [
+    "adjustedOrderType",
+    "triggerPrice",
+    "lmtPriceOffset",
+    "adjustedStopPrice",
+    "adjustedStopLimitPrice",
+    "adjustedTrailingAmount",
+    "adjustableTrailingUnit",
+    "extOperator",
+    "softDollarTierName",
+    "softDollarTierVal",
+    "cashQty",
+    "mifid2DecisionMaker",
+    "mifid2DecisionAlgo",
+    "mifid2ExecutionTrader",
+    "mifid2ExecutionAlgo",
+    "dontUseAutoPriceForHedge",
+    "isOmsContainer",
+    "discretionaryUpToLimitPrice",
+    "usePriceMgmtAlgo",
+]
+_LATER = (  # (first server version that has it, name)
+    (158, "duration"),
+    (160, "postToAts"),
+    (162, "autoCancelParent"),
+    (166, "advancedErrorOverride"),
+    (169, "manualOrderTime"),
+)
+_CONDITION_FIELDS = {1: 6, 3: 3, 4: 3, 5: 4, 6: 5, 7: 5}
+"""How many fields follow the type of a condition: price, time, margin, execution, volume, percent change."""
+
+
+def parse(version: int, payload: bytes) -> Request:
+    """A message of a client at a server version. UnknownRequest, or BadRequest where it does not fit its layout."""
+    values = fields(payload)
+    if not values[0].isdigit() or int(values[0]) not in _REQUESTS:
+        raise UnknownRequest(values[0])
+    name, layout = _REQUESTS[int(values[0])]
+    reader = Reader(values[1:])
+    arguments: dict[str, Any] = {}
+    try:
+        if callable(layout):
+            arguments = layout(reader, version)
+        else:
+            _take(reader, version, layout, arguments)
+        reader.end()
+    except WireError as error:
+        raise BadRequest(arguments.get("request_id", _first_id(name, values)), f"{name}: {error}") from error
+    return Request(name, arguments.get("request_id", -1), arguments)
+
+
+def _first_id(name: str, values: list[str]) -> int:
+    """The id in a message that could not be read to its end."""
+    index = 1 if name in _WITHOUT_VERSION else 2
+    text = values[index] if index < len(values) else ""
+    return int(text) if text.removeprefix("-").isdigit() else -1
+
+
+def _take(reader: Reader, version: int, layout: str, arguments: dict[str, Any]) -> None:
+    """Read the fields that a layout names: `name:kind`, a kind `_` drops the field, `@176` wants that server version."""
+    for entry in layout.split():
+        name, _, kind = entry.partition(":")
+        kind, _, since = kind.partition("@")
+        if since and version < int(since):
+            continue
+        value = _KINDS[kind](reader)
+        if kind != "_":
+            arguments[name] = value
+
+
+def _contract(reader: Reader) -> Contract:
+    con_id, symbol, sec_type, expiry = reader.integer(), reader.text(), reader.text(), reader.text()
+    strike = reader.number()
+    right, multiplier, exchange, primary, currency, local_symbol, trading_class = reader.texts(7)
+    return Contract(
+        con_id,
+        symbol,
+        sec_type,
+        expiry,
+        strike or None,
+        right,
+        multiplier,
+        exchange,
+        primary,
+        currency,
+        local_symbol,
+        trading_class,
+    )
+
+
+_KINDS: Mapping[str, Callable[[Reader], Any]] = {
+    "_": Reader.text,
+    "text": Reader.text,
+    "int": Reader.integer,
+    "flag": Reader.flag,
+    "number": Reader.number,
+    "contract": _contract,
+}
+
+
+def _delta_neutral(reader: Reader) -> None:
+    """Read over the contract of a delta-neutral combination; nothing here trades one."""
+    if reader.flag():
+        reader.texts(3)
+
+
+def _short_legs(reader: Reader) -> tuple[Leg, ...]:
+    return tuple(
+        Leg(reader.integer(), reader.integer(), reader.text(), reader.text()) for _ in range(reader.count())
+    )
+
+
+def _long_leg(reader: Reader) -> Leg:
+    con_id, ratio, action, exchange = reader.integer(), reader.integer(), reader.text(), reader.text()
+    return Leg(
+        con_id, ratio, action, exchange, reader.integer(), reader.integer(), reader.text(), reader.integer()
+    )
+
+
+def _market_data(reader: Reader, version: int) -> dict[str, Any]:
+    reader.text()
+    arguments: dict[str, Any] = {"request_id": reader.integer(), "contract": _contract(reader)}
+    if arguments["contract"].sec_type == "BAG":
+        arguments["legs"] = _short_legs(reader)
+    _delta_neutral(reader)
+    _take(reader, version, "generic:text snapshot:flag regulatory:flag options:_", arguments)
+    return arguments
+
+
+def _historical_data(reader: Reader, version: int) -> dict[str, Any]:
+    arguments: dict[str, Any] = {}
+    _take(
+        reader,
+        version,
+        "request_id:int contract:contract expired:_ end:text size:text duration:text regular:flag what:text date_format:int",
+        arguments,
+    )
+    if arguments["contract"].sec_type == "BAG":
+        arguments["legs"] = _short_legs(reader)
+    _take(reader, version, "keep:flag options:_", arguments)
+    return arguments
+
+
+def _place_order(reader: Reader, version: int) -> dict[str, Any]:
+    order_id, contract = reader.integer(), _contract(reader)
+    raw: dict[str, str] = {}
+
+    def take(names: list[str]) -> None:
+        raw.update(zip(names, reader.texts(len(names)), strict=True))
+
+    take(["secIdType", "secId", *_MAIN])
+    legs: tuple[Leg, ...] = ()
+    leg_prices: tuple[str, ...] = ()
+    if contract.sec_type == "BAG":
+        legs = tuple(_long_leg(reader) for _ in range(reader.count()))
+        leg_prices = tuple(reader.texts(reader.count()))
+        raw["smartComboRoutingParams"] = _pairs(reader)
+    take(_ALLOCATION)
+    if version < 177:
+        take(["faProfile"])
+    take(_EXTENDED)
+    if raw["deltaNeutralOrderType"]:
+        take(_DELTA_NEUTRAL)
+    take(_TRAIL_AND_SCALE)
+    increment = decimal(raw["scalePriceIncrement"])
+    if increment is not None and increment > 0:
+        take(_SCALE)
+    take(["scaleTable", "activeStartTime", "activeStopTime", "hedgeType"])
+    if raw["hedgeType"]:
+        take(["hedgeParam"])
+    take(_CLEARING)
+    _delta_neutral(reader)
+    take(["algoStrategy"])
+    if raw["algoStrategy"]:
+        raw["algoParams"] = _pairs(reader)
+    take(_MISC)
+    if raw["orderType"] in {"PEG BENCH", "PEGBENCH"}:
+        take(_PEG_BENCH)
+    conditions = tuple(_condition(reader) for _ in range(reader.count()))
+    if conditions:
+        take(["conditionsIgnoreRth", "conditionsCancelOrder"])
+    take(_ADJUSTED)
+    take([name for since, name in _LATER if version >= since])
+    if version >= 170:
+        take(_peg_offsets(contract.exchange, raw["orderType"]))
+        if raw.get("competeAgainstBestOffset", "").lower() in {"infinite", "infinity"}:
+            take(["midOffsetAtWhole", "midOffsetAtHalf"])
+    return {
+        "request_id": order_id,
+        "contract": replace(contract, legs=legs),
+        "terms": terms(raw, legs, leg_prices, conditions),
+    }
+
+
+def _peg_offsets(exchange: str, order_type: str) -> list[str]:
+    names = ["minTradeQty"] if exchange == "IBKRATS" else []
+    if order_type in {"PEG BEST", "PEGBEST"}:
+        names += ["minCompeteSize", "competeAgainstBestOffset"]
+    elif order_type in {"PEG MID", "PEGMID"}:
+        names += ["midOffsetAtWhole", "midOffsetAtHalf"]
+    return names
+
+
+def _condition(reader: Reader) -> tuple[str, ...]:
+    kind = reader.integer()
+    if kind not in _CONDITION_FIELDS:
+        raise WireError(f"there is no condition of type {kind}")
+    return (str(kind), *reader.texts(_CONDITION_FIELDS[kind]))
+
+
+def _pairs(reader: Reader) -> str:
+    """A counted list of tags and values, kept as one text."""
+    return "\0".join(reader.texts(2 * reader.count()))
+
+
+def terms(
+    raw: Mapping[str, str],
+    legs: tuple[Leg, ...] = (),
+    leg_prices: tuple[str, ...] = (),
+    conditions: tuple[tuple[str, ...], ...] = (),
+) -> Terms:
+    """The terms of an order from its fields by name. WireError where one of those that count cannot be read."""
+    quantity = decimal(raw.get("totalQuantity", ""))
+    return Terms(
+        action=raw.get("action", ""),
+        quantity=Decimal(0) if quantity is None else quantity,
+        type=raw.get("orderType", ""),
+        limit=decimal(raw.get("lmtPrice", "")),
+        aux=decimal(raw.get("auxPrice", "")),
+        tif=raw.get("tif") or "DAY",
+        oca_group=raw.get("ocaGroup", ""),
+        oca_type=int(decimal(raw.get("ocaType", "")) or 0),
+        account=raw.get("account", ""),
+        ref=raw.get("orderRef", ""),
+        transmit=truth(raw.get("transmit", "1")),
+        parent_id=int(decimal(raw.get("parentId", "")) or 0),
+        outside_rth=truth(raw.get("outsideRth", "")),
+        trail_stop=decimal(raw.get("trailStopPrice", "")),
+        trail_percent=decimal(raw.get("trailingPercent", "")),
+        limit_offset=decimal(raw.get("lmtPriceOffset", "")),
+        good_after=raw.get("goodAfterTime", ""),
+        good_till=raw.get("goodTillDate", ""),
+        what_if=truth(raw.get("whatIf", "")),
+        raw={name: text for name, text in raw.items() if text != "0" and not is_unset(text)},
+        legs=legs,
+        leg_prices=leg_prices,
+        conditions=conditions,
+    )
+
+
+_REQUESTS: Mapping[int, tuple[str, str | Callable[[Reader, int], dict[str, Any]]]] = {
+    1: ("market_data", _market_data),
+    2: ("cancel_market_data", "_:_ request_id:int"),
+    3: ("place_order", _place_order),
+    4: ("cancel_order", "_:_ request_id:int manual_time:_@169"),
+    5: ("open_orders", "_:_"),
+    6: ("account_updates", "_:_ subscribe:flag account:text"),
+    7: (
+        "executions",
+        "_:_ request_id:int client_id:int account:text since:text symbol:text sec_type:text exchange:text side:text",
+    ),
+    8: ("ids", "_:_ count:int"),
+    9: (
+        "contract_details",
+        "_:_ request_id:int contract:contract expired:_ sec_id_type:text sec_id:text issuer_id:_@176",
+    ),
+    14: ("server_log_level", "_:_ level:int"),
+    15: ("auto_open_orders", "_:_ bind:flag"),
+    16: ("all_open_orders", "_:_"),
+    17: ("managed_accounts", "_:_"),
+    20: ("historical_data", _historical_data),
+    25: ("cancel_historical_data", "_:_ request_id:int"),
+    49: ("current_time", "_:_"),
+    50: ("realtime_bars", "_:_ request_id:int contract:contract size:int what:text regular:flag options:_"),
+    51: ("cancel_realtime_bars", "_:_ request_id:int"),
+    58: ("global_cancel", "_:_"),
+    59: ("market_data_type", "_:_ kind:int"),
+    61: ("positions", "_:_"),
+    62: ("account_summary", "_:_ request_id:int group:text tags:text"),
+    63: ("cancel_account_summary", "_:_ request_id:int"),
+    64: ("cancel_positions", "_:_"),
+    71: ("start_api", "_:_ client_id:int capabilities:_"),
+    74: ("positions_multi", "_:_ request_id:int account:text model:text"),
+    75: ("cancel_positions_multi", "_:_ request_id:int"),
+    76: ("account_updates_multi", "_:_ request_id:int account:text model:text ledger:flag"),
+    77: ("cancel_account_updates_multi", "_:_ request_id:int"),
+    80: ("family_codes", ""),
+    81: ("matching_symbols", "request_id:int pattern:text"),
+    87: (
+        "head_timestamp",
+        "request_id:int contract:contract expired:_ regular:flag what:text date_format:int",
+    ),
+    90: ("cancel_head_timestamp", "request_id:int"),
+    91: ("market_rule", "rule:int"),
+    92: ("pnl", "request_id:int account:text model:text"),
+    93: ("cancel_pnl", "request_id:int"),
+    94: ("pnl_single", "request_id:int account:text model:text con_id:int"),
+    95: ("cancel_pnl_single", "request_id:int"),
+    99: ("completed_orders", "api_only:flag"),
+    104: ("user_info", "request_id:int"),
+}
+_WITHOUT_VERSION = frozenset(
+    name
+    for name, layout in _REQUESTS.values()
+    if (isinstance(layout, str) and not layout.startswith("_:_"))
+    or name in {"place_order", "historical_data"}
+)

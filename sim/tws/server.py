@@ -1,0 +1,304 @@
+"""The TWS on its port: connections come and go, the engine lives on. Tells every client what concerns it and keeps the state."""
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from aiohttp import web
+
+from sim.clock import Clock
+from sim.control import EventLog
+from sim.store import Store
+from sim.tws.book import Account, Counters, Execution, Order, Position, read, written
+from sim.tws.contracts import INSTRUMENTS
+from sim.tws.control import routes
+from sim.tws.engine import Engine, Record
+from sim.tws.faults import Faults
+from sim.tws.market import Market, Pin
+from sim.tws.session import Session
+
+TICK_SECONDS = 0.4
+ACCOUNT_EVERY = 450
+"""Account figures are sent anew every so many ticks: three minutes, as TWS does it."""
+_KINDS: tuple[tuple[str, type], ...] = (
+    ("counters", Counters), ("account", Account), ("position", Position), ("order", Order), ("execution", Execution),
+)  # fmt: skip
+
+
+class TwsServer:
+    """A TWS for API clients. Accounts whose ids begin with D are paper accounts, as with the real one."""
+
+    def __init__(
+        self, clock: Clock, store: Store, seed: int = 1, accounts: tuple[str, ...] = ("DU1234567",)
+    ) -> None:
+        self.clock = clock
+        self.faults = Faults()
+        self.market = Market(seed)
+        self.engine = Engine(seed, self.market, self)
+        self.messages: Counter[str] = Counter()
+        self.unknown_requests: Counter[str] = Counter()
+        self.connections = 0
+        self.events = EventLog(clock.now)
+        self.data: dict[str, str] = {}
+        self._store = store
+        self._accounts = accounts
+        self._sessions: list[Session] = []
+        self._silent: Session | None = None
+        self._listening: asyncio.Server | None = None
+        self._ticking: asyncio.Task[None] | None = None
+        self._port = 0
+        self._ticks = 0
+
+    # -- life
+
+    async def start(self, port: int = 0) -> None:
+        """Take up the stored state and listen on loopback; 0 is any free port. OSError where the port is taken."""
+        self._restore()
+        for account in self._accounts:
+            self.engine.add_account(account, self.clock.now())
+        self.flush()
+        await self._listen(port)
+        self._ticking = asyncio.create_task(self._tick_for_ever(), name="tws ticks")
+
+    async def _listen(self, port: int) -> None:
+        loop = asyncio.get_running_loop()
+        # asyncio sets TCP_NODELAY on the connections itself.
+        self._listening = await loop.create_server(lambda: Session(self), "127.0.0.1", port)
+        self._port = self._listening.sockets[0].getsockname()[1]
+
+    @property
+    def port(self) -> int:
+        """Where it listens, after start."""
+        return self._port
+
+    @property
+    def address(self) -> str:
+        """Host and port, after start."""
+        return f"127.0.0.1:{self._port}"
+
+    async def close(self) -> None:
+        """Stop listening, drop every client, write down the rest."""
+        if self._ticking is not None:
+            self._ticking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._ticking
+        self._stop_listening()
+        self.drop()
+        self.flush()
+        await asyncio.sleep(0)
+
+    def _stop_listening(self) -> None:
+        if self._listening is not None:
+            self._listening.close()
+            self._listening = None
+
+    async def refuse(self, on: bool) -> None:
+        """Close the port, so that connections are refused, or open the same one again."""
+        self.faults.refuse = on
+        if on:
+            self.faults.fire("refuse")
+            self._stop_listening()
+        elif self._listening is None:
+            await self._listen(self._port)
+
+    # -- connections
+
+    def joined(self, session: Session) -> None:
+        """A socket was accepted."""
+        self._sessions.append(session)
+        self.connections += 1
+        self.note("connected", connections=len(self._sessions))
+        if self.faults.hang:
+            self.faults.fire("hang")
+
+    def left(self, session: Session) -> None:
+        """A socket is gone."""
+        if session in self._sessions:
+            self._sessions.remove(session)
+            self.note("disconnected", client=session.client_id, connections=len(self._sessions))
+
+    def claim(self, session: Session, client_id: int) -> bool:
+        """Whether a client id is free for this connection."""
+        if any(other.client_id == client_id and not other.transport.is_closing() for other in self._sessions):
+            self.faults.fire("client_id_in_use")
+            return False
+        self.note("client", client=client_id)
+        return True
+
+    def drop(self, client_id: int | None = None) -> int:
+        """Close the sockets of one client, or of all. Returns how many."""
+        dropped = [s for s in self._sessions if client_id is None or s.client_id == client_id]
+        for session in dropped:
+            session.transport.abort()
+            self.left(session)
+        return len(dropped)
+
+    def half_open(self, on: bool) -> None:
+        """Keep the sockets but neither read nor write; turned off, everything held back goes its way."""
+        self.faults.half_open = on
+        if on:
+            self.faults.fire("half_open")
+        for session in self._sessions:
+            session.freeze(on)
+
+    def resume(self) -> None:
+        """After a hang: answer what came in meanwhile."""
+        for session in list(self._sessions):
+            session.data_received(b"")
+
+    def clients(self) -> list[int | None]:
+        """The client ids of all connections; None of those that have not said theirs."""
+        return [session.client_id for session in self._sessions]
+
+    def log_in(self) -> None:
+        """Let in the clients that were waiting for TWS to be logged in."""
+        for session in self._sessions:
+            if session.client_id is not None and not session.ready:
+                session.log_in()
+
+    def broadcast(self, code: int, text: str) -> None:
+        """A notice to every client."""
+        for session in self._ready():
+            session.fail(-1, code, text)
+
+    def _ready(self) -> list[Session]:
+        return [session for session in self._sessions if session.ready]
+
+    @contextlib.contextmanager
+    def silence(self, session: Session, on: bool) -> Iterator[None]:
+        """While it lasts, what happens is booked, and the client hears nothing of the orders it concerns before it connects anew."""
+        self._silent = session if on else None
+        try:
+            yield
+        finally:
+            self._silent = None
+
+    # -- what the engine tells
+
+    def _audience(self, order: Order) -> list[Session]:
+        """Who hears about an order: the client that placed it; of those typed by hand client 0, when it binds them."""
+        if self._silent is not None:
+            order.silent = True
+        if order.silent:
+            return []
+        return [s for s in self._ready() if s.client_id == order.client_id and (not order.manual or s.binds)]
+
+    def opened(self, order: Order) -> None:
+        """Listener: an order as a whole."""
+        for session in self._audience(order):
+            if order.manual:
+                session.bind(order)
+            session.send_order(order)
+        self._note_order(order)
+
+    def status(self, order: Order) -> None:
+        """Listener: an order's status."""
+        for session in self._audience(order):
+            session.send_order(order, status_only=True)
+        self._note_order(order)
+
+    def _note_order(self, order: Order) -> None:
+        self.note(
+            "order", perm_id=order.perm_id, client=order.client_id, order_id=order.order_id, ref=order.terms.ref,
+            symbol=order.instrument.symbol, status=order.status, filled=str(order.filled), received_ns=order.received_ns,
+        )  # fmt: skip
+
+    def executed(self, order: Order | None, execution: Execution) -> None:
+        """Listener: a fill."""
+        for session in self._audience(order) if order else []:
+            session.send_execution(execution)
+        self.note(
+            "execution", exec_id=execution.exec_id, perm_id=execution.perm_id, ref=execution.ref, symbol=execution.instrument.symbol,
+            side=execution.side, quantity=str(execution.quantity), price=str(execution.price),
+        )  # fmt: skip
+
+    def commissioned(self, execution: Execution) -> None:
+        """Listener: a commission."""
+        order = self.engine.orders.get(execution.perm_id)
+        for session in self._audience(order) if order else []:
+            session.send_commission(execution)
+        self.note("commission", exec_id=execution.exec_id, commission=str(execution.commission))
+
+    def failed(self, order: Order, code: int, text: str) -> None:
+        """Listener: an error about an order."""
+        for session in self._audience(order):
+            session.fail(order.order_id, code, text)
+        self.note("error", perm_id=order.perm_id, ref=order.terms.ref, code=code, text=text)
+
+    def account_changed(self, account: str, con_id: int) -> None:
+        """Listener: a position and the money."""
+        for session in self._ready():
+            session.account_changed(account, con_id)
+
+    def note(self, kind: str, **details: Any) -> None:
+        """Something for the control port's list of events."""
+        self.events.add(kind, **details)
+
+    def unknown(self, kind: str) -> None:
+        """A request of a type that is not spoken here."""
+        self.unknown_requests[kind] += 1
+        self.note("unknown_request", type=kind)
+
+    # -- market data
+
+    def data_for(self, con_id: int) -> str:
+        """Which data there are of an instrument: live, delayed or none."""
+        symbol = next(i.symbol for i in INSTRUMENTS if i.con_id == con_id)
+        return self.data.get(symbol, self.data.get("", "live"))
+
+    def pin(self, con_id: int, pin: Pin) -> None:
+        """Fix a price by hand, let the orders that wait meet it, and show it at once."""
+        self.market.pin(con_id, pin)
+        self._store.put("tws.pins", con_id, [[p.at.isoformat(), *(None if v is None else str(v) for v in (p.bid, p.ask, p.last))] for p in self.market.pins[con_id]])  # fmt: skip
+        self.tick()
+
+    def tick(self) -> None:
+        """Let the market run up to now, and show it."""
+        self.engine.run(self.clock.now())
+        for session in self._ready():
+            session.tick()
+        self.flush()
+
+    async def _tick_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            self.tick()
+            self._ticks += 1
+            for session in self._ready():
+                if self._ticks % 3 == 0:
+                    session.send_pnl()
+                if self._ticks % ACCOUNT_EVERY == 0:
+                    session.refresh_account()
+
+    # -- state
+
+    def flush(self) -> None:
+        """Write down every record that changed."""
+        if not self.engine.changed:
+            return
+        changed, self.engine.changed = self.engine.changed, {}
+        for (kind, key), record in changed.items():
+            self._store.put(f"tws.{kind}", key, written(record))
+
+    def _restore(self) -> None:
+        records: list[Record] = [
+            read(cls, value) for kind, cls in _KINDS for value in self._store.all(f"tws.{kind}").values()
+        ]
+        for record in records:
+            if isinstance(record, Order):
+                record.silent = False
+        self.engine.restore(records)
+        for con_id, pins in self._store.all("tws.pins").items():
+            self.market.pins[int(con_id)] = [_pin(*values) for values in pins]
+
+    def control(self) -> list[web.RouteDef]:
+        """Its routes on the control port."""
+        return routes(self)
+
+
+def _pin(at: str, *prices: str | None) -> Pin:
+    return Pin(datetime.fromisoformat(at), *(None if price is None else Decimal(price) for price in prices))
