@@ -1,0 +1,1 @@
+"""The chat: what a phone sees. Knows Telegram, decides nothing about money."""

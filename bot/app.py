@@ -1,0 +1,99 @@
+"""The composition root: builds everything, starts disk -> broker -> chat, and stops in reverse. Only here are the parts named."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+
+from telegram import Bot, BotCommand
+from telegram.error import TelegramError
+
+import bot.commands as _commands  # registers them
+from bot.clock import SystemClock
+from bot.command import COMMANDS
+from bot.commands.system import WANTED
+from bot.dispatch import Dispatcher
+from bot.inbox import Poller
+from bot.lanes import Lanes
+from bot.notifier import OutboxSender
+from bot.services import Desk
+from bot.settings import Settings
+from bot.transport import AiohttpRequest
+from core.broker import IBBroker
+from core.executor import Executor, Timing
+from core.risk import Limits
+from storage.database import Database
+from storage.ledger import SqliteLedger
+
+log = logging.getLogger(__name__)
+
+PATIENCE_SECONDS = 4.0
+assert _commands
+
+
+@contextlib.asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[tuple[Desk, asyncio.Task[None]]]:
+    """The whole bot for as long as the block lasts; the task ends only if a part fails for good, with its error.
+
+    Raises StorageError where the database cannot be used.
+    """
+    clock = SystemClock()
+    started_at = clock.now()
+    database = await Database.open(settings.database_path)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(database.close)
+        ledger = SqliteLedger(database, clock, settings.telegram_allowed_users)
+        broker = IBBroker(
+            host=settings.ibkr_host,
+            port=settings.ibkr_port,
+            client_id=settings.ibkr_client_id,
+            account=settings.ibkr_account_id,
+            wanted=await ledger.recall(WANTED) != "no",
+            clock=clock,
+        )
+        chat = Bot(
+            settings.telegram_bot_token.get_secret_value(),
+            base_url=f"{settings.telegram_api_url}/bot",
+            base_file_url=f"{settings.telegram_api_url}/file/bot",
+            request=AiohttpRequest(),
+            get_updates_request=AiohttpRequest(),
+        )
+        for request in chat._request:
+            stack.push_async_callback(request.shutdown)
+        notifier = OutboxSender(chat, ledger, clock)
+        limits = Limits(max_position_size=settings.max_position_size)
+        executor = Executor(broker, ledger, notifier, clock, limits, Timing())
+        lanes = Lanes()
+        poller = Poller(chat, ledger, clock)
+        desk = Desk(executor, broker, broker, ledger, clock, settings, started_at, poller.last_poll_seconds)
+        dispatcher = Dispatcher(chat, desk, ledger, notifier, lanes)
+        await executor.start()
+
+        async def live() -> None:
+            async with asyncio.TaskGroup() as parts:
+                parts.create_task(broker.run(), name="broker")
+                parts.create_task(executor.run(), name="executor")
+                parts.create_task(notifier.run(desk), name="notifier")
+                parts.create_task(poller.run(dispatcher.take), name="poller")
+                parts.create_task(_announce(chat, poller, broker, clock, started_at), name="announce")
+
+        life = asyncio.create_task(live(), name="greenlight")
+        try:
+            yield desk, life
+        finally:
+            await lanes.close(PATIENCE_SECONDS)
+            life.cancel()
+            await asyncio.wait({life}, timeout=PATIENCE_SECONDS)
+
+
+async def _announce(
+    chat: Bot, poller: Poller, broker: IBBroker, clock: SystemClock, started_at: object
+) -> None:
+    """Log when the bot can be used, and give the chat its menu of commands."""
+    begun = clock.monotonic()
+    await poller.first_poll.wait()
+    log.info("polling Telegram after %.2f s", clock.monotonic() - begun)
+    try:
+        await chat.set_my_commands([BotCommand(c.name, c.summary[:256]) for c in COMMANDS.values()])
+    except TelegramError as problem:
+        log.warning("the menu of commands was not set: %s", problem.message)

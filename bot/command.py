@@ -1,0 +1,122 @@
+"""Commands and buttons: the signature is the grammar, the docstring is the help.
+
+A command is `async def name(desk, who, ...) -> Reply`. Each further parameter is read from the line by its type (READERS); one with a
+default may be left out. /help, the menu in the chat and README's table are made from COMMANDS.
+"""
+
+import inspect
+import typing
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from difflib import get_close_matches
+from typing import Any, NewType
+
+from bot import grammar
+from bot.reply import Reply
+from bot.services import Desk
+from core.errors import BadInput
+from core.model import Origin
+
+Symbol = NewType("Symbol", str)
+Line = NewType("Line", str)
+Word = NewType("Word", str)
+
+# What a parameter of a type takes from the words of the line.
+READERS: dict[Any, Callable[[list[str]], Any]] = {
+    Symbol: lambda words: grammar.symbol(words.pop(0)),
+    Word: lambda words: words.pop(0)[:64],
+    grammar.Target: lambda words: grammar.target(words.pop(0)),
+    Line: lambda words: " ".join(words.pop(0) for _ in list(words)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, by which update, and how long ago they did."""
+
+    user: int
+    name: str
+    origin: Origin
+    age: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One part of a command's line."""
+
+    name: str
+    read: Callable[[list[str]], Any]
+    optional: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command as its function describes it. `summary` is the first line of the docstring, `details` the rest."""
+
+    name: str
+    usage: str
+    summary: str
+    details: str
+    parameters: tuple[Parameter, ...]
+    run: Callable[..., Awaitable[Reply]]
+
+    def arguments(self, line: str) -> list[Any]:
+        """The values on the line. Raises BadInput with the usage where they do not fit."""
+        words, values = line.split(), []
+        for parameter in self.parameters:
+            if not words and parameter.optional:
+                break
+            if not words and parameter.read is not READERS[Line]:
+                raise BadInput(f"Something is missing: {parameter.name}. Usage: {self.usage}")
+            values.append(parameter.read(words))
+        if words:
+            raise BadInput(f"{' '.join(words)[:60]!r} is too much here. Usage: {self.usage}")
+        return values
+
+
+COMMANDS: dict[str, Command] = {}
+BUTTONS: dict[str, Callable[[Desk, Caller, str], Awaitable[Reply]]] = {}
+
+
+def command(usage: str) -> Callable[[Callable[..., Awaitable[Reply]]], Callable[..., Awaitable[Reply]]]:
+    """Make a command of a function; its name is the function's."""
+
+    def register(run: Callable[..., Awaitable[Reply]]) -> Callable[..., Awaitable[Reply]]:
+        name = run.__name__.rstrip("_")
+        summary, _, details = (inspect.getdoc(run) or "").partition("\n")
+        COMMANDS[name] = Command(name, usage, summary, details.strip(), _parameters(run), run)
+        return run
+
+    return register
+
+
+def button(name: str) -> Callable[[Callable[..., Awaitable[Reply]]], Callable[..., Awaitable[Reply]]]:
+    """Make a function answer the buttons whose action is `name:argument`."""
+
+    def register(run: Callable[..., Awaitable[Reply]]) -> Callable[..., Awaitable[Reply]]:
+        BUTTONS[name] = run
+        return run
+
+    return register
+
+
+def _parameters(run: Callable[..., Awaitable[Reply]]) -> tuple[Parameter, ...]:
+    hints = typing.get_type_hints(run)
+    found = []
+    for name, parameter in list(inspect.signature(run).parameters.items())[2:]:
+        kinds = [kind for kind in typing.get_args(hints[name]) if kind is not type(None)] or [hints[name]]
+        found.append(Parameter(name, READERS[kinds[0]], parameter.default is not inspect.Parameter.empty))
+    return tuple(found)
+
+
+def look_up(name: str) -> Command:
+    """The command of this name. Raises BadInput with the nearest one."""
+    if name in COMMANDS:
+        return COMMANDS[name]
+    near = get_close_matches(name, COMMANDS, 1)
+    raise BadInput(
+        f"There is no command /{name[:32]}. "
+        + (f"Did you mean /{near[0]}? " if near else "")
+        + "/help lists all of them."
+    )

@@ -1,0 +1,87 @@
+"""What the account holds and what it did: /positions, /orders, /trades."""
+
+from html import escape
+
+from bot import text
+from bot.command import Caller, Symbol, command
+from bot.reply import Reply
+from bot.services import Desk
+from core.errors import BrokerError
+from core.model import Instrument, Order, Position
+
+
+@command("/positions [SYMBOL]")
+async def positions(desk: Desk, who: Caller, symbol: Symbol | None = None) -> Reply:
+    """What you hold: shares, average cost, value and gain, with the total.
+
+    Prices are those of the broker's last account update, or live where a quote is being watched.
+    """
+    held = desk.broker.positions
+    link = desk.broker.link
+    if held is None:
+        return Reply(
+            f"⚠️ The positions are not known now. {escape(link.trouble or 'They load a few seconds after connecting.')}"
+        )
+    mine = [p for p in held if p.signed_quantity and (symbol is None or p.symbol == symbol)]
+    if not mine:
+        what = f"No position in {symbol}." if symbol else "No positions: the account holds no shares."
+        return Reply(f"{what}\n{text.badge(link)}")
+    if symbol is not None:
+        mine = [await _with_price(desk, p) for p in mine]
+    return Reply("\n".join([f"<b>Positions</b> · {text.badge(link)}", "", *text.position_lines(mine)]))
+
+
+async def _with_price(desk: Desk, position: Position) -> Position:
+    """The same holding at a live quote, where one can be had."""
+    try:
+        instrument: Instrument = await desk.broker.find(position.symbol)
+        await desk.broker.quote(instrument, 15.0, 60.0)
+    except BrokerError:
+        return position
+    return next((p for p in desk.broker.positions or () if p.con_id == position.con_id), position)
+
+
+@command("/orders")
+async def orders(desk: Desk, who: Caller) -> Reply:
+    """The orders that can still trade, each with a button to cancel it.
+
+    Orders that were placed elsewhere (in TWS, by another program) are marked EXTERNAL.
+    """
+    working = desk.executor.orders
+    badge = text.badge(desk.broker.link)
+    if not working:
+        return Reply(f"No open orders.\n{badge}")
+    lines = [f"<b>Open orders</b> · {badge}"]
+    lines += [
+        f"\n<b>{text.terms(order)}</b>{' · EXTERNAL' if order.external else ''}\n{text.order_state(order)}"
+        for order in working[-25:]
+    ]
+    if len(working) > 25:
+        lines.append(f"\n… and {len(working) - 25} older ones.")
+    if not desk.broker.link.reconciled:
+        lines.append("\n⚠️ Not connected: this is how they stood when the broker was last heard.")
+    buttons = tuple((_cancel_button(order),) for order in working[-8:] if not order.cancel_requested_at)
+    return Reply("\n".join(lines), buttons)
+
+
+def _cancel_button(order: Order) -> tuple[str, str]:
+    return (
+        f"Cancel #{order.number} {order.side} {text.quantity(order.remaining)} {order.symbol}",
+        f"cancel:{order.number}",
+    )
+
+
+@command("/trades")
+async def trades(desk: Desk, who: Caller) -> Reply:
+    """The last twenty fills, with their commissions.
+
+    A dash stands for a commission that the broker has not reported yet.
+    """
+    found = await desk.ledger.trades(20)
+    badge = text.badge(desk.broker.link)
+    if not found:
+        return Reply(f"No trades yet.\n{badge}")
+    zone = desk.settings.timezone
+    return Reply(
+        "\n".join([f"<b>Trades</b> · {badge}", "", *(text.trade_line(trade, zone) for trade in found)])
+    )

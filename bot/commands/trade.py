@@ -1,0 +1,176 @@
+"""Orders: /buy, /sell, /cancel, and the buttons of their cards."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from bot import grammar, text
+from bot.command import Caller, Line, button, command
+from bot.grammar import Target
+from bot.reply import Reply
+from bot.services import Desk
+from core.errors import BadInput, StaleCard
+from core.model import Order, Request, Side, Ticket, TicketState
+
+
+@command("/buy AAPL 10 [@ 187.50 | stop 190] [gtc] [preview]")
+async def buy(desk: Desk, who: Caller, line: Line) -> Reply:
+    """Buy shares: by number (10) or for an amount ($2500), at market, with a limit or a stop.
+
+    /buy AAPL 10 · at market
+    /buy AAPL $2500 @ 187.50 · as many as $2500 buys, at 187.50 or better
+    /buy AAPL 10 stop 190 gtc · once it trades at 190, until cancelled
+    /buy AAPL 10 preview · only look
+    """
+    return await _ask(desk, who, grammar.order_line(Side.BUY, line))
+
+
+@command("/sell AAPL 10 | all | half | 25% [@ 187.50 | stop 180] [gtc] [preview]")
+async def sell(desk: Desk, who: Caller, line: Line) -> Reply:
+    """Sell shares that you hold: a number, all, half or a percentage.
+
+    /sell AAPL all · the whole holding, at market
+    /sell AAPL half @ 200 · half of it at 200 or better
+    /sell AAPL 10 stop 180 gtc · once it falls to 180, until cancelled
+    """
+    return await _ask(desk, who, grammar.order_line(Side.SELL, line))
+
+
+async def _ask(desk: Desk, who: Caller, asked: grammar.OrderLine) -> Reply:
+    return await _card(desk, who, asked.request, look_only=asked.preview, lead=_lateness(desk, who))
+
+
+async def _card(
+    desk: Desk, who: Caller, request: Request, *, look_only: bool = False, lead: str = ""
+) -> Reply:
+    """A card for a request; with buttons only where it could be sent."""
+    preview = await desk.executor.preview(request, who.user)
+    sendable = not preview.denials and not look_only
+    ticket = preview.ticket
+    seconds = (ticket.expires_at - ticket.created_at).total_seconds() if sendable else 0.0
+    body = text.card(preview, desk.broker.link, desk.broker.account, desk.settings.max_position_size, seconds)
+    if not sendable:
+        return Reply(lead + body)
+    choice = ((("Send", f"send:{ticket.ticket_id}"), ("Discard", f"discard:{ticket.ticket_id}")),)
+    return Reply(lead + body, choice, opens=ticket)
+
+
+def _lateness(desk: Desk, who: Caller) -> str:
+    if not is_late(desk, who):
+        return ""
+    return f"⏱ Your message took {minutes(who.age)} to arrive. This is how it looks now:\n\n"
+
+
+def is_late(desk: Desk, who: Caller) -> bool:
+    """Whether a command lay too long on its way to be acted on."""
+    return who.age > timedelta(seconds=desk.settings.max_command_age_seconds)
+
+
+def minutes(age: timedelta) -> str:
+    """An age in words."""
+    seconds = int(age.total_seconds())
+    return f"{seconds} s" if seconds < 120 else f"{seconds // 60} minutes"
+
+
+def _again(ticket: Ticket) -> Request:
+    """The same wish as the card's, to be looked at afresh."""
+    return Request(
+        side=ticket.side,
+        symbol=ticket.instrument.symbol,
+        quantity=ticket.quantity,
+        order_type=ticket.order_type,
+        limit_price=ticket.limit_price,
+        stop_price=ticket.stop_price,
+        tif=ticket.tif,
+    )
+
+
+@button("send")
+async def send(desk: Desk, who: Caller, ticket_id: str) -> Reply:
+    """Send what the card shows; where time or the price has moved on, a fresh card instead."""
+    ticket = await desk.executor.open_card(ticket_id, who.user)
+    if desk.executor.is_stale(ticket):
+        fresh = await _card(
+            desk, who, _again(ticket), lead="⏱ That card was too old to send. This is how it looks now:\n\n"
+        )
+        return replace(
+            fresh, ends=replace(ticket, state=TicketState.EXPIRED), toast="Too old: here is a fresh card."
+        )
+    drift = await desk.executor.drifted(ticket)
+    if drift is not None:
+        lead = f"↕️ The price moved {drift * 100:.1f} % since that card. This is how it looks now:\n\n"
+        fresh = await _card(desk, who, _again(ticket), lead=lead)
+        return replace(
+            fresh,
+            ends=replace(ticket, state=TicketState.REPLACED),
+            toast="The price moved: here is a fresh card.",
+        )
+    order = await desk.executor.submit(ticket, who.origin)
+    return Reply(toast=f"Order #{order.number}", recorded=True)
+
+
+@button("discard")
+async def discard(desk: Desk, who: Caller, ticket_id: str) -> Reply:
+    """Put the card away; nothing is sent."""
+    ticket = await desk.executor.open_card(ticket_id, who.user)
+    return Reply(toast="Discarded.", ends=replace(ticket, state=TicketState.DISCARDED))
+
+
+@command("/cancel 17 | AAPL | all")
+async def cancel(desk: Desk, who: Caller, which: Target) -> Reply:
+    """Cancel an order by its number, all orders of a symbol, or all of your orders.
+
+    It stays open until the broker says that it is over; you hear of it. Orders that were placed elsewhere are
+    cancelled only by their number.
+    """
+    chosen = _chosen(desk, which)
+    if is_late(desk, who):
+        rows = tuple(
+            ((f"Cancel #{o.number} {o.side} {text.quantity(o.remaining)} {o.symbol}", f"cancel:{o.number}"),)
+            for o in chosen[:8]
+        )
+        return Reply(
+            f"⏱ Your message took {minutes(who.age)} to arrive, so nothing was cancelled. Tap to do it now:",
+            rows,
+        )
+    return await _cancel(desk, who, chosen)
+
+
+@button("cancel")
+async def cancel_button(desk: Desk, who: Caller, number: str) -> Reply:
+    """The Cancel under an order."""
+    order = next((o for o in desk.executor.orders if str(o.number) == number), None)
+    if order is None:
+        raise StaleCard(f"Order #{number} is over already; /trades and /orders show what became of it.")
+    return await _cancel(desk, who, [order])
+
+
+def _chosen(desk: Desk, which: Target) -> list[Order]:
+    working = desk.executor.orders
+    if which.number is not None:
+        found = [o for o in working if o.number == which.number]
+        missing = f"There is no open order #{which.number}."
+    else:
+        found = [o for o in working if not o.external and which.symbol in (None, o.symbol)]
+        missing = (
+            "There are no open orders of yours."
+            if which.everything
+            else f"There is no open order of yours in {which.symbol}."
+        )
+    if not found:
+        known = ", ".join(f"#{o.number}" for o in working[-8:])
+        raise BadInput(f"{missing} {f'Open are: {known}.' if known else '/orders lists them.'}")
+    return found
+
+
+async def _cancel(desk: Desk, who: Caller, chosen: list[Order]) -> Reply:
+    foreign = [
+        o for o in chosen if o.external and (o.order_id == 0 or o.client_id != desk.broker.link.client_id)
+    ]
+    if foreign:
+        names = ", ".join(f"#{o.number}" for o in foreign)
+        raise BadInput(
+            f"{names} was placed by another program or in TWS, and only that can cancel it: do it there."
+        )
+    asked = await desk.executor.cancel(chosen, who.origin)
+    lines = [f"Cancel asked: #{o.number} {text.terms(o)}" for o in asked]
+    return Reply("\n".join([*lines, text.badge(desk.broker.link)]), toast="Cancel asked.", recorded=True)

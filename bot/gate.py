@@ -1,0 +1,48 @@
+"""Who may speak: users, not chats; in private; first-hand; once. A pure function that fails closed: what it does not know, it refuses."""
+
+from collections.abc import Set as AbstractSet
+from enum import StrEnum
+
+from telegram import Chat, Message, Update
+
+
+class Verdict(StrEnum):
+    """What becomes of an update. Only ACT reaches a command."""
+
+    ACT = "act"
+    INTRODUCE = "introduce"  # nobody is allowed yet: tell the sender the id that would have to be allowed
+    STRANGER = "stranger"
+    EDITED = "edited"
+    FORWARDED = "forwarded"
+    NOT_PRIVATE = "not private"
+    NOT_FOR_US = "not for us"
+
+
+def judge(update: Update, owners: AbstractSet[int]) -> Verdict:
+    """The verdict on one update."""
+    query = update.callback_query
+    if query is not None:
+        chat = query.message.chat if query.message is not None else None
+        return _person(query.from_user.id, chat, owners, Verdict.STRANGER)
+    if update.edited_message is not None:
+        return Verdict.EDITED
+    message = update.message
+    if message is None or message.from_user is None or message.from_user.is_bot:
+        return Verdict.NOT_FOR_US
+    verdict = _person(message.from_user.id, message.chat, owners, Verdict.INTRODUCE)
+    if verdict is Verdict.ACT and _second_hand(message):
+        return Verdict.FORWARDED
+    return verdict
+
+
+def _person(user: int, chat: Chat | None, owners: AbstractSet[int], when_nobody: Verdict) -> Verdict:
+    if chat is None or chat.type != Chat.PRIVATE or chat.id != user:
+        return Verdict.NOT_PRIVATE
+    if not owners:
+        return when_nobody
+    return Verdict.ACT if user in owners else Verdict.STRANGER
+
+
+def _second_hand(message: Message) -> bool:
+    """Forwarded, written through another bot, or sent on somebody's behalf: not the owner's own words."""
+    return any((message.forward_origin, message.via_bot, message.sender_chat, message.is_automatic_forward))

@@ -1,0 +1,90 @@
+"""Notices to words: what the desk has to say is stored as facts and worded when it is sent, so that it is true when it arrives."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from decimal import Decimal
+from html import escape
+
+from bot import text
+from bot.services import Desk
+from core.model import Buttons, Order, OrderState, Outgoing, TicketState
+
+Worded = tuple[str, Buttons]
+
+
+async def word(desk: Desk, message: Outgoing) -> Worded:
+    """The HTML and buttons of a message; empty text where there is nothing left to say."""
+    if message.text:
+        return message.text, message.buttons
+    return await _WORDS[message.kind](desk, message)
+
+
+async def _order(desk: Desk, message: Outgoing) -> Worded:
+    order = await desk.ledger.order(order_ref=message.subject)
+    if order is None:
+        return "", ()
+    return text.order_card(order, desk.broker.link), text.order_buttons(order)
+
+
+async def _order_news(desk: Desk, message: Outgoing) -> Worded:
+    order = await desk.ledger.order(number=message.data["number"])
+    return ("", ()) if order is None else (await _news(desk, order, OrderState(message.data["state"])), ())
+
+
+async def _news(desk: Desk, order: Order, state: OrderState) -> str:
+    commission, position = "", ""
+    if state is OrderState.FILLED:
+        trades = [t for t in await desk.ledger.trades(200) if t.order_number == order.number]
+        costs = [t.commission for t in trades]
+        if trades and all(cost is not None for cost in costs):
+            currency = trades[0].commission_currency or order.currency
+            commission = text.money(sum((cost for cost in costs if cost is not None), Decimal(0)), currency)
+        held = [p for p in desk.broker.positions or () if p.con_id == order.con_id]
+        if held:
+            position = f"Position now {text.quantity(held[0].signed_quantity)} {order.symbol}"
+    return text.order_news(order, state, commission, position, desk.broker.link)
+
+
+async def _order_note(desk: Desk, message: Outgoing) -> Worded:
+    order = await desk.ledger.order(number=message.data["number"])
+    name = "" if order is None else f"<b>{text.terms(order)}</b> · #{order.number}\n"
+    return f"{name}{escape(message.data['text'])}", ()
+
+
+async def _away(desk: Desk, message: Outgoing) -> Worded:
+    lines = ["<b>While you were away</b>"]
+    for entry in message.data["orders"]:
+        order = await desk.ledger.order(number=entry["number"])
+        if order is not None:
+            lines.append(f"{text.terms(order)}\n   {text.order_state(order)}")
+    return "\n".join([*lines, text.badge(desk.broker.link)]), ()
+
+
+async def _link_down(_desk: Desk, message: Outgoing) -> Worded:
+    return (
+        f"🔌 <b>Broker not reachable</b>\n{escape(message.data['trouble'])}\nOrders that are there keep working there; nothing new leaves.",
+        (),
+    )
+
+
+async def _link_up(desk: Desk, _message: Outgoing) -> Worded:
+    return f"🟢 <b>Connected</b> and compared with the broker's book.\n{text.badge(desk.broker.link)}", ()
+
+
+async def _card(_desk: Desk, message: Outgoing) -> Worded:
+    return escape(TicketState(message.data["state"]).story), ()
+
+
+_WORDS: Mapping[str, Callable[[Desk, Outgoing], Awaitable[Worded]]] = {
+    "order": _order,
+    "order_news": _order_news,
+    "order_note": _order_note,
+    "away": _away,
+    "link_down": _link_down,
+    "link_up": _link_up,
+    "card": _card,
+}
+
+
+def known_kinds() -> frozenset[str]:
+    """Every kind of notice that has words."""
+    return frozenset(_WORDS)

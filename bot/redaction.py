@@ -1,0 +1,37 @@
+"""Secrets never reach a log: a filter at the root puts a mark in their place, in messages, arguments and traces alike."""
+
+import logging
+from collections.abc import Iterable
+
+MARK = "[secret]"
+
+
+class Redacted(logging.Formatter):
+    """Formats a record, then removes every secret from the whole of it, traceback included."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+        # The part behind the colon of a bot token is the secret one and shows up alone in some addresses.
+        parts = {part for secret in secrets if secret for part in (secret, secret.rpartition(":")[2])}
+        self._secrets = sorted((part for part in parts if len(part) >= 3), key=len, reverse=True)
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = super().format(record)
+        for secret in self._secrets:
+            line = line.replace(secret, MARK)
+        return line
+
+
+def set_up(level: str, secrets: Iterable[str]) -> None:
+    """Log to standard error at `level`; the chatty libraries only when something is wrong."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(Redacted(secrets))
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    # ib_async reports as errors what the desk says in its own words; httpx would write the bot's token with every request.
+    for noisy, least in (
+        ("ib_async", logging.CRITICAL),
+        ("httpx", logging.WARNING),
+        ("telegram", logging.WARNING),
+        ("aiosqlite", logging.INFO),
+    ):
+        logging.getLogger(noisy).setLevel(least)

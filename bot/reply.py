@@ -1,0 +1,21 @@
+"""What a command gives back: values only. Whoever dispatches it writes it down and sends it."""
+
+from dataclasses import dataclass
+
+from core.model import Buttons, Ticket
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """`text` is the chat's HTML; empty, nothing is sent. `toast` is shown at the finger that tapped.
+
+    `opens` is the card that this reply shows, `ends` one whose story ends with it (its state says how). `recorded` means that the
+    update is on disk as done already, because an order left with the same commit.
+    """
+
+    text: str = ""
+    buttons: Buttons = ()
+    toast: str = ""
+    opens: Ticket | None = None
+    ends: Ticket | None = None
+    recorded: bool = False

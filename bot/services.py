@@ -1,0 +1,32 @@
+"""What a command may use: the desk. Ports only; nothing here knows Telegram, SQL or the broker's library."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from bot.settings import Settings
+from core.executor import Executor
+from core.ports import Broker, Clock, Ledger
+
+
+class Switch(Protocol):
+    """The owner's wish to be connected."""
+
+    def want(self, wanted: bool) -> None:
+        """Connect and stay so, or disconnect and stay away."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Everything that a command works with."""
+
+    executor: Executor
+    broker: Broker
+    switch: Switch
+    ledger: Ledger
+    clock: Clock
+    settings: Settings
+    started_at: datetime
+    last_poll_seconds: Callable[[], float | None]

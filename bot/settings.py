@@ -1,0 +1,111 @@
+"""What the owner sets: one field is one line in .env.example. The environment wins over .env; secrets never print themselves."""
+
+import re
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from core.errors import GreenlightError
+
+
+class SettingsError(GreenlightError):
+    """The settings cannot be used; the message has one line for each mistake, naming the variable."""
+
+
+class Settings(BaseSettings):
+    """Everything that can be set, with its default. Money is in the base currency of the account."""
+
+    model_config = SettingsConfigDict(env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True)
+
+    telegram_bot_token: SecretStr
+    telegram_allowed_users: Annotated[tuple[int, ...], NoDecode] = ()
+    telegram_api_url: str = "https://api.telegram.org"
+    ibkr_host: str = "127.0.0.1"
+    ibkr_port: int = Field(default=7497, ge=1, le=65535)
+    ibkr_client_id: int = Field(default=0, ge=0, le=2**31 - 1)
+    ibkr_account_id: str = ""
+    anthropic_api_key: SecretStr | None = None
+    anthropic_base_url: str = "https://api.anthropic.com"
+    anthropic_model: str = "claude-sonnet-5-5"
+    min_confidence: int = Field(default=70, ge=0, le=100)
+    max_position_size: Decimal = Field(default=Decimal(10000), gt=0, allow_inf_nan=False)
+    max_portfolio_risk: Decimal = Field(default=Decimal("0.02"), gt=0, le=1, allow_inf_nan=False)
+    max_command_age_seconds: int = Field(default=60, ge=1)
+    database_path: Path = Path("greenlight.db")
+    log_level: str = "INFO"
+    timezone: ZoneInfo = ZoneInfo("America/New_York")
+
+    @field_validator("telegram_bot_token")
+    @classmethod
+    def _token(cls, value: SecretStr) -> SecretStr:
+        if not re.fullmatch(r"\d+:[A-Za-z0-9_-]{3,}", value.get_secret_value()):
+            raise ValueError("must look like 123456789:ABC..., as @BotFather gives it")
+        return value
+
+    @field_validator("telegram_allowed_users", mode="before")
+    @classmethod
+    def _users(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        words = [word.strip() for word in value.split(",") if word.strip()]
+        wrong = [word for word in words if not (word.isascii() and word.isdigit() and int(word) > 0)]
+        if wrong:
+            raise ValueError(
+                f"must be user ids separated by commas, such as 123456789; {', '.join(wrong)} is none (/whoami tells yours)"
+            )
+        return tuple(dict.fromkeys(int(word) for word in words))
+
+    @field_validator("telegram_api_url", "anthropic_base_url")
+    @classmethod
+    def _url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError("must be an address such as https://api.telegram.org, without /bot behind it")
+        return value.rstrip("/")
+
+    @field_validator("anthropic_api_key", mode="before")
+    @classmethod
+    def _no_key(cls, value: Any) -> Any:
+        return value or None
+
+    @field_validator("log_level")
+    @classmethod
+    def _level(cls, value: str) -> str:
+        levels = ("DEBUG", "INFO", "WARNING", "ERROR")
+        if value.upper() not in levels:
+            raise ValueError(f"must be one of {', '.join(levels)}")
+        return value.upper()
+
+    @field_validator("timezone", mode="before")
+    @classmethod
+    def _zone(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            try:
+                return ZoneInfo(value)
+            except (ZoneInfoNotFoundError, ValueError, OSError):
+                raise ValueError(f"must be a time zone such as Europe/Berlin; {value!r} is none") from None
+        return value
+
+
+def load() -> Settings:
+    """Read the environment and .env. Raises SettingsError with one line for each mistake."""
+    try:
+        return Settings()  # type: ignore[call-arg]  # the environment has the values
+    except ValidationError as wrong:
+        raise SettingsError(
+            "\n".join(_line(error) for error in wrong.errors(include_input=False, include_url=False))
+        ) from None
+
+
+def _line(error: Any) -> str:
+    name = str(error["loc"][0]).upper()
+    said = error["msg"].removeprefix("Value error, ")
+    said = said[0].lower() + said[1:]
+    if error["type"] == "missing":
+        return f"{name}: is missing; set it in the environment or in .env (see .env.example)"
+    return f"{name}: {said}"

@@ -1,0 +1,1 @@
+"""The trading desk: what may leave for the market, and what came back. Knows no Telegram and no SQL."""

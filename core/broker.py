@@ -1,0 +1,611 @@
+"""Interactive Brokers, and nothing else in the house knows it: one supervised connection, and what it says as a queue of events.
+
+ib_async carries the bytes. Its own picture of orders is not used, because it mistakes warnings for cancels, forgets everything when a
+socket drops, and lets early commissions fall: `_Ear` listens on the wire before that picture is drawn and hands on what was said.
+"""
+
+import asyncio
+import logging
+import random
+from collections import deque
+from collections.abc import Awaitable
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any, TypeVar
+
+import ib_async as ib
+from ib_async.client import Client
+from ib_async.ib import StartupFetchNONE
+from ib_async.wrapper import RequestError, Wrapper
+
+from core import ib_mapping, ib_messages
+from core.errors import BadInput, BrokerError, Busy, NoAnswer, NotConnected, Refused
+from core.model import (
+    Account,
+    BrokerBook,
+    BrokerEvent,
+    BrokerMessage,
+    Execution,
+    Instrument,
+    Link,
+    LinkChanged,
+    Mode,
+    Order,
+    OrderReport,
+    Position,
+    Quote,
+    Ticket,
+    WhatIf,
+)
+from core.ports import Clock
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+LIVE_PORTS, PAPER_PORTS = frozenset({7496, 4001}), frozenset({7497, 4002})
+MESSAGES_PER_SECOND = 45  # the broker disconnects a client above 50
+RESERVED_FOR_ORDERS = 15  # of them, so that a flood of data requests never makes a cancel wait
+ANSWER_SECONDS = 8.0
+FIRST_QUOTE_SECONDS = 4.0
+HEARTBEAT_SECONDS = 5.0
+LONGEST_PAUSE_SECONDS = 30.0
+NO_HARM_TO_DATA = frozenset(
+    {10167, 10090, *range(2100, 2200)}
+)  # "delayed instead", and notices about data farms
+
+
+class Budget:
+    """The broker's limit on messages. Orders and cancels take what is there or are refused; everything else waits."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._sent: deque[float] = deque()
+
+    def _used(self) -> int:
+        horizon = self._clock.monotonic() - 1.0
+        while self._sent and self._sent[0] <= horizon:
+            self._sent.popleft()
+        return len(self._sent)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether an order could leave now."""
+        return self._used() < MESSAGES_PER_SECOND
+
+    def take(self) -> None:
+        """Use one message now; raises Busy where none is left."""
+        if not self.has_room:
+            raise Busy(
+                "The broker's limit of messages per second is reached, so nothing was sent. Try again in a second."
+            )
+        self._sent.append(self._clock.monotonic())
+
+    async def wait(self) -> None:
+        """Use one message as soon as the part that is not reserved for orders allows it."""
+        while self._used() >= MESSAGES_PER_SECOND - RESERVED_FOR_ORDERS:  # noqa: ASYNC110 - time passing is the event
+            await asyncio.sleep(max(self._sent[0] + 1.0 - self._clock.monotonic(), 0.005))
+        self._sent.append(self._clock.monotonic())
+
+
+class _Ear(Wrapper):
+    """Hears every message about orders on the wire and hands it on as evidence, in the order in which it came."""
+
+    events: "asyncio.Queue[BrokerEvent]"
+    last_error: BrokerMessage | None = None
+
+    def openOrder(
+        self, orderId: int, contract: ib.Contract, order: ib.Order, orderState: ib.OrderState
+    ) -> None:
+        if order.whatIf:
+            super().openOrder(orderId, contract, order, orderState)
+            return
+        self._tell("openOrders", ib_mapping.open_order(orderId, contract, order, orderState))
+        self.ib.client.updateReqId(orderId + 1)
+
+    def orderStatus(
+        self,
+        orderId: int,
+        status: str,
+        filled: float,
+        remaining: float,
+        avgFillPrice: float,
+        permId: int,
+        parentId: int,
+        lastFillPrice: float,
+        clientId: int,
+        whyHeld: str,
+        mktCapPrice: float = 0.0,
+    ) -> None:
+        self.events.put_nowait(
+            ib_mapping.order_status(orderId, status, filled, avgFillPrice, permId, clientId, whyHeld)
+        )
+
+    def completedOrder(self, contract: ib.Contract, order: ib.Order, orderState: ib.OrderState) -> None:
+        self._tell("completedOrders", ib_mapping.open_order(0, contract, order, orderState))
+
+    def execDetails(self, reqId: int, contract: ib.Contract, execution: ib.Execution) -> None:
+        self._tell(reqId, ib_mapping.execution(contract, execution))
+
+    def commissionReport(self, commissionReport: ib.CommissionReport) -> None:
+        if (paid := ib_mapping.commission(commissionReport)) is not None:
+            self.events.put_nowait(paid)
+
+    def error(self, reqId: int, errorCode: int, errorString: str, advancedOrderRejectJson: str = "") -> None:
+        self.last_error = BrokerMessage(reqId, errorCode, errorString)
+        if reqId not in self._futures:
+            self.events.put_nowait(self.last_error)
+        super().error(reqId, errorCode, errorString, advancedOrderRejectJson)
+
+    def _tell(self, key: Any, report: OrderReport | Execution) -> None:
+        if key in self._futures:
+            self._results[key].append(report)
+        else:
+            self.events.put_nowait(report)
+
+
+class _IB(ib.IB):
+    """ib_async with an ear on its wire, its own throttle off (ours has priorities) and errors raised."""
+
+    RaiseRequestErrors = True
+
+    def __init__(self, events: "asyncio.Queue[BrokerEvent]") -> None:
+        super().__init__()
+        self.ear = _Ear(self)
+        self.ear.events = events
+        self.wrapper = self.ear
+        self.client = Client(self.ear)
+        self.client.apiEnd += self.disconnectedEvent
+        self.client.MaxRequests = 0
+
+
+@dataclass(slots=True)
+class _Subscription:
+    """A stream of ticks, `first` its first two-sided quote or the broker's refusal; idle after `until` (monotonic seconds)."""
+
+    ticker: ib.Ticker
+    contract: ib.Contract
+    request_id: int
+    first: "asyncio.Future[Quote]"
+    until: float = 0.0
+
+    def fail(self, why: BrokerError) -> None:
+        """Tell whoever waits for the first quote."""
+        if not self.first.done():
+            self.first.set_exception(why)
+            self.first.exception()  # somebody may no longer wait: not worth a complaint of the loop
+
+
+class IBBroker:
+    """The Broker port on ib_async. `run` owns connecting; everything else works on the connection that it keeps."""
+
+    def __init__(
+        self, *, host: str, port: int, client_id: int, account: str, wanted: bool, clock: Clock
+    ) -> None:
+        self._host, self._port, self._client_id, self._account_wanted = host, port, client_id, account
+        self._clock = clock
+        self._events: asyncio.Queue[BrokerEvent] = asyncio.Queue()
+        self._budget = Budget(clock)
+        self._ib: _IB | None = None
+        self._link = Link(wanted=wanted, connected=False, reconciled=False, epoch=0, client_id=client_id)
+        self._changed = asyncio.Event()
+        self._asking = asyncio.Lock()
+        self._subscriptions: dict[int, _Subscription] = {}
+        self._found: dict[str, Instrument] = {}
+
+    # --- the connection -------------------------------------------------------------------------------------------------
+
+    @property
+    def link(self) -> Link:
+        return self._link
+
+    async def next_event(self) -> BrokerEvent:
+        """The next thing that the broker said."""
+        event = await self._events.get()
+        if isinstance(event, BrokerMessage):
+            self._hear(event)
+        return event
+
+    def want(self, wanted: bool) -> None:
+        """Connect and stay connected, or disconnect and stay away."""
+        self._link = replace(self._link, wanted=wanted)
+        self._changed.set()
+
+    def mark_reconciled(self, epoch: int) -> None:
+        if self._link.connected and self._link.epoch == epoch:
+            self._link = replace(self._link, reconciled=True)
+
+    async def run(self) -> None:
+        """Keep the connection for as long as it is wanted, with growing pauses and one word of it per outage."""
+        pause, told = 1.0, False
+        try:
+            while True:
+                self._changed.clear()
+                if not self._link.wanted:
+                    told = False
+                    await self._changed.wait()
+                    continue
+                trouble = await self._connect()
+                if not trouble:
+                    pause, told = 1.0, False
+                    await self._keep()
+                    self._close(
+                        ""
+                        if not self._link.wanted
+                        else "The connection to TWS is down; Greenlight is reconnecting."
+                    )
+                    told = True
+                    continue
+                self._close(trouble, announce=not told)
+                told = True
+                try:
+                    async with asyncio.timeout(pause * random.uniform(0.8, 1.2)):
+                        await self._changed.wait()
+                except TimeoutError:
+                    pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+        finally:
+            self._close("Greenlight is stopping.", announce=False)
+
+    async def _connect(self) -> str:
+        """Open, choose the account, load it. Returns what is wrong, or nothing."""
+        where = {"host": self._host, "port": self._port, "client_id": self._client_id}
+        line = self._ib = _IB(self._events)
+        closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        line.client.apiError += lambda *_: None if closed.done() else closed.set_result(None)
+        opening = asyncio.ensure_future(
+            line.connectAsync(
+                self._host,
+                self._port,
+                self._client_id,
+                timeout=ANSWER_SECONDS,
+                raiseSyncErrors=True,
+                fetchFields=StartupFetchNONE,
+            )
+        )
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS * 2):
+                await asyncio.wait({opening, closed}, return_when=asyncio.FIRST_COMPLETED)
+                if not opening.done():
+                    # ib_async waits for its own time-out here although the peer has hung up already.
+                    opening.cancel()
+                    await asyncio.wait({opening})
+                    if line.ear.last_error and line.ear.last_error.code == 326:
+                        return ib_messages.CLIENT_ID_IN_USE.format(**where)
+                    return ib_messages.SILENT.format(**where)
+                opening.result()
+                accounts = tuple(line.client.getAccounts())
+                account, trouble = self._choose(accounts)
+                if account:
+                    line.reqMarketDataType(
+                        3
+                    )  # live where it is subscribed, else delayed, which every quote then says of itself
+                    await asyncio.wait_for(line.reqAccountUpdatesAsync(account), ANSWER_SECONDS)
+        except (OSError, TimeoutError, asyncio.CancelledError) as problem:
+            if isinstance(problem, asyncio.CancelledError) and not opening.cancelled():
+                opening.cancel()
+                raise
+            if line.ear.last_error and line.ear.last_error.code == 326:
+                return ib_messages.CLIENT_ID_IN_USE.format(**where)
+            silent = isinstance(problem, TimeoutError | asyncio.CancelledError) or "timed out" in str(problem)
+            return (ib_messages.SILENT if silent else ib_messages.CANNOT_CONNECT).format(**where)
+        epoch = max(int(self._clock.now().timestamp() * 1000), self._link.epoch + 1)
+        mode = None if account is None else Mode.PAPER if account.startswith("D") else Mode.LIVE
+        self._link = Link(
+            wanted=self._link.wanted,
+            connected=True,
+            reconciled=False,
+            epoch=epoch,
+            client_id=self._client_id,
+            account=account,
+            accounts=accounts,
+            mode=mode,
+            trouble=trouble or self._port_trouble(account, mode),
+        )
+        self._events.put_nowait(LinkChanged(up=True, epoch=epoch))
+        return ""
+
+    def _choose(self, accounts: tuple[str, ...]) -> tuple[str | None, str]:
+        names = ", ".join(accounts)
+        if self._account_wanted:
+            if self._account_wanted in accounts:
+                return self._account_wanted, ""
+            return None, ib_messages.OTHER_ACCOUNT.format(wanted=self._account_wanted, accounts=names)
+        if len(accounts) == 1:
+            return accounts[0], ""
+        return None, ib_messages.SEVERAL_ACCOUNTS.format(accounts=names)
+
+    def _port_trouble(self, account: str | None, mode: Mode | None) -> str:
+        if mode is Mode.PAPER and self._port in LIVE_PORTS:
+            return ib_messages.LIVE_PORT_PAPER.format(port=self._port, account=account)
+        if mode is Mode.LIVE and self._port in PAPER_PORTS:
+            return ib_messages.PAPER_PORT_LIVE.format(port=self._port, account=account)
+        return ""
+
+    async def _keep(self) -> None:
+        """Return when the connection is gone, dead or no longer wanted."""
+        line = self._ib
+        assert line is not None
+        line.client.apiEnd += lambda *_: self._changed.set()
+        while line.isConnected() and self._link.wanted:
+            self._changed.clear()
+            try:
+                async with asyncio.timeout(HEARTBEAT_SECONDS):
+                    await self._changed.wait()
+            except TimeoutError:
+                self._drop_idle_quotes()
+                try:
+                    await self._ask(line.reqCurrentTimeAsync())
+                except (NoAnswer, NotConnected):
+                    return
+
+    def _close(self, trouble: str, *, announce: bool = True) -> None:
+        line, self._ib = self._ib, None
+        was_up = self._link.connected
+        for subscription in self._subscriptions.values():
+            subscription.fail(NotConnected("The connection to the broker was lost."))
+        self._subscriptions.clear()
+        if line is not None:
+            line.client.disconnect()
+            line.wrapper.reset()
+        self._link = Link(
+            self._link.wanted,
+            connected=False,
+            reconciled=False,
+            epoch=self._link.epoch,
+            client_id=self._client_id,
+            trouble=trouble,
+        )
+        if announce and (was_up or trouble):
+            self._events.put_nowait(LinkChanged(up=False, epoch=self._link.epoch))
+
+    def _hear(self, message: BrokerMessage) -> None:
+        """What a message says about the road itself, or about a subscription."""
+        if message.code == 1100:
+            self._link = replace(self._link, reconciled=False, trouble=ib_messages.LINK_LOST)
+        elif message.code in (1101, 1102):
+            epoch = max(int(self._clock.now().timestamp() * 1000), self._link.epoch + 1)
+            self._link = replace(self._link, reconciled=False, trouble="", epoch=epoch)
+            self._events.put_nowait(LinkChanged(up=True, epoch=epoch))
+        elif message.code == 321 and "read-only" in message.text.lower():
+            self._link = replace(self._link, trouble=ib_messages.READ_ONLY)
+        for con_id, subscription in list(self._subscriptions.items()):
+            if subscription.request_id == message.request_id and message.code not in NO_HARM_TO_DATA:
+                subscription.fail(Refused(message.code, ib_messages.plain_words(message.code, message.text)))
+                del self._subscriptions[con_id]
+
+    def _line(self) -> _IB:
+        if self._ib is None or not self._ib.isConnected() or not self._link.connected:
+            trouble = self._link.trouble or "Not connected to the broker."
+            raise NotConnected(
+                trouble if self._link.wanted else "Disconnected at your wish; /connect brings it back."
+            )
+        return self._ib
+
+    async def _ask(self, answer: Awaitable[T], seconds: float = ANSWER_SECONDS) -> T:
+        """Every request has an end: the answer, the broker's refusal, or NoAnswer."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await answer
+        except TimeoutError:
+            raise NoAnswer(
+                f"The broker did not answer within {seconds:.0f} s. Nothing was changed; try again, or see /status."
+            ) from None
+        except RequestError as refused:
+            if refused.code == 321 and "read-only" in refused.message.lower():
+                self._link = replace(self._link, trouble=ib_messages.READ_ONLY)
+            raise Refused(refused.code, ib_messages.plain_words(refused.code, refused.message)) from None
+        except ConnectionError:
+            raise NotConnected("The connection to the broker was lost while it was being asked.") from None
+
+    # --- the account ----------------------------------------------------------------------------------------------------
+
+    @property
+    def account(self) -> Account | None:
+        name = self._link.account
+        if self._ib is None or name is None:
+            return None
+        values = self._ib.wrapper.accountValues.values()
+        found = {
+            v.tag: v
+            for v in values
+            if v.account == name and v.tag != "ExchangeRate" and v.currency not in ("", "BASE")
+        }
+        if "NetLiquidation" not in found:
+            return None
+        rates = {
+            v.currency: rate
+            for v in values
+            if v.account == name
+            and v.tag == "ExchangeRate"
+            and (rate := ib_mapping.price(v.value)) is not None
+        }
+
+        def money(tag: str) -> Decimal | None:
+            return ib_mapping.number(found[tag].value) if tag in found else None
+
+        return Account(
+            account=name,
+            currency=found["NetLiquidation"].currency,
+            net_liquidation=money("NetLiquidation"),
+            cash=money("TotalCashValue"),
+            buying_power=money("BuyingPower"),
+            excess_liquidity=money("ExcessLiquidity"),
+            rates=rates,
+        )
+
+    @property
+    def positions(self) -> tuple[Position, ...] | None:
+        name = self._link.account
+        if self._ib is None or name is None or not self._link.connected:
+            return None
+        portfolio = self._ib.wrapper.portfolio.get(name, {})
+        return tuple(
+            self._priced(ib_mapping.position(raw), portfolio.get(con_id))
+            for con_id, raw in self._ib.wrapper.positions.get(name, {}).items()
+        )
+
+    def _priced(self, position: Position, item: Any) -> Position:
+        """The holding at the live quote where one is subscribed, else at the price the account update had."""
+        live = self._subscriptions.get(position.con_id)
+        quote = ib_mapping.quote(live.ticker) if live else None
+        market = (quote.last if quote else None) or (ib_mapping.price(item.marketPrice) if item else None)
+        if market is None or position.average_cost is None:
+            return position
+        value = market * position.signed_quantity
+        cost = position.average_cost * position.signed_quantity
+        return replace(position, market_price=market, market_value=value, unrealized=value - cost)
+
+    # --- instruments and prices -----------------------------------------------------------------------------------------
+
+    async def find(self, symbol: str) -> Instrument:
+        if symbol in self._found:
+            return self._found[symbol]
+        line = self._line()
+        await self._budget.wait()
+        try:
+            details = await self._ask(line.reqContractDetailsAsync(ib.Stock(symbol, "SMART", "USD")))
+        except Refused as refused:
+            if refused.code != 200:
+                raise
+            details = []
+        found = {
+            d.contract.conId: ib_mapping.instrument(d) for d in details if d.contract and d.contract.conId
+        }
+        if len(found) == 1:
+            self._found[symbol] = next(iter(found.values()))
+            return self._found[symbol]
+        if found:
+            choices = ", ".join(f"{i.symbol} on {i.primary_exchange} ({i.name})" for i in found.values())
+            raise BadInput(
+                f"{symbol} is ambiguous: {choices}. Greenlight does not guess; use the symbol of one listing."
+            )
+        raise BadInput(
+            f"{symbol} is no US stock or fund that the broker knows{await self._similar(line, symbol)}"
+        )
+
+    async def _similar(self, line: _IB, symbol: str) -> str:
+        await self._budget.wait()
+        try:
+            samples = await self._ask(line.reqMatchingSymbolsAsync(symbol), 3.0)
+        except (NoAnswer, Refused):
+            samples = None
+        names = list(
+            dict.fromkeys(
+                s.contract.symbol for s in samples or [] if s.contract and s.contract.secType == "STK"
+            )
+        )[:3]
+        return f"; did you mean {', '.join(names)}?" if names else ". Check the spelling, e.g. /buy AAPL 10."
+
+    async def quote(self, instrument: Instrument, max_age_seconds: float, keep_seconds: float) -> Quote:
+        self._line()
+        until = self._clock.monotonic() + keep_seconds
+        held = self._subscriptions.get(instrument.con_id)
+        if held is not None and held.first.done():
+            quote = ib_mapping.quote(held.ticker)
+            age = self._clock.now() - quote.time if quote else None
+            if quote and age is not None and age.total_seconds() <= max_age_seconds:
+                held.until = max(held.until, until)
+                return quote
+            # A quiet stock may not tick for minutes; asking anew brings the standing quote at once.
+            self._unsubscribe(instrument.con_id)
+            held = None
+        if held is None:
+            await self._budget.wait()
+            held = self._subscribe(instrument)
+        held.until = max(held.until, until)
+        try:
+            async with asyncio.timeout(FIRST_QUOTE_SECONDS):
+                return await asyncio.shield(held.first)
+        except TimeoutError:
+            partial = ib_mapping.quote(held.ticker)
+            self._unsubscribe(instrument.con_id)
+            if partial is not None and (partial.bid or partial.ask or partial.last):
+                return partial
+            raise NoAnswer(
+                f"No price for {instrument.symbol} came within {FIRST_QUOTE_SECONDS:.0f} s. "
+                "Is the market open, and does the account have its market data?"
+            ) from None
+
+    def _subscribe(self, instrument: Instrument) -> _Subscription:
+        line, contract = self._line(), ib_mapping.contract(instrument)
+        ticker = line.reqMktData(contract)
+        first: asyncio.Future[Quote] = asyncio.get_running_loop().create_future()
+
+        def look(updated: ib.Ticker) -> None:
+            if not first.done() and (seen := ib_mapping.quote(updated)) and seen.bid and seen.ask:
+                first.set_result(seen)
+
+        ticker.updateEvent += look
+        request_id = line.wrapper.ticker2ReqId["mktData"][ticker]
+        self._subscriptions[instrument.con_id] = _Subscription(ticker, contract, request_id, first)
+        return self._subscriptions[instrument.con_id]
+
+    def _unsubscribe(self, con_id: int) -> None:
+        gone = self._subscriptions.pop(con_id, None)
+        if gone is not None and self._ib is not None and self._ib.isConnected():
+            self._ib.cancelMktData(gone.contract)
+            self._ib.wrapper.tickers.pop(hash(gone.contract), None)
+
+    def _drop_idle_quotes(self) -> None:
+        now = self._clock.monotonic()
+        for con_id in [c for c, s in self._subscriptions.items() if s.until < now]:
+            self._unsubscribe(con_id)
+
+    async def what_if(self, ticket: Ticket) -> WhatIf:
+        line = self._line()
+        await self._budget.wait()
+        order = ib_mapping.order(ticket, "", ticket.account)
+        return ib_mapping.what_if(
+            await self._ask(line.whatIfOrderAsync(ib_mapping.contract(ticket.instrument), order))
+        )
+
+    # --- orders ---------------------------------------------------------------------------------------------------------
+
+    async def book(self) -> BrokerBook:
+        # ib_async keeps one answer per kind of question, so snapshots are asked for one at a time.
+        async with self._asking:
+            line, epoch = self._line(), self._link.epoch
+            await self._budget.wait()
+            if self._client_id == 0:
+                await self._ask(
+                    line.reqOpenOrdersAsync()
+                )  # binds orders typed into TWS, so that they can be managed
+            await self._budget.wait()
+            open_orders: Any = await self._ask(line.reqAllOpenOrdersAsync())
+            await self._budget.wait()
+            completed: Any = await self._ask(line.reqCompletedOrdersAsync(False))
+            await self._budget.wait()
+            executions: Any = await self._ask(line.reqExecutionsAsync())
+            await self._budget.wait()
+            await self._ask(line.reqPositionsAsync())
+            mine = self._link.account
+            return BrokerBook(
+                epoch=epoch,
+                open_orders=tuple(o for o in open_orders if o.account in ("", mine)),
+                completed_orders=tuple(o for o in completed if o.account in ("", mine)),
+                executions=tuple(e for e in executions if e.account in ("", mine)),
+                positions=self.positions or (),
+            )
+
+    def next_order_id(self) -> int:
+        return int(self._line().client.getReqId())
+
+    def ensure_room(self) -> None:
+        self._line()
+        if not self._budget.has_room:
+            raise Busy(
+                "The broker's limit of messages per second is reached, so nothing was sent. Try again in a second."
+            )
+
+    def place(self, order: Order, instrument: Instrument) -> None:
+        line = self._line()
+        self._budget.take()
+        line.client.placeOrder(
+            order.order_id,
+            ib_mapping.contract(instrument),
+            ib_mapping.order(order, order.order_ref, order.account),
+        )
+
+    def cancel(self, order: Order) -> None:
+        line = self._line()
+        self._budget.take()
+        line.client.cancelOrder(order.order_id, "")

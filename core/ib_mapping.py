@@ -1,0 +1,196 @@
+"""ib_async's words to ours and back: the one place where floats become Decimal and the broker's "unset" becomes None."""
+
+import math
+from decimal import Decimal
+from typing import Any
+
+import ib_async as ib
+
+from core.model import (
+    Commission,
+    Execution,
+    Instrument,
+    Order,
+    OrderReport,
+    OrderType,
+    Position,
+    Quote,
+    Side,
+    Ticket,
+    TimeInForce,
+    WhatIf,
+)
+
+UNSET = (ib.util.UNSET_DOUBLE, float(ib.util.UNSET_INTEGER), float(2**63 - 1))
+
+
+def number(value: Any) -> Decimal | None:
+    """A Decimal from the broker's door; None for empty, NaN, infinite and every spelling of "unset". Never raises."""
+    try:
+        bare = float(value)
+    except (TypeError, ValueError):
+        return None
+    if not math.isfinite(bare) or bare in UNSET:
+        return None
+    plain = Decimal(str(value)).normalize()
+    return plain.quantize(Decimal(1)) if plain == plain.to_integral_value() else plain
+
+
+def price(value: Any) -> Decimal | None:
+    """A price; the broker writes 0 or -1 where there is none."""
+    amount = number(value)
+    return amount if amount is not None and amount > 0 else None
+
+
+def instrument(details: ib.ContractDetails) -> Instrument:
+    """What contract details say. Raises ValueError where the broker sent none with an identity."""
+    contract = details.contract
+    if contract is None or not contract.conId:
+        raise ValueError("contract details without a contract id")
+    return Instrument(
+        con_id=contract.conId,
+        symbol=contract.symbol,
+        kind=contract.secType,
+        exchange=contract.exchange or "SMART",
+        primary_exchange=contract.primaryExchange,
+        currency=contract.currency,
+        name=details.longName,
+        min_tick=number(details.minTick) or Decimal("0.01"),
+        multiplier=number(contract.multiplier) or Decimal(1),
+        hours=details.liquidHours,
+        time_zone=details.timeZoneId,
+    )
+
+
+def contract(of: Instrument) -> ib.Contract:
+    """The broker's name of an instrument: its con_id says it all, the rest is for the reader of a log."""
+    return ib.Contract(
+        secType=of.kind,
+        conId=of.con_id,
+        symbol=of.symbol,
+        exchange="SMART",
+        currency=of.currency,
+        primaryExchange=of.primary_exchange,
+    )
+
+
+def order(of: Ticket | Order, order_ref: str, account: str) -> ib.Order:
+    """The order as it leaves, from the same terms that the card showed."""
+    made = ib.Order(
+        action=of.side.value,
+        totalQuantity=float(of.quantity),
+        orderType=of.order_type.value,
+        tif=of.tif.value,
+        orderRef=order_ref,
+        account=account,
+        transmit=True,
+    )
+    if of.limit_price is not None:
+        made.lmtPrice = float(of.limit_price)
+    if of.stop_price is not None:
+        made.auxPrice = float(of.stop_price)
+    return made
+
+
+def quote(ticker: ib.Ticker) -> Quote | None:
+    """The top of the book as it stands; None before the first tick."""
+    if ticker.time is None:
+        return None
+    return Quote(
+        bid=price(ticker.bid),
+        ask=price(ticker.ask),
+        last=price(ticker.last),
+        time=ticker.time,
+        delayed=ticker.marketDataType in (3, 4),
+    )
+
+
+def what_if(state: ib.OrderState) -> WhatIf:
+    """The broker's forecast."""
+    return WhatIf(
+        initial_margin_change=number(state.initMarginChange),
+        maintenance_margin_change=number(state.maintMarginChange),
+        equity_with_loan_after=number(state.equityWithLoanAfter),
+        commission=number(state.commission),
+        commission_currency=state.commissionCurrency,
+        warning=state.warningText,
+    )
+
+
+def position(raw: ib.Position) -> Position:
+    """A holding; the market's view of it comes with the portfolio."""
+    return Position(
+        account=raw.account,
+        con_id=raw.contract.conId,
+        symbol=raw.contract.symbol,
+        currency=raw.contract.currency,
+        signed_quantity=number(raw.position) or Decimal(0),
+        average_cost=number(raw.avgCost),
+    )
+
+
+def open_order(order_id: int, named: ib.Contract, raw: ib.Order, state: ib.OrderState) -> OrderReport:
+    """An openOrder or completedOrder message."""
+    known = raw.orderType in {kind.value for kind in OrderType}
+    order_type = OrderType(raw.orderType) if known else OrderType.OTHER
+    return OrderReport(
+        status=state.status,
+        client_id=raw.clientId,
+        order_id=order_id,
+        perm_id=raw.permId,
+        order_ref=raw.orderRef or "",
+        account=raw.account,
+        con_id=named.conId,
+        symbol=named.symbol,
+        currency=named.currency,
+        side=Side(raw.action) if raw.action in ("BUY", "SELL") else Side.SELL,
+        quantity=number(raw.totalQuantity) or None,  # completed orders carry 0 here, which says nothing
+        order_type=order_type,
+        limit_price=price(raw.lmtPrice) if order_type is OrderType.LIMIT else None,
+        stop_price=price(raw.auxPrice) if order_type is OrderType.STOP else None,
+        tif=TimeInForce(raw.tif) if raw.tif in ("DAY", "GTC") else TimeInForce.DAY,
+        filled=number(raw.filledQuantity),
+        text=getattr(state, "completedStatus", "") or "",
+    )
+
+
+def order_status(
+    order_id: int, status: str, filled: float, average: float, perm_id: int, client_id: int, why_held: str
+) -> OrderReport:
+    """An orderStatus message: it names no order_ref and no instrument."""
+    return OrderReport(
+        status=status,
+        client_id=client_id,
+        order_id=order_id,
+        perm_id=perm_id,
+        filled=number(filled),
+        average_price=price(average),
+        text=why_held,
+    )
+
+
+def execution(named: ib.Contract, raw: ib.Execution) -> Execution:
+    """A fill. The broker writes BOT and SLD, and an unset order id for orders typed into TWS."""
+    return Execution(
+        exec_id=raw.execId,
+        account=raw.acctNumber,
+        con_id=named.conId,
+        symbol=named.symbol,
+        currency=named.currency,
+        side=Side.BUY if raw.side == "BOT" else Side.SELL,
+        quantity=number(raw.shares) or Decimal(0),
+        price=number(raw.price) or Decimal(0),
+        time=raw.time,
+        client_id=raw.clientId,
+        order_id=raw.orderId if number(raw.orderId) is not None else 0,
+        perm_id=raw.permId,
+        order_ref=raw.orderRef or "",
+    )
+
+
+def commission(raw: ib.CommissionReport) -> Commission | None:
+    """What a fill cost; None where the report names no amount."""
+    amount = number(raw.commission)
+    if amount is None:
+        return None
+    return Commission(raw.execId, amount, raw.currency, number(raw.realizedPNL))

@@ -1,0 +1,70 @@
+"""The broker's message codes in plain words, each with what to do. Facts from the broker's published table of API message codes."""
+
+CANNOT_CONNECT = (
+    "Cannot connect to TWS or IB Gateway at {host}:{port}. Is it running and logged in? Is this its API port (TWS 7497 paper, 7496 live; "
+    "Gateway 4002 paper, 4001 live)? In its API settings: ActiveX and Socket Clients enabled, Read-Only API unticked, 127.0.0.1 trusted. "
+    "Restart TWS after changing them."
+)
+SILENT = (
+    "{host}:{port} accepts the connection but does not answer. TWS or IB Gateway is still starting, waits for its login (the weekly one "
+    "needs you), or shows a dialog asking to allow this connection."
+)
+CLIENT_ID_IN_USE = (
+    "Client id {client_id} is in use at TWS: another Greenlight is connected. This one stands by and takes over when that one is gone; "
+    "it never picks another id by itself."
+)
+READ_ONLY = (
+    "TWS has its API in Read-Only mode, so orders can be neither seen nor sent. Untick Read-Only API in its API settings "
+    "(Configuration, API, Settings), then /disconnect and /connect."
+)
+SEVERAL_ACCOUNTS = "This login has several accounts ({accounts}). Say which one in IBKR_ACCOUNT_ID; until then nothing is shown or sent."
+OTHER_ACCOUNT = "IBKR_ACCOUNT_ID is {wanted}, but this login has {accounts}. Correct the setting or log in with the other user."
+LIVE_PORT_PAPER = "Port {port} is the live port, but {account} is a paper account. Nothing is sent until IBKR_PORT and the login agree (paper: 7497 or 4002)."
+PAPER_PORT_LIVE = "Port {port} is the paper port, but {account} is a LIVE account. Nothing is sent until IBKR_PORT and the login agree (live: 7496 or 4001)."
+LINK_LOST = "TWS has lost its own connection to Interactive Brokers. Orders that are there keep working; new ones wait until it is back."
+
+# code -> what it means for a person. A code that is not here is shown in the broker's own words.
+MEANING: dict[int, str] = {
+    103: "The broker saw this order number before and did not take the order. Nothing was sent twice; make a new card.",
+    104: "The order was already filled, so it cannot be changed.",
+    110: "The price does not fit the smallest price step of this instrument.",
+    135: "The broker does not know this order any more.",
+    161: "The order is past cancelling: it is filled, or being cancelled already.",
+    200: "The broker knows no such instrument.",
+    201: "The broker rejected the order.",
+    203: "This account may not trade that instrument: check the trading permissions.",
+    321: READ_ONLY,
+    354: "There is no market data subscription for this instrument, so there is no price to go by.",
+    399: "The broker holds the order until the market opens.",
+    404: "The shares for a short sale are being located; the order is held.",
+    10089: "There is no live market data subscription for this instrument; delayed data may be had.",
+    10147: "The broker does not know the order that should be cancelled.",
+    10148: "The order cannot be cancelled: it is filled, or over already.",
+    10149: "The order cannot be cancelled any more.",
+    10167: "No live market data subscription: delayed prices are shown.",
+    10197: "Another session of this user (the phone app, TWS elsewhere) takes the market data. Log out there to have it here.",
+}
+
+# What the broker adds behind its 201, and what to do about it.
+REJECTIONS: tuple[tuple[str, str], ...] = (
+    ("insufficient", "There is not enough money or margin for it: make it smaller or free some."),
+    ("margin", "There is not enough margin for it: make it smaller or free some."),
+    (
+        "permission",
+        "The account lacks the permission for it: see trading permissions in the broker's settings.",
+    ),
+    ("hours", "The market is closed for this order."),
+    ("minimum price variation", "The price is not on a valid tick."),
+)
+
+
+def plain_words(code: int, text: str) -> str:
+    """One sentence for a person, with the broker's own words behind it."""
+    meaning = MEANING.get(code, "")
+    hint = next((advice for word, advice in REJECTIONS if word in text.lower()), "") if code == 201 else ""
+    said = text.strip().rstrip(".")
+    return " ".join(
+        part
+        for part in (meaning, hint, f"Broker: {said} ({code})." if said else f"Broker code {code}.")
+        if part
+    )

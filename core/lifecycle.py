@@ -1,0 +1,81 @@
+"""How an order moves on evidence: pure functions from (order, what the broker said) to the order as it now stands.
+
+Statuses arrive twice, late and out of order; a fill can come before its acknowledgement. So what is filled only grows, an order that
+is over stays over for a stray status, and only a full snapshot of the broker's book (`snapshot=True`) can bring it back.
+"""
+
+from dataclasses import replace
+from decimal import Decimal
+
+from core.model import Execution, Order, OrderReport, OrderState
+
+WORKING = frozenset({"PendingSubmit", "ApiPending", "PreSubmitted", "Submitted", "PendingCancel"})
+CANCELLED = frozenset({"Cancelled", "ApiCancelled"})
+
+# Messages about an order that leave it alive: warnings, "order held until the open", modify and cancel requests that failed.
+# Source: the broker's table of message codes; 10147-10149 and 161 answer a cancel, 104-106 and 10326 a modify.
+NOT_FINAL = frozenset(
+    {105, 161, 165, 202, 329, 399, 404, 434, 492, 104, 106, 10147, 10148, 10149, 10167, 10197, 10326, 10349}
+)
+
+
+def belongs(order: Order, report: OrderReport | Execution) -> bool:
+    """Whether evidence is about this order: by order_ref, then perm_id, then the pair of client and order id while neither is known."""
+    if order.order_ref and report.order_ref:
+        return order.order_ref == report.order_ref
+    if order.perm_id and report.perm_id:
+        return order.perm_id == report.perm_id
+    return report.order_id > 0 and (order.client_id, order.order_id) == (report.client_id, report.order_id)
+
+
+def advance(order: Order, report: OrderReport, *, snapshot: bool = False) -> Order:
+    """The order after the broker's word on it."""
+    filled = max(order.filled, report.filled or Decimal(0))
+    newer = report.average_price is not None and (report.filled or Decimal(0)) >= order.filled
+    known = replace(
+        order,
+        perm_id=report.perm_id or order.perm_id,
+        filled=filled,
+        average_price=report.average_price if newer else order.average_price,
+        quantity=report.quantity or order.quantity,
+        limit_price=report.limit_price if report.limit_price is not None else order.limit_price,
+        stop_price=report.stop_price if report.stop_price is not None else order.stop_price,
+    )
+    return replace(known, state=_state(known, report, snapshot=snapshot))
+
+
+def _state(order: Order, report: OrderReport, *, snapshot: bool) -> OrderState:
+    over = not order.state.is_open and order.state is not OrderState.NOT_AT_BROKER
+    if report.status == "Filled" or order.filled >= order.quantity > 0:
+        return OrderState.FILLED
+    if over and not snapshot:
+        return order.state
+    if report.status in WORKING:
+        return OrderState.PARTIAL if order.filled else OrderState.WORKING
+    if report.status in CANCELLED:
+        rejected = order.reason and not order.cancel_requested_at and not order.filled
+        return OrderState.REJECTED if rejected else OrderState.CANCELLED
+    if report.status == "Inactive":
+        return OrderState.REJECTED if order.reason else OrderState.SUSPENDED
+    return order.state
+
+
+def filled_by(order: Order, executions: tuple[Execution, ...]) -> Order:
+    """The order after all of its executions that are known (the newest revision of each)."""
+    mine = [e for e in executions if belongs(order, e)]
+    total = sum((e.quantity for e in mine), Decimal(0))
+    if total <= 0 or total < order.filled:
+        return order
+    average = sum((e.quantity * e.price for e in mine), Decimal(0)) / total
+    state = order.state
+    if total >= order.quantity:
+        state = OrderState.FILLED
+    elif state in {OrderState.SENDING, OrderState.UNKNOWN, OrderState.WORKING, OrderState.NOT_AT_BROKER}:
+        state = OrderState.PARTIAL
+    return replace(
+        order,
+        filled=total,
+        average_price=average,
+        state=state,
+        perm_id=order.perm_id or mine[0].perm_id or None,
+    )

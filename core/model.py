@@ -1,0 +1,471 @@
+"""The nouns of the desk: frozen values, Decimal for money, prices and quantities, aware UTC for times.
+
+None always means unknown, never zero. Sides are BUY and SELL and quantities positive; a signed number says so in its name.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+
+class Side(StrEnum):
+    """Which way an order or an execution goes."""
+
+    BUY = "BUY"
+    SELL = "SELL"
+
+    @property
+    def sign(self) -> int:
+        """+1 for BUY, -1 for SELL: what a quantity does to the position."""
+        return 1 if self is Side.BUY else -1
+
+
+class OrderType(StrEnum):
+    """The broker's order types that the desk can send or recognise."""
+
+    MARKET = "MKT"
+    LIMIT = "LMT"
+    STOP = "STP"
+    OTHER = "OTHER"  # only ever seen on orders that are not ours
+
+
+class TimeInForce(StrEnum):
+    """How long an order works: today, or until cancelled."""
+
+    DAY = "DAY"
+    GTC = "GTC"
+
+
+class Mode(StrEnum):
+    """Whose money it is. Told by the account that the broker reports, never by the port alone."""
+
+    PAPER = "PAPER"
+    LIVE = "LIVE"
+
+
+class OrderState(StrEnum):
+    """Where an order stands. All but SENDING and UNKNOWN come only from what the broker said."""
+
+    SENDING = "SENDING"
+    WORKING = "WORKING"
+    PARTIAL = "PARTIAL"
+    FILLED = "FILLED"
+    CANCELLED = "CANCELLED"
+    REJECTED = "REJECTED"
+    SUSPENDED = "SUSPENDED"
+    UNKNOWN = "UNKNOWN"
+    NOT_AT_BROKER = "NOT_AT_BROKER"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the order may still trade (counted in limits): everything that is not known to be over."""
+        return self not in _ENDED
+
+
+_ENDED = frozenset({OrderState.FILLED, OrderState.CANCELLED, OrderState.REJECTED, OrderState.NOT_AT_BROKER})
+
+
+class TicketState(StrEnum):
+    """The story of a card: open until one tap, or its age, ends it."""
+
+    OPEN = "open"
+    SENT = "sent"
+    DISCARDED = "discarded"
+    EXPIRED = "expired"
+    REPLACED = "replaced"
+    REFUSED = "refused"
+
+    @property
+    def story(self) -> str:
+        """How the card's story stands, for whoever taps an old button."""
+        return _STORIES[self]
+
+
+_STORIES = {
+    TicketState.OPEN: "This card is still open.",
+    TicketState.SENT: "This card was sent already; it is one order, not two. See /orders and /trades.",
+    TicketState.DISCARDED: "This card was discarded. Nothing was sent.",
+    TicketState.EXPIRED: "This card was too old. Nothing was sent.",
+    TicketState.REPLACED: "This card was replaced by a newer one. Nothing was sent from here.",
+    TicketState.REFUSED: "This card was refused. Nothing was sent.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """A tradable thing as the broker names it. `multiplier` is units per contract (1 for a share), `min_tick` a price."""
+
+    con_id: int
+    symbol: str
+    kind: str
+    exchange: str
+    primary_exchange: str
+    currency: str
+    name: str
+    min_tick: Decimal
+    multiplier: Decimal = Decimal(1)
+    hours: str = ""
+    time_zone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """The top of the book at `time`. Sides that nobody quotes are None."""
+
+    bid: Decimal | None
+    ask: Decimal | None
+    last: Decimal | None
+    time: datetime
+    delayed: bool = False
+
+    def far_side(self, side: Side) -> Decimal | None:
+        """The price at which a market order of `side` would trade now."""
+        return self.ask if side is Side.BUY else self.bid
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A holding as the broker reports it. `signed_quantity` is negative for a short; money is in the instrument's currency."""
+
+    account: str
+    con_id: int
+    symbol: str
+    currency: str
+    signed_quantity: Decimal
+    average_cost: Decimal | None
+    market_price: Decimal | None = None
+    market_value: Decimal | None = None
+    unrealized: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The account's money in its base currency; `rates` says how much base currency one unit of another is worth."""
+
+    account: str
+    currency: str
+    net_liquidation: Decimal | None = None
+    cash: Decimal | None = None
+    buying_power: Decimal | None = None
+    excess_liquidity: Decimal | None = None
+    rates: Mapping[str, Decimal] = field(default_factory=dict)
+
+    def rate(self, currency: str) -> Decimal | None:
+        """Base currency per unit of `currency`; None where the broker has not said."""
+        return Decimal(1) if currency == self.currency else self.rates.get(currency)
+
+
+@dataclass(frozen=True, slots=True)
+class WhatIf:
+    """The broker's own forecast of an order: margins in base currency, commission in `commission_currency`."""
+
+    initial_margin_change: Decimal | None
+    maintenance_margin_change: Decimal | None
+    equity_with_loan_after: Decimal | None
+    commission: Decimal | None
+    commission_currency: str
+    warning: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a person typed, before anything was looked up. Exactly one of `quantity`, `amount` and `fraction` is set."""
+
+    side: Side
+    symbol: str
+    quantity: Decimal | None = None
+    amount: Decimal | None = None
+    fraction: Decimal | None = None
+    order_type: OrderType = OrderType.MARKET
+    limit_price: Decimal | None = None
+    stop_price: Decimal | None = None
+    tif: TimeInForce = TimeInForce.DAY
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """The exact terms that a card shows and that leave on approval; `ticket_id` becomes the order's order_ref."""
+
+    ticket_id: str
+    owner: int
+    account: str
+    instrument: Instrument
+    side: Side
+    quantity: Decimal
+    order_type: OrderType
+    limit_price: Decimal | None
+    stop_price: Decimal | None
+    tif: TimeInForce
+    reference_price: Decimal
+    created_at: datetime
+    expires_at: datetime
+    state: TicketState = TicketState.OPEN
+
+    def terms(self) -> dict[str, str]:
+        """What is approved, as plain text: the same words are hashed, stored and sent."""
+        return {
+            "account": self.account,
+            "con_id": str(self.instrument.con_id),
+            "side": self.side,
+            "quantity": f"{self.quantity:f}",
+            "order_type": self.order_type,
+            "limit_price": "" if self.limit_price is None else f"{self.limit_price:f}",
+            "stop_price": "" if self.stop_price is None else f"{self.stop_price:f}",
+            "tif": self.tif,
+        }
+
+    def terms_hash(self) -> str:
+        """SHA-256 of the terms, hexadecimal: what was shown is what is sent."""
+        return hashlib.sha256(json.dumps(self.terms(), sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order as the desk knows it. `number` is its short name in the chat; prices in the instrument's currency.
+
+    `owner` is the user who approved it, None for an order that was placed elsewhere.
+    """
+
+    number: int
+    order_ref: str
+    owner: int | None
+    account: str
+    client_id: int
+    order_id: int
+    epoch: int
+    con_id: int
+    symbol: str
+    currency: str
+    side: Side
+    quantity: Decimal
+    order_type: OrderType
+    limit_price: Decimal | None
+    stop_price: Decimal | None
+    tif: TimeInForce
+    state: OrderState
+    sent_at: datetime
+    perm_id: int | None = None
+    filled: Decimal = Decimal(0)
+    average_price: Decimal | None = None
+    reason: str = ""
+    cancel_requested_at: datetime | None = None
+
+    @property
+    def external(self) -> bool:
+        """Placed elsewhere: shown and counted, never touched without asking."""
+        return self.owner is None
+
+    @property
+    def remaining(self) -> Decimal:
+        """What may still trade; nothing once the order is over."""
+        return max(self.quantity - self.filled, Decimal(0)) if self.state.is_open else Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One fill as the broker told it. `exec_id` has a revision behind its last dot: a later one corrects the former."""
+
+    exec_id: str
+    account: str
+    con_id: int
+    symbol: str
+    currency: str
+    side: Side
+    quantity: Decimal
+    price: Decimal
+    time: datetime
+    client_id: int
+    order_id: int
+    perm_id: int
+    order_ref: str
+
+    @property
+    def key(self) -> str:
+        """What stays the same over corrections: the id up to its last dot."""
+        return self.exec_id.rpartition(".")[0] or self.exec_id
+
+    @property
+    def revision(self) -> int:
+        """The number behind the last dot; 0 where there is none."""
+        tail = self.exec_id.rpartition(".")[2]
+        return int(tail) if tail.isdigit() else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Commission:
+    """What an execution cost; may come before it, long after it, or never."""
+
+    exec_id: str
+    amount: Decimal
+    currency: str
+    realized: Decimal | None = None
+
+    @property
+    def key(self) -> str:
+        """The execution's id up to its last dot."""
+        return self.exec_id.rpartition(".")[0] or self.exec_id
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """A line of the trade history: an execution, the order it belongs to and its commission as far as they are known."""
+
+    execution: Execution
+    order_number: int | None
+    order_type: OrderType | None
+    commission: Decimal | None
+    commission_currency: str | None
+    realized: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class OrderReport:
+    """The broker's word on one order: from an open order, a status or a completed order. What it does not say is None."""
+
+    status: str
+    client_id: int
+    order_id: int
+    perm_id: int
+    order_ref: str | None = None
+    account: str = ""
+    con_id: int = 0
+    symbol: str = ""
+    currency: str = ""
+    side: Side | None = None
+    quantity: Decimal | None = None
+    order_type: OrderType = OrderType.OTHER
+    limit_price: Decimal | None = None
+    stop_price: Decimal | None = None
+    tif: TimeInForce = TimeInForce.DAY
+    filled: Decimal | None = None
+    average_price: Decimal | None = None
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerMessage:
+    """An error or notice of the broker. `request_id` is an order id, a request id, or -1."""
+
+    request_id: int
+    code: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinkChanged:
+    """The connection came up or went away; `epoch` counts the connections of this process."""
+
+    up: bool
+    epoch: int
+
+
+BrokerEvent = OrderReport | Execution | Commission | BrokerMessage | LinkChanged
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerBook:
+    """One full snapshot of what the broker knows: orders open and completed today, executions, positions."""
+
+    epoch: int
+    open_orders: tuple[OrderReport, ...]
+    completed_orders: tuple[OrderReport, ...]
+    executions: tuple[Execution, ...]
+    positions: tuple[Position, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The state of the road to the broker, with one sentence of what is wrong where something is."""
+
+    wanted: bool
+    connected: bool
+    reconciled: bool
+    epoch: int
+    client_id: int = 0
+    account: str | None = None
+    accounts: tuple[str, ...] = ()
+    mode: Mode | None = None
+    trouble: str = ""
+
+    @property
+    def ready(self) -> bool:
+        """Whether an order could leave now, as far as the road is concerned."""
+        return self.connected and self.reconciled and self.account is not None and not self.trouble
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """Why the desk refuses: a stable code, a sentence, and where there is one the figure, its limit and what would pass."""
+
+    code: str
+    message: str
+    figure: str = ""
+    limit: str = ""
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Which update of which user asked for something, and its raw text: what makes a repeat recognisable."""
+
+    update_id: int
+    user: int
+    raw: str = ""
+
+
+Buttons = tuple[tuple[tuple[str, str], ...], ...]
+"""Rows of (label, action) under a message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message on its way to a person; a row before it is sent. `id` is 0 until stored.
+
+    `text` is the chat's HTML; where it is empty, the chat renders `kind` with `data` when it sends. `subject` ties the edits of a card
+    to the card; `is_edit` changes that card in place.
+    """
+
+    chat: int
+    kind: str
+    created_at: datetime
+    text: str = ""
+    buttons: Buttons = ()
+    data: Mapping[str, Any] = field(default_factory=dict)
+    subject: str = ""
+    is_edit: bool = False
+    urgent: bool = False
+    id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something a person must hear, before it has words: the chat renders `kind` with `data`.
+
+    `subject` names the card that is edited in place; without one a new message is sent. `to` is a user, None means every owner.
+    """
+
+    kind: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+    subject: str = ""
+    to: int | None = None
+    urgent: bool = False
+
+
+def plain(value: Any) -> dict[str, Any]:
+    """A dataclass as JSON-ready values: Decimal and datetime as text, None kept."""
+
+    def simple(item: Any) -> Any:
+        if isinstance(item, Decimal):
+            return f"{item:f}"
+        if isinstance(item, datetime):
+            return item.isoformat()
+        if isinstance(item, Mapping):
+            return {key: simple(entry) for key, entry in item.items()}
+        return item
+
+    return {key: simple(entry) for key, entry in asdict(value).items()}

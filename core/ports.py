@@ -1,0 +1,217 @@
+"""What the desk needs from the world, in its own words. Whoever fits may stand behind a port; `bot.app` decides who does."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from core.model import (
+    Account,
+    BrokerBook,
+    BrokerEvent,
+    Commission,
+    Execution,
+    Instrument,
+    Link,
+    Notice,
+    Order,
+    Origin,
+    Outgoing,
+    Position,
+    Quote,
+    Ticket,
+    Trade,
+    WhatIf,
+)
+
+
+class Clock(Protocol):
+    """Time. Wall time to write down, monotonic seconds to measure with."""
+
+    def now(self) -> datetime:
+        """Aware UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        ...
+
+
+class Broker(Protocol):
+    """The road to the broker. Everything raises the BrokerError family; None means the broker has not said."""
+
+    @property
+    def link(self) -> Link:
+        """The state of the road."""
+        ...
+
+    @property
+    def account(self) -> Account | None:
+        """The account's money, None until the broker has told it."""
+        ...
+
+    @property
+    def positions(self) -> tuple[Position, ...] | None:
+        """Every holding of the account; None while it is not known (an empty tuple means: none)."""
+        ...
+
+    async def next_event(self) -> BrokerEvent:
+        """The next thing the broker said, in its order."""
+        ...
+
+    async def find(self, symbol: str) -> Instrument:
+        """The one stock of this name. Raises BadInput where there is none or more than one."""
+        ...
+
+    async def quote(self, instrument: Instrument, max_age_seconds: float, keep_seconds: float) -> Quote:
+        """A quote no older than `max_age_seconds`, kept subscribed for `keep_seconds`. Raises Refused or NoAnswer."""
+        ...
+
+    async def what_if(self, ticket: Ticket) -> WhatIf:
+        """What the broker says the order would do to margin, and its commission."""
+        ...
+
+    async def book(self) -> BrokerBook:
+        """One full snapshot; raises NoAnswer rather than return a part of it."""
+        ...
+
+    def next_order_id(self) -> int:
+        """A fresh order id of this connection."""
+        ...
+
+    def ensure_room(self) -> None:
+        """Raises Busy where the message limit leaves no room for an order now, NotConnected where nothing can leave."""
+        ...
+
+    def place(self, order: Order, instrument: Instrument) -> None:
+        """Write the order to the socket, now or never: raises Busy or NotConnected, in which case nothing was sent."""
+        ...
+
+    def cancel(self, order: Order) -> None:
+        """Write a cancel to the socket; the same promise as `place`."""
+        ...
+
+    def mark_reconciled(self, epoch: int) -> None:
+        """The books agree with the broker for this connection: orders may leave."""
+        ...
+
+
+class Ledger(Protocol):
+    """What is remembered. One method is one transaction; StorageError means that nothing was done."""
+
+    async def open_orders(self) -> tuple[Order, ...]:
+        """Every order that may still trade."""
+        ...
+
+    async def last_order_number(self) -> int:
+        """The highest number that an order was ever given; 0 before the first."""
+        ...
+
+    async def find_orders(self, order_refs: Sequence[str], perm_ids: Sequence[int]) -> tuple[Order, ...]:
+        """The orders, over or not, that bear one of these names."""
+        ...
+
+    async def executions_since(self, moment: datetime) -> tuple[Execution, ...]:
+        """Executions at or after `moment`, the newest revision of each."""
+        ...
+
+    async def ticket(self, ticket_id: str) -> Ticket | None:
+        """A card's terms and how its story stands."""
+        ...
+
+    async def record_sending(
+        self, ticket: Ticket, order: Order, origin: Origin, notices: Sequence[Notice]
+    ) -> None:
+        """THE commit before an order leaves: update done, tap consumed, intent, messages. Raises StaleCard if the tap was consumed."""
+        ...
+
+    async def record_cancel(self, orders: Sequence[Order], origin: Origin, notices: Sequence[Notice]) -> None:
+        """The commit before cancels leave."""
+        ...
+
+    async def record(
+        self,
+        orders: Sequence[Order] = (),
+        executions: Sequence[Execution] = (),
+        commissions: Sequence[Commission] = (),
+        notices: Sequence[Notice] = (),
+    ) -> None:
+        """Book what the broker said. Idempotent: the same evidence twice changes nothing."""
+        ...
+
+    async def order(self, order_ref: str = "", number: int = 0) -> Order | None:
+        """One order by its name or its number."""
+        ...
+
+    async def trades(self, count: int) -> tuple[Trade, ...]:
+        """The last executions with what they cost, newest first."""
+        ...
+
+    async def remember(self, key: str, value: str) -> None:
+        """Keep a wish of the owner over a restart."""
+        ...
+
+    async def recall(self, key: str) -> str | None:
+        """What was remembered under `key`."""
+        ...
+
+    async def audit(self, kind: str, detail: str, user: int | None = None) -> None:
+        """Write one line into the log that is kept for good."""
+        ...
+
+
+class Inbox(Protocol):
+    """The updates of the chat, as they came."""
+
+    async def store(self, origin: Origin) -> None:
+        """Write an update down before its work is done, so that it may be confirmed to the chat server."""
+        ...
+
+    async def finish(
+        self,
+        origin: Origin,
+        outcome: str,
+        replies: Sequence[Outgoing] = (),
+        opens: Ticket | None = None,
+        ends: Ticket | None = None,
+    ) -> None:
+        """One commit: the update is done, its replies wait to be sent, one card can be acted on, another no longer.
+
+        `ends` bears the state that it ends in. Raises StaleCard, and does nothing, where its story had ended before.
+        """
+        ...
+
+    async def unfinished(self) -> tuple[Origin, ...]:
+        """Updates that were stored and never finished, oldest first."""
+        ...
+
+    async def recent(self, count: int) -> frozenset[int]:
+        """The ids of the last `count` updates: a second delivery is recognised by them."""
+        ...
+
+
+class Outbox(Protocol):
+    """The messages that wait to be sent."""
+
+    async def waiting(self, after: int = 0) -> tuple[Outgoing, ...]:
+        """Every message with an id above `after` that is not sent, oldest first."""
+        ...
+
+    async def sent(self, messages: Sequence[Outgoing], telegram_id: int | None) -> None:
+        """They arrived, as the message `telegram_id`; None where nothing had to be shown."""
+        ...
+
+    async def failed(self, message: Outgoing, why: str) -> None:
+        """It will not be sent: it cannot be, or something newer took its place."""
+        ...
+
+    async def shown_as(self, chat: int, subject: str) -> int | None:
+        """The chat's own id of the card that `subject` names; None where it never arrived."""
+        ...
+
+
+class Notifier(Protocol):
+    """Whoever carries messages to people."""
+
+    def wake(self) -> None:
+        """There is something new in the outbox."""
+        ...

@@ -1,0 +1,291 @@
+"""The rules that every order must pass: pure functions over (ticket, snapshot, limits), each a denial or None.
+
+Every rule says whether it also binds an order that only reduces a position: identity, connection, freshness and the sanity of
+quantity and price always do; rules that limit size never do, because nobody may be kept from getting out.
+The order of RULES is the order in which denials are shown; all are returned, not only the first.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from core.model import Account, Denial, Link, Mode, Order, OrderType, Position, Quote, Side, Ticket
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the owner allows. Money in the base currency of the account; a unit stands in every name that needs one."""
+
+    max_position_size: Decimal
+    max_quote_age_seconds: float = 15.0
+    max_shares: Decimal = Decimal(1_000_000)
+    max_price_factor: Decimal = Decimal(2)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything a rule may look at, taken at one moment. None is unknown, and unknown denies."""
+
+    now: datetime
+    link: Link
+    account: Account | None
+    quote: Quote | None
+    positions: tuple[Position, ...] | None
+    working: tuple[Order, ...]
+
+    def held(self, con_id: int) -> Decimal | None:
+        """The signed holding; None while positions are unknown."""
+        if self.positions is None:
+            return None
+        return sum((p.signed_quantity for p in self.positions if p.con_id == con_id), Decimal(0))
+
+    def working_quantity(self, con_id: int, side: Side) -> Decimal:
+        """What orders that may still trade would add on one side."""
+        orders = (o for o in self.working if o.con_id == con_id and o.side is side)
+        return sum((o.remaining for o in orders), Decimal(0))
+
+
+Rule = Callable[[Ticket, Snapshot, Limits], Denial | None]
+
+
+def reduces(ticket: Ticket, snapshot: Snapshot) -> bool:
+    """Whether the order can only make the holding smaller, whatever else is working."""
+    held = snapshot.held(ticket.instrument.con_id)
+    if held is None:
+        return False
+    against = held if ticket.side is Side.SELL else -held
+    return (
+        against > 0
+        and ticket.quantity + snapshot.working_quantity(ticket.instrument.con_id, ticket.side) <= against
+    )
+
+
+def worst_price(ticket: Ticket, quote: Quote | None) -> Decimal | None:
+    """The price at which the order is valued: its limit or stop, or the far side of the quote for a market order."""
+    if ticket.order_type is OrderType.LIMIT:
+        return ticket.limit_price
+    far = quote.far_side(ticket.side) if quote else None
+    if ticket.order_type is OrderType.STOP and ticket.stop_price is not None:
+        return (
+            max(ticket.stop_price, far or ticket.stop_price) if ticket.side is Side.BUY else ticket.stop_price
+        )
+    return far
+
+
+def connected(_ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial | None:
+    """The road is open and the books agree with the broker."""
+    link = snapshot.link
+    if link.trouble:
+        return Denial("CONNECTION", link.trouble)
+    if not link.connected:
+        return Denial(
+            "CONNECTION",
+            "Not connected to the broker, so nothing can be sent.",
+            remedy="/connect, then /status",
+        )
+    if not link.reconciled:
+        return Denial(
+            "CONNECTION",
+            "The books are still being compared with the broker's; nothing leaves before they agree.",
+            remedy="try again in a few seconds",
+        )
+    return None
+
+
+def account_agrees(ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial | None:
+    """The order goes to the account that it was drawn for, and that account may trade."""
+    link = snapshot.link
+    if link.mode is None or link.account is None:
+        return Denial("ACCOUNT", "The broker has not said which account this is.", remedy="/status")
+    if link.account != ticket.account:
+        return Denial("ACCOUNT", "The card was drawn for another account.", ticket.account, link.account)
+    if link.mode is Mode.LIVE:
+        return Denial(
+            "LIVE_READ_ONLY",
+            f"{link.account} is a LIVE account, and Greenlight is read-only there until arming exists.",
+            remedy="connect a paper account (D...)",
+        )
+    return None
+
+
+def quantity_sane(ticket: Ticket, _snapshot: Snapshot, limits: Limits) -> Denial | None:
+    """A whole, positive number of shares that nobody typed by leaning on a key."""
+    quantity = ticket.quantity
+    if not quantity.is_finite() or quantity <= 0 or quantity != quantity.to_integral_value():
+        return Denial(
+            "QUANTITY",
+            "The quantity must be a whole number of shares above zero.",
+            f"{quantity}",
+            "1 or more",
+        )
+    if quantity > limits.max_shares:
+        return Denial(
+            "QUANTITY",
+            "That is more shares than one order may have.",
+            f"{quantity:,f}",
+            f"{limits.max_shares:,f}",
+        )
+    return None
+
+
+def price_sane(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
+    """Prices are finite, on the tick, and not off by a factor."""
+    for name, price in (("limit", ticket.limit_price), ("stop", ticket.stop_price)):
+        if price is None:
+            continue
+        if not price.is_finite() or price <= 0:
+            return Denial("PRICE", f"The {name} price must be above zero.", f"{price}", "above 0")
+        tick = ticket.instrument.min_tick
+        if tick > 0 and price % tick:
+            near = (price / tick).to_integral_value() * tick
+            return Denial(
+                "TICK",
+                f"The {name} price is not on the tick of {tick:f}.",
+                f"{price:f}",
+                f"{tick:f}",
+                f"{near:f}",
+            )
+        market = snapshot.quote.far_side(ticket.side) if snapshot.quote else None
+        if market and not market / limits.max_price_factor <= price <= market * limits.max_price_factor:
+            return Denial(
+                "PRICE",
+                f"The {name} price is off by a factor: {ticket.instrument.symbol} trades at {market:f}.",
+                f"{price:f}",
+                f"{market / limits.max_price_factor:.2f} to {market * limits.max_price_factor:.2f}",
+            )
+    return None
+
+
+def stop_side(ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial | None:
+    """A stop that would trigger at once is a market order by another name."""
+    if ticket.order_type is not OrderType.STOP or ticket.stop_price is None or snapshot.quote is None:
+        return None
+    market = snapshot.quote.far_side(ticket.side)
+    if market is None:
+        return None
+    if ticket.side is Side.SELL and ticket.stop_price >= market:
+        return Denial(
+            "STOP_SIDE",
+            "A sell stop must lie below the market, or it sells at once.",
+            f"{ticket.stop_price:f}",
+            f"below {market:f}",
+        )
+    if ticket.side is Side.BUY and ticket.stop_price <= market:
+        return Denial(
+            "STOP_SIDE",
+            "A buy stop must lie above the market, or it buys at once.",
+            f"{ticket.stop_price:f}",
+            f"above {market:f}",
+        )
+    return None
+
+
+def price_known(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
+    """There is a quote, it is two-sided where it matters, not crossed, and fresh."""
+    quote, symbol = snapshot.quote, ticket.instrument.symbol
+    if quote is None or quote.far_side(ticket.side) is None:
+        return Denial(
+            "PRICE_UNKNOWN",
+            f"There is no price for {symbol} now, so nothing can be valued.",
+            remedy="check the market data subscription and the trading hours",
+        )
+    if quote.bid is not None and quote.ask is not None and quote.bid > quote.ask:
+        return Denial(
+            "QUOTE_CROSSED",
+            f"The quote of {symbol} is crossed.",
+            f"{quote.bid:f} / {quote.ask:f}",
+            "bid below ask",
+        )
+    age = snapshot.now - quote.time
+    if age > timedelta(seconds=limits.max_quote_age_seconds):
+        return Denial(
+            "QUOTE_OLD",
+            f"The last quote of {symbol} is too old.",
+            f"{age.total_seconds():.0f} s",
+            f"{limits.max_quote_age_seconds:.0f} s",
+            "try again",
+        )
+    return None
+
+
+def sale_covered(ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial | None:
+    """A sale never exceeds the holding minus the sales that are already working: no short by accident."""
+    if ticket.side is not Side.SELL:
+        return None
+    held = snapshot.held(ticket.instrument.con_id)
+    if held is None:
+        return Denial(
+            "POSITION_UNKNOWN",
+            "The positions are not loaded yet.",
+            remedy="they come a few seconds after connecting",
+        )
+    working = snapshot.working_quantity(ticket.instrument.con_id, Side.SELL)
+    free = held - working
+    if ticket.quantity > free:
+        already = f", {working:f} of them already on sale" if working else ""
+        return Denial(
+            "SHORT_SALE",
+            f"You hold {held:f} {ticket.instrument.symbol}{already}; a larger sale would open a short.",
+            f"{ticket.quantity:f}",
+            f"{max(free, Decimal(0)):f}",
+            f"{free:f}" if free > 0 else "",
+        )
+    return None
+
+
+def position_cap(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
+    """The position, with everything that is working, stays under MAX_POSITION_SIZE in the account's base currency."""
+    instrument = ticket.instrument
+    held, price = snapshot.held(instrument.con_id), worst_price(ticket, snapshot.quote)
+    rate = snapshot.account.rate(instrument.currency) if snapshot.account else None
+    if held is None or price is None or rate is None or snapshot.account is None:
+        return Denial(
+            "POSITION_CAP",
+            "The size of the position cannot be measured: holding, price or exchange rate is not known yet.",
+            remedy="try again in a few seconds",
+        )
+    unit = price * rate * instrument.multiplier
+    after = abs(
+        held
+        + ticket.side.sign * (ticket.quantity + snapshot.working_quantity(instrument.con_id, ticket.side))
+    )
+    if after * unit <= limits.max_position_size:
+        return None
+    room = limits.max_position_size / unit - (after - ticket.quantity)
+    fits = max(int(room), 0)
+    base = snapshot.account.currency
+    return Denial(
+        "POSITION_CAP",
+        f"The position in {instrument.symbol} would be larger than MAX_POSITION_SIZE.",
+        f"{after * unit:,.2f} {base}",
+        f"{limits.max_position_size:,f} {base}",
+        f"{fits}" if fits else "",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RuleRow:
+    """A rule and whether it binds an order that only reduces a position."""
+
+    rule: Rule
+    binds_exits: bool
+
+
+RULES: tuple[RuleRow, ...] = (
+    RuleRow(connected, binds_exits=True),
+    RuleRow(account_agrees, binds_exits=True),
+    RuleRow(quantity_sane, binds_exits=True),
+    RuleRow(price_known, binds_exits=True),
+    RuleRow(price_sane, binds_exits=True),
+    RuleRow(stop_side, binds_exits=True),
+    RuleRow(sale_covered, binds_exits=True),
+    RuleRow(position_cap, binds_exits=False),
+)
+
+
+def check(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> tuple[Denial, ...]:
+    """Every denial, in the order of RULES; none means that the order may leave."""
+    exits = reduces(ticket, snapshot)
+    rows = (row for row in RULES if row.binds_exits or not exits)
+    return tuple(denial for row in rows if (denial := row.rule(ticket, snapshot, limits)))

@@ -1,0 +1,366 @@
+"""The Ledger, Inbox and Outbox ports on SQLite: every method is one transaction, made of the small functions below it."""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+
+from core.errors import StaleCard
+from core.model import (
+    Commission,
+    Execution,
+    Notice,
+    Order,
+    OrderType,
+    Origin,
+    Outgoing,
+    Ticket,
+    TicketState,
+    Trade,
+    plain,
+)
+from core.ports import Clock
+from storage import rows
+from storage.database import Database
+
+
+class SqliteLedger:
+    """Knows who the owners are, because news for everybody become one row for each of them."""
+
+    def __init__(self, database: Database, clock: Clock, owners: Sequence[int]) -> None:
+        self._database, self._clock, self._owners = database, clock, tuple(owners)
+
+    # --- the ledger -----------------------------------------------------------------------------------------------------
+
+    async def open_orders(self) -> tuple[Order, ...]:
+        return await self._database.read(
+            _orders, "state NOT IN ('FILLED', 'CANCELLED', 'REJECTED', 'NOT_AT_BROKER')"
+        )
+
+    async def last_order_number(self) -> int:
+        return await self._database.read(
+            lambda db: int(db.execute("SELECT coalesce(max(number), 0) FROM orders").fetchone()[0])
+        )
+
+    async def find_orders(self, order_refs: Sequence[str], perm_ids: Sequence[int]) -> tuple[Order, ...]:
+        return await self._database.read(
+            _orders,
+            "(order_ref <> '' AND order_ref IN (SELECT value FROM json_each(?))) OR perm_id IN (SELECT value FROM json_each(?))",
+            json.dumps(list(order_refs)),
+            json.dumps([p for p in perm_ids if p]),
+        )
+
+    async def order(self, order_ref: str = "", number: int = 0) -> Order | None:
+        found = await self._database.read(
+            _orders, "(order_ref <> '' AND order_ref = ?) OR number = ?", order_ref, number
+        )
+        return found[0] if found else None
+
+    async def executions_since(self, moment: datetime) -> tuple[Execution, ...]:
+        def work(db: sqlite3.Connection) -> tuple[Execution, ...]:
+            found = db.execute(
+                "SELECT * FROM executions WHERE time >= ? ORDER BY time, key", (rows.text(moment),)
+            )
+            return tuple(map(rows.execution, found))
+
+        return await self._database.read(work)
+
+    async def trades(self, count: int) -> tuple[Trade, ...]:
+        return await self._database.read(_trades, count)
+
+    async def ticket(self, ticket_id: str) -> Ticket | None:
+        def work(db: sqlite3.Connection) -> Ticket | None:
+            row = db.execute("SELECT ticket, state FROM tickets WHERE ticket_id = ?", (ticket_id,)).fetchone()
+            return None if row is None else rows.ticket(row)
+
+        return await self._database.read(work)
+
+    async def record_sending(
+        self, ticket: Ticket, order: Order, origin: Origin, notices: Sequence[Notice]
+    ) -> None:
+        now = self._clock.now()
+
+        def work(db: sqlite3.Connection) -> None:
+            _end_ticket(db, ticket.ticket_id, TicketState.SENT, now)
+            _finish_update(db, origin, "sent", now)
+            _save_order(db, order)
+            _post(db, self._addressed(notices, now))
+
+        await self._database.write(work)
+
+    async def record_cancel(self, orders: Sequence[Order], origin: Origin, notices: Sequence[Notice]) -> None:
+        now = self._clock.now()
+
+        def work(db: sqlite3.Connection) -> None:
+            _store_update(db, origin, now)
+            for order in orders:
+                _save_order(db, order)
+                _audit(db, now, "cancel", f"order #{order.number} {order.symbol}", origin.user)
+            _post(db, self._addressed(notices, now))
+
+        await self._database.write(work)
+
+    async def record(
+        self,
+        orders: Sequence[Order] = (),
+        executions: Sequence[Execution] = (),
+        commissions: Sequence[Commission] = (),
+        notices: Sequence[Notice] = (),
+    ) -> None:
+        now = self._clock.now()
+
+        def work(db: sqlite3.Connection) -> None:
+            for order in orders:
+                _save_order(db, order)
+            for execution in executions:
+                _save_execution(db, execution)
+            for commission in commissions:
+                rows.insert(
+                    db, "commissions", {"key": commission.key, **rows.columns(commission)}, _NEWEST_COMMISSION
+                )
+            _post(db, self._addressed(notices, now))
+
+        await self._database.write(work)
+
+    async def remember(self, key: str, value: str) -> None:
+        await self._database.write(
+            rows.insert,
+            "wishes",
+            {"key": key, "value": value},
+            "ON CONFLICT DO UPDATE SET value = excluded.value",
+        )
+
+    async def recall(self, key: str) -> str | None:
+        def work(db: sqlite3.Connection) -> str | None:
+            row = db.execute("SELECT value FROM wishes WHERE key = ?", (key,)).fetchone()
+            return None if row is None else str(row[0])
+
+        return await self._database.read(work)
+
+    async def audit(self, kind: str, detail: str, user: int | None = None) -> None:
+        await self._database.write(_audit, self._clock.now(), kind, detail, user)
+
+    # --- the inbox ------------------------------------------------------------------------------------------------------
+
+    async def store(self, origin: Origin) -> None:
+        await self._database.write(_store_update, origin, self._clock.now())
+
+    async def finish(
+        self,
+        origin: Origin,
+        outcome: str,
+        replies: Sequence[Outgoing] = (),
+        opens: Ticket | None = None,
+        ends: Ticket | None = None,
+    ) -> None:
+        now = self._clock.now()
+
+        def work(db: sqlite3.Connection) -> None:
+            if ends is not None:
+                _end_ticket(db, ends.ticket_id, ends.state, now)
+            if opens is not None:
+                _save_ticket(db, opens)
+            _finish_update(db, origin, outcome, now)
+            _post(db, replies)
+
+        await self._database.write(work)
+
+    async def unfinished(self) -> tuple[Origin, ...]:
+        def work(db: sqlite3.Connection) -> tuple[Origin, ...]:
+            found = db.execute(
+                "SELECT update_id, user, raw FROM updates WHERE finished_at IS NULL ORDER BY update_id"
+            )
+            return tuple(Origin(*row) for row in found)
+
+        return await self._database.read(work)
+
+    async def recent(self, count: int) -> frozenset[int]:
+        def work(db: sqlite3.Connection) -> frozenset[int]:
+            return frozenset(
+                n
+                for (n,) in db.execute(
+                    "SELECT update_id FROM updates ORDER BY received_at DESC LIMIT ?", (count,)
+                )
+            )
+
+        return await self._database.read(work)
+
+    # --- the outbox -----------------------------------------------------------------------------------------------------
+
+    async def waiting(self, after: int = 0) -> tuple[Outgoing, ...]:
+        def work(db: sqlite3.Connection) -> tuple[Outgoing, ...]:
+            found = db.execute(
+                "SELECT * FROM messages WHERE state = 'waiting' AND id > ? ORDER BY id", (after,)
+            )
+            return tuple(map(rows.outgoing, found))
+
+        return await self._database.read(work)
+
+    async def sent(self, messages: Sequence[Outgoing], telegram_id: int | None) -> None:
+        now = rows.text(self._clock.now())
+
+        def work(db: sqlite3.Connection) -> None:
+            db.executemany(
+                "UPDATE messages SET state = 'sent', telegram_id = ?, ended_at = ? WHERE id = ?",
+                [(telegram_id, now, message.id) for message in messages],
+            )
+
+        await self._database.write(work)
+
+    async def failed(self, message: Outgoing, why: str) -> None:
+        now = rows.text(self._clock.now())
+
+        def work(db: sqlite3.Connection) -> None:
+            db.execute(
+                "UPDATE messages SET state = 'failed', error = ?, ended_at = ? WHERE id = ?",
+                (why, now, message.id),
+            )
+
+        await self._database.write(work)
+
+    async def shown_as(self, chat: int, subject: str) -> int | None:
+        def work(db: sqlite3.Connection) -> int | None:
+            row = db.execute(
+                "SELECT telegram_id FROM messages WHERE subject = ? AND chat = ? AND is_edit = 0 AND state = 'sent' ORDER BY id DESC",
+                (subject, chat),
+            ).fetchone()
+            return None if row is None else row[0]
+
+        return await self._database.read(work)
+
+    def _addressed(self, notices: Sequence[Notice], now: datetime) -> list[Outgoing]:
+        return [
+            Outgoing(
+                chat=chat,
+                kind=notice.kind,
+                created_at=now,
+                data=notice.data,
+                subject=notice.subject,
+                is_edit=bool(notice.subject),
+                urgent=notice.urgent,
+            )
+            for notice in notices
+            for chat in ((notice.to,) if notice.to is not None else self._owners)
+        ]
+
+
+_NEWEST_ORDER = "ON CONFLICT (number) DO UPDATE SET " + ", ".join(
+    f"{name} = excluded.{name}"
+    for name in (
+        "perm_id",
+        "quantity",
+        "limit_price",
+        "stop_price",
+        "state",
+        "filled",
+        "average_price",
+        "reason",
+        "cancel_requested_at",
+    )
+)
+_NEWEST_EXECUTION = (
+    "ON CONFLICT (key) DO UPDATE SET revision = excluded.revision, exec_id = excluded.exec_id, quantity = excluded.quantity, "
+    "price = excluded.price, time = excluded.time WHERE excluded.revision > revision"
+)
+_NEWEST_COMMISSION = (
+    "ON CONFLICT (key) DO UPDATE SET exec_id = excluded.exec_id, amount = excluded.amount, currency = excluded.currency, "
+    "realized = excluded.realized WHERE excluded.exec_id >= exec_id"
+)
+
+
+def _orders(db: sqlite3.Connection, where: str, *values: object) -> tuple[Order, ...]:
+    return tuple(map(rows.order, db.execute(f"SELECT * FROM orders WHERE {where} ORDER BY number", values)))
+
+
+def _save_order(db: sqlite3.Connection, order: Order) -> None:
+    rows.insert(db, "orders", rows.columns(order), _NEWEST_ORDER)
+
+
+def _save_execution(db: sqlite3.Connection, execution: Execution) -> None:
+    values = {"key": execution.key, "revision": execution.revision, **rows.columns(execution)}
+    rows.insert(db, "executions", values, _NEWEST_EXECUTION)
+
+
+def _save_ticket(db: sqlite3.Connection, ticket: Ticket) -> None:
+    values = {
+        "ticket_id": ticket.ticket_id,
+        "owner": ticket.owner,
+        "state": ticket.state,
+        "terms_hash": ticket.terms_hash(),
+        "ticket": json.dumps(plain(ticket)),
+        "created_at": rows.text(ticket.created_at),
+    }
+    rows.insert(db, "tickets", values)
+
+
+def _end_ticket(db: sqlite3.Connection, ticket_id: str, state: TicketState, now: datetime) -> None:
+    changed = db.execute(
+        "UPDATE tickets SET state = ?, ended_at = ? WHERE ticket_id = ? AND state = 'open'",
+        (state, rows.text(now), ticket_id),
+    )
+    if changed.rowcount != 1:
+        row = db.execute("SELECT state FROM tickets WHERE ticket_id = ?", (ticket_id,)).fetchone()
+        raise StaleCard(
+            TicketState(row[0]).story if row else "This card is not known here. Nothing was sent."
+        )
+
+
+def _store_update(db: sqlite3.Connection, origin: Origin, now: datetime) -> None:
+    values = {
+        "update_id": origin.update_id,
+        "user": origin.user,
+        "raw": origin.raw,
+        "received_at": rows.text(now),
+    }
+    rows.insert(db, "updates", values, "ON CONFLICT DO NOTHING")
+
+
+def _finish_update(db: sqlite3.Connection, origin: Origin, outcome: str, now: datetime) -> None:
+    done = {"finished_at": rows.text(now), "outcome": outcome}
+    values = {
+        "update_id": origin.update_id,
+        "user": origin.user,
+        "raw": origin.raw,
+        "received_at": rows.text(now),
+        **done,
+    }
+    rows.insert(
+        db,
+        "updates",
+        values,
+        "ON CONFLICT DO UPDATE SET finished_at = excluded.finished_at, outcome = excluded.outcome",
+    )
+
+
+def _post(db: sqlite3.Connection, messages: Sequence[Outgoing]) -> None:
+    for message in messages:
+        values = rows.columns(message)
+        del values["id"]
+        values["buttons"], values["data"] = json.dumps(message.buttons), json.dumps(values["data"])
+        rows.insert(db, "messages", values)
+
+
+def _audit(db: sqlite3.Connection, now: datetime, kind: str, detail: str, user: int | None) -> None:
+    rows.insert(db, "audit", {"at": rows.text(now), "kind": kind, "user": user, "detail": detail})
+
+
+def _trades(db: sqlite3.Connection, count: int) -> tuple[Trade, ...]:
+    found = db.execute(
+        """
+        SELECT e.*, h.order_number, h.order_type, h.commission, h.commission_currency, h.realized
+        FROM executions e JOIN trade_history h ON h.exec_id = e.exec_id ORDER BY e.time DESC, e.key DESC LIMIT ?
+        """,
+        (count,),
+    )
+    return tuple(
+        Trade(
+            execution=rows.execution(row),
+            order_number=row["order_number"],
+            order_type=None if row["order_type"] is None else OrderType(row["order_type"]),
+            commission=None if row["commission"] is None else Decimal(row["commission"]),
+            commission_currency=row["commission_currency"],
+            realized=rows.amount(row["realized"]),
+        )
+        for row in found
+    )

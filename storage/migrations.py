@@ -1,0 +1,135 @@
+"""The schema as a list that only grows: entry n brings a file from version n to n + 1, each in its own transaction."""
+
+import sqlite3
+
+from core.errors import StorageError
+
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE updates (
+        update_id INTEGER PRIMARY KEY,
+        user INTEGER NOT NULL,
+        raw TEXT NOT NULL,
+        received_at TEXT NOT NULL,
+        finished_at TEXT,
+        outcome TEXT
+    ) STRICT;
+    CREATE INDEX updates_unfinished ON updates (update_id) WHERE finished_at IS NULL;
+
+    CREATE TABLE messages (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        chat INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        text TEXT NOT NULL,
+        buttons TEXT NOT NULL,
+        data TEXT NOT NULL,
+        subject TEXT NOT NULL,
+        is_edit INTEGER NOT NULL,
+        urgent INTEGER NOT NULL,
+        created_at TEXT NOT NULL,
+        state TEXT NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'sent', 'failed')),
+        telegram_id INTEGER,
+        ended_at TEXT,
+        error TEXT
+    ) STRICT;
+    CREATE INDEX messages_waiting ON messages (id) WHERE state = 'waiting';
+    CREATE INDEX messages_subject ON messages (subject, chat) WHERE subject <> '' AND is_edit = 0;
+
+    CREATE TABLE tickets (
+        ticket_id TEXT PRIMARY KEY,
+        owner INTEGER NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('open', 'sent', 'discarded', 'expired', 'replaced', 'refused')),
+        terms_hash TEXT NOT NULL,
+        ticket TEXT NOT NULL,
+        created_at TEXT NOT NULL,
+        ended_at TEXT
+    ) STRICT;
+
+    CREATE TABLE orders (
+        number INTEGER PRIMARY KEY,
+        order_ref TEXT NOT NULL,
+        owner INTEGER,
+        account TEXT NOT NULL,
+        client_id INTEGER NOT NULL,
+        order_id INTEGER NOT NULL,
+        epoch INTEGER NOT NULL,
+        perm_id INTEGER,
+        con_id INTEGER NOT NULL,
+        symbol TEXT NOT NULL,
+        currency TEXT NOT NULL,
+        side TEXT NOT NULL,
+        quantity TEXT NOT NULL,
+        order_type TEXT NOT NULL,
+        limit_price TEXT,
+        stop_price TEXT,
+        tif TEXT NOT NULL,
+        state TEXT NOT NULL,
+        filled TEXT NOT NULL,
+        average_price TEXT,
+        reason TEXT NOT NULL,
+        sent_at TEXT NOT NULL,
+        cancel_requested_at TEXT
+    ) STRICT;
+    CREATE UNIQUE INDEX orders_ref ON orders (order_ref) WHERE order_ref <> '' AND owner IS NOT NULL;
+    CREATE INDEX orders_perm ON orders (perm_id) WHERE perm_id IS NOT NULL;
+    CREATE INDEX orders_open ON orders (number) WHERE state NOT IN ('FILLED', 'CANCELLED', 'REJECTED', 'NOT_AT_BROKER');
+
+    CREATE TABLE executions (
+        key TEXT PRIMARY KEY,
+        revision INTEGER NOT NULL,
+        exec_id TEXT NOT NULL,
+        account TEXT NOT NULL,
+        con_id INTEGER NOT NULL,
+        symbol TEXT NOT NULL,
+        currency TEXT NOT NULL,
+        side TEXT NOT NULL,
+        quantity TEXT NOT NULL,
+        price TEXT NOT NULL,
+        time TEXT NOT NULL,
+        client_id INTEGER NOT NULL,
+        order_id INTEGER NOT NULL,
+        perm_id INTEGER NOT NULL,
+        order_ref TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX executions_time ON executions (time);
+
+    -- No foreign key: the broker's report of a commission may come before its execution.
+    CREATE TABLE commissions (
+        key TEXT PRIMARY KEY,
+        exec_id TEXT NOT NULL,
+        amount TEXT NOT NULL,
+        currency TEXT NOT NULL,
+        realized TEXT
+    ) STRICT;
+
+    CREATE TABLE audit (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        at TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        user INTEGER,
+        detail TEXT NOT NULL
+    ) STRICT;
+
+    CREATE TABLE wishes (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+
+    CREATE VIEW trade_history AS
+        SELECT e.symbol AS ticker, e.side AS action, e.quantity, e.price, o.order_type, o.number AS order_number, e.order_id,
+               e.order_ref, e.time, e.exec_id, e.currency, c.amount AS commission, c.currency AS commission_currency, c.realized
+        FROM executions e
+        LEFT JOIN orders o ON o.number = (
+            SELECT number FROM orders WHERE (order_ref <> '' AND order_ref = e.order_ref) OR (perm_id = e.perm_id AND e.perm_id <> 0) LIMIT 1
+        )
+        LEFT JOIN commissions c ON c.key = e.key;
+    """,
+)
+
+
+def migrate(db: sqlite3.Connection) -> None:
+    """Bring the file to this program's version. Raises StorageError where the file is newer, or a step fails (which undoes it)."""
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version > len(MIGRATIONS):
+        raise StorageError(
+            f"The database is of version {version}, this program knows {len(MIGRATIONS)}: use the newer Greenlight that wrote it."
+        )
+    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
+        db.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number}; COMMIT;")
