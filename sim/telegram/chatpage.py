@@ -19,7 +19,11 @@ from sim.telegram.people import Json
 from sim.telegram.view import seen
 
 _FILES = Path(__file__).parent / "page"
-_TYPES = {"style.css": "text/css", "app.js": "text/javascript", "icon.svg": "image/svg+xml"}
+_TYPES = {
+    **dict.fromkeys(("app.js", "composer.js", "dom.js", "live.js", "message.js", "text.js"), "text/javascript"),
+    **dict.fromkeys(("icon.svg", "pattern.svg"), "image/svg+xml"),
+    "style.css": "text/css",
+}
 
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
@@ -206,7 +210,7 @@ class ChatPage:
                 case {"type": "older", "before": int(before)}:
                     older = [message for message in engine.history(owner) if message["message_id"] < before]
                     views = [self._view(message) for message in older[-_PAGE:]]
-                    return {"type": "older", "messages": views, "more": len(older) > _PAGE}
+                    return {"type": "older", "nonce": nonce, "messages": views, "more": len(older) > _PAGE}
                 case {"type": "block", "blocked": bool(blocked)}:
                     engine.block(owner, blocked)
                     return {"type": "done", "nonce": nonce}
