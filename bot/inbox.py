@@ -113,5 +113,6 @@ def _arrival(update: Update) -> Arrival:
 
 
 def seconds(limited: RetryAfter) -> float:
+    """How long Telegram asks to wait, whichever way the library tells it."""
     wait = limited.retry_after
     return wait if isinstance(wait, int | float) else wait.total_seconds()
