@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
@@ -454,6 +454,18 @@ class Notice:
     subject: str = ""
     to: int | None = None
     urgent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One session of an instrument: prices in its currency, `volume` in units (shares), `date` the exchange's own."""
+
+    date: date
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal | None
 
 
 def plain(value: Any) -> dict[str, Any]:
