@@ -1,16 +1,14 @@
-"""Everything TWS says, as framed messages by server version. Pure functions of records; the layouts follow IB's own decoder."""
+"""What TWS says about everything but orders, as framed messages by server version. Pure functions; the layouts follow IB's own decoder."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from sim.tws import hours
-from sim.tws.book import Execution, Order, Position
-from sim.tws.codec import UNSET_DOUBLE, UNSET_INTEGER, frame, message
+from sim.tws.book import Position
+from sim.tws.codec import frame, message
 from sim.tws.contracts import ORDER_TYPES, Instrument
 from sim.tws.market import Bar
-from sim.tws.money import Preview
-from sim.tws.requests import Terms
 
 ZONE = "US/Eastern"
 
@@ -59,7 +57,8 @@ def family_codes(accounts: Sequence[str]) -> bytes:
 # -- contracts
 
 
-def _contract(instrument: Instrument, exchange: str, right: str = "") -> tuple[object, ...]:
+def contract_fields(instrument: Instrument, exchange: str, right: str = "") -> tuple[object, ...]:
+    """The eleven fields of a contract; TWS writes the right of a share differently from message to message."""
     return (
         instrument.con_id,
         instrument.symbol,
@@ -182,462 +181,45 @@ def market_data_type(request_id: int, kind: int) -> bytes:
 
 
 def historical_data(
+    version: int,
     request_id: int,
-    start: datetime,
-    end: datetime,
+    span: tuple[datetime, datetime],
     bars: Sequence[Bar],
     size: timedelta | str,
     style: int,
     what: str,
-    version: int,
 ) -> bytes:
     """A whole answer of bars."""
-    values: list[object] = [17, request_id, _moment(start, version), _moment(end, version), len(bars)]
+    values: list[object] = [17, request_id, *(moment_text(moment, version) for moment in span), len(bars)]
     for bar in bars:
-        values.append(bar_date(bar, size, style, version))
+        values.append(_bar_date(bar, size, style, version))
         values += [bar.open, bar.high, bar.low, bar.close, *_volume(bar, what)]
     return message(*values)
 
 
 def historical_update(
-    request_id: int, bar: Bar, size: timedelta | str, style: int, what: str, version: int
+    version: int, request_id: int, bar: Bar, size: timedelta | str, style: int, what: str
 ) -> bytes:
     """The latest bar of a request that is kept up to date."""
     volume, average, count = _volume(bar, what)
-    return message(
-        90,
-        request_id,
-        count,
-        bar_date(bar, size, style, version),
-        bar.open,
-        bar.close,
-        bar.high,
-        bar.low,
-        average,
-        volume,
-    )
+    date = _bar_date(bar, size, style, version)
+    return message(90, request_id, count, date, bar.open, bar.close, bar.high, bar.low, average, volume)
 
 
 def _volume(bar: Bar, what: str) -> tuple[object, object, object]:
     return (bar.volume, bar.average, bar.count) if what in {"TRADES", "ADJUSTED_LAST"} else (-1, -1, -1)
 
 
-def bar_date(bar: Bar, size: timedelta | str, style: int, version: int) -> str:
+def _bar_date(bar: Bar, size: timedelta | str, style: int, version: int) -> str:
     """The date of a bar: a day for bars of a day and more, otherwise a local time (style 1) or seconds (style 2)."""
     if isinstance(size, str):
         return f"{bar.start:%Y%m%d}"
-    return str(int(bar.start.timestamp())) if style == 2 else _moment(bar.start, version)
-
-
-def realtime_bar(request_id: int, bar: Bar) -> bytes:
-    """A bar of five seconds."""
-    return message(
-        50,
-        3,
-        request_id,
-        int(bar.start.timestamp()),
-        bar.open,
-        bar.high,
-        bar.low,
-        bar.close,
-        bar.volume,
-        bar.average,
-        bar.count,
-    )
+    return str(int(bar.start.timestamp())) if style == 2 else moment_text(bar.start, version)
 
 
 def head_timestamp(request_id: int, moment: datetime, style: int) -> bytes:
     """Since when there are data."""
     return message(88, request_id, int(moment.timestamp()) if style == 2 else f"{moment:%Y%m%d-%H:%M:%S}")
-
-
-# -- orders
-
-
-def order_status(order: Order, parent_id: int) -> bytes:
-    """Where an order stands."""
-    return message(
-        3, order.order_id, order.status, order.filled, order.remaining, _price(order.average), order.perm_id, parent_id,
-        order.last_price, order.client_id, order.why_held, 0,
-    )  # fmt: skip
-
-
-def open_order(version: int, order: Order, parent_id: int) -> bytes:
-    """An order as a whole."""
-    return _open_order(version, order.order_id, order.client_id, order.perm_id, parent_id, order.instrument, order.exchange, order.account, order.terms, order.status, order.stop, _state(order))  # fmt: skip
-
-
-def previewed(
-    version: int,
-    client_id: int,
-    order_id: int,
-    instrument: Instrument,
-    exchange: str,
-    account: str,
-    terms: Terms,
-    preview: Preview,
-) -> bytes:
-    """The answer to a what-if order: its margin and commission, and no status later."""
-    return _open_order(version, order_id, client_id, 0, terms.parent_id, instrument, exchange, account, terms, "PreSubmitted", None, _what_if(preview))  # fmt: skip
-
-
-def _state(order: Order) -> tuple[object, ...]:
-    """The figures of an order state: none known but the commission."""
-    fee = order.commission
-    return (
-        *[UNSET_DOUBLE] * 9,
-        UNSET_DOUBLE if fee is None else fee,
-        UNSET_DOUBLE,
-        UNSET_DOUBLE,
-        "" if fee is None else order.instrument.currency,
-        "",
-    )
-
-
-def _what_if(preview: Preview) -> tuple[object, ...]:
-    before, after = preview.before, preview.after
-    first = (before.initial, before.maintenance, before.net_liquidation)
-    last = (after.initial, after.maintenance, after.net_liquidation)
-    change = [b - a for a, b in zip(first, last, strict=True)]
-    warning = "" if after.available >= 0 else "Your order would exceed the funds available for trading."
-    return (*first, *change, *last, preview.commission, UNSET_DOUBLE, UNSET_DOUBLE, preview.currency, warning)
-
-
-def _open_order(
-    version: int, order_id: int, client_id: int, perm_id: int, parent_id: int, instrument: Instrument, exchange: str,
-    account: str, terms: Terms, status: str, stop: Decimal | None, state: tuple[object, ...],
-) -> bytes:  # fmt: skip
-    raw = _Raw(terms.raw)
-    values: list[object] = [
-        5,
-        order_id,
-        *_contract(instrument, exchange, "?"),
-        *_main(terms, account),
-        client_id,
-        perm_id,
-    ]
-    values += [*raw.zeros("outsideRth", "hidden", "discretionaryAmt"), *raw.texts("goodAfterTime"), ""]
-    values += raw.texts("faGroup", "faMethod", "faPercentage")
-    if version < 177:
-        values.append("")
-    values += [
-        *raw.texts("modelCode", "goodTillDate", "rule80A"),
-        raw.double("percentOffset"),
-        *raw.texts("settlingFirm"),
-    ]
-    values += [
-        *raw.zeros("shortSaleSlot"),
-        *raw.texts("designatedLocation"),
-        raw.get("exemptCode", "-1"),
-        *raw.zeros("auctionStrategy"),
-    ]
-    values += raw.doubles("startingPrice", "stockRefPrice", "delta", "stockRangeLower", "stockRangeUpper")
-    values += [
-        raw.get("displaySize", UNSET_INTEGER),
-        *raw.zeros("blockOrder", "sweepToFill", "allOrNone"),
-        raw.integer("minQty"),
-    ]
-    values += [terms.oca_type or 3, 0, 0, UNSET_DOUBLE, parent_id, *raw.zeros("triggerMethod")]
-    values += [
-        raw.double("volatility"),
-        raw.get("volatilityType", "0"),
-        "None",
-        UNSET_DOUBLE,
-        0,
-        "",
-        "",
-        "",
-        "?",
-        0,
-        0,
-        "",
-    ]
-    values += [*raw.zeros("continuousUpdate", "referencePriceType"), *_trail(terms, stop)]
-    values += [UNSET_DOUBLE, UNSET_INTEGER, *_legs(terms, raw), *_scale(raw), *_hedge(raw)]
-    values += [
-        *raw.zeros("optOutSmartRouting"),
-        *raw.texts("clearingAccount"),
-        raw.get("clearingIntent", "IB"),
-        *raw.zeros("notHeld"),
-        0,
-    ]
-    values += [
-        *_algo(raw),
-        *raw.zeros("solicited"),
-        terms.what_if,
-        status,
-        *state,
-        *raw.zeros("randomizeSize", "randomizePrice"),
-    ]
-    values += [*_peg_bench(terms, raw), *_conditions(terms, raw)]
-    values += [
-        raw.get("adjustedOrderType", "None"),
-        raw.double("triggerPrice"),
-        _trail(terms, stop)[0],
-        raw.double("lmtPriceOffset"),
-    ]
-    values += [
-        *raw.doubles("adjustedStopPrice", "adjustedStopLimitPrice", "adjustedTrailingAmount"),
-        *raw.zeros("adjustableTrailingUnit"),
-    ]
-    values += [
-        *raw.texts("softDollarTierName", "softDollarTierVal"),
-        "",
-        *raw.zeros("cashQty", "dontUseAutoPriceForHedge"),
-    ]
-    values += raw.zeros("isOmsContainer", "discretionaryUpToLimitPrice", "usePriceMgmtAlgo")
-    if version >= 158:
-        values.append(raw.integer("duration"))
-    if version >= 160:
-        values.append(raw.integer("postToAts"))
-    if version >= 162:
-        values += raw.zeros("autoCancelParent")
-    if version >= 170:
-        values += _peg(raw)
-    return message(*values)
-
-
-def completed_order(version: int, order: Order) -> bytes:
-    """An order that is done, as the list of completed orders shows it: without order id and client id."""
-    terms, raw = order.terms, _Raw(order.terms.raw)
-    values: list[object] = [
-        101,
-        *_contract(order.instrument, order.exchange, "?"),
-        *_main(terms, order.account),
-        order.perm_id,
-    ]
-    values += [
-        *raw.zeros("outsideRth", "hidden", "discretionaryAmt"),
-        *raw.texts("goodAfterTime", "faGroup", "faMethod", "faPercentage"),
-    ]
-    if version < 177:
-        values.append("")
-    values += [
-        *raw.texts("modelCode", "goodTillDate", "rule80A"),
-        raw.double("percentOffset"),
-        *raw.texts("settlingFirm"),
-    ]
-    values += [*raw.zeros("shortSaleSlot"), *raw.texts("designatedLocation"), raw.get("exemptCode", "-1")]
-    values += raw.doubles("startingPrice", "stockRefPrice", "delta", "stockRangeLower", "stockRangeUpper")
-    values += [
-        raw.get("displaySize", UNSET_INTEGER),
-        *raw.zeros("sweepToFill", "allOrNone"),
-        raw.integer("minQty"),
-        terms.oca_type or 3,
-    ]
-    values += [
-        *raw.zeros("triggerMethod"),
-        raw.double("volatility"),
-        raw.get("volatilityType", "0"),
-        "None",
-        UNSET_DOUBLE,
-        0,
-        0,
-        0,
-        "",
-    ]
-    values += [
-        *raw.zeros("continuousUpdate", "referencePriceType"),
-        *_trail(terms, order.stop),
-        *_legs(terms, raw),
-        *_scale(raw),
-        *_hedge(raw),
-    ]
-    values += [
-        *raw.texts("clearingAccount"),
-        raw.get("clearingIntent", "IB"),
-        *raw.zeros("notHeld"),
-        0,
-        *_algo(raw),
-    ]
-    values += [*raw.zeros("solicited"), order.status, *raw.zeros("randomizeSize", "randomizePrice")]
-    values += [
-        *_peg_bench(terms, raw),
-        *_conditions(terms, raw),
-        _trail(terms, order.stop)[0],
-        raw.double("lmtPriceOffset"),
-    ]
-    values += [
-        *raw.zeros("cashQty", "dontUseAutoPriceForHedge", "isOmsContainer"),
-        "",
-        order.filled,
-        UNSET_INTEGER,
-    ]
-    values += [
-        *raw.zeros("autoCancelParent"),
-        "Not an insider or substantial shareholder",
-        0,
-        0,
-        order.parent_perm_id,
-    ]
-    values += [_moment(order.completed or order.created, version), order.completed_text]
-    if version >= 170:
-        values += _peg(raw)
-    return message(*values)
-
-
-class _Raw:
-    """The fields of an order as the client gave them, with what TWS writes where it gave none."""
-
-    def __init__(self, raw: Mapping[str, str]) -> None:
-        self.get = raw.get
-
-    def texts(self, *names: str) -> list[str]:
-        return [self.get(name, "") for name in names]
-
-    def zeros(self, *names: str) -> list[str]:
-        return [self.get(name, "0") for name in names]
-
-    def double(self, name: str) -> str:
-        return self.get(name, UNSET_DOUBLE)
-
-    def doubles(self, *names: str) -> list[str]:
-        return [self.get(name, UNSET_DOUBLE) for name in names]
-
-    def integer(self, name: str) -> str:
-        return self.get(name, UNSET_INTEGER)
-
-
-def _main(terms: Terms, account: str) -> tuple[object, ...]:
-    return (
-        terms.action, terms.quantity, terms.type, terms.limit or "0", terms.aux or "0", terms.tif, terms.oca_group, account,
-        terms.raw.get("openClose", ""), terms.raw.get("origin", "0"), terms.ref,
-    )  # fmt: skip
-
-
-def _trail(terms: Terms, stop: Decimal | None) -> tuple[object, object]:
-    price = stop if stop is not None else terms.trail_stop
-    return (UNSET_DOUBLE if price is None else price), (
-        UNSET_DOUBLE if terms.trail_percent is None else terms.trail_percent
-    )
-
-
-def _legs(terms: Terms, raw: _Raw) -> list[object]:
-    description = ",".join(
-        f"{leg.con_id}|{leg.ratio if leg.action == 'BUY' else -leg.ratio}" for leg in terms.legs
-    )
-    values: list[object] = [description, len(terms.legs)]
-    for leg in terms.legs:
-        values += [
-            leg.con_id,
-            leg.ratio,
-            leg.action,
-            leg.exchange,
-            leg.open_close,
-            leg.short_sale_slot,
-            leg.location,
-            leg.exempt,
-        ]
-    values += [len(terms.leg_prices), *(price or UNSET_DOUBLE for price in terms.leg_prices)]
-    return [*values, *_pairs(raw.get("smartComboRoutingParams", ""))]
-
-
-def _pairs(text: str) -> list[object]:
-    parts = text.split("\0") if text else []
-    return [len(parts) // 2, *parts]
-
-
-def _scale(raw: _Raw) -> list[object]:
-    values: list[object] = [
-        raw.integer("scaleInitLevelSize"),
-        raw.integer("scaleSubsLevelSize"),
-        raw.double("scalePriceIncrement"),
-    ]
-    if raw.get("scalePriceIncrement"):
-        values += [
-            raw.double("scalePriceAdjustValue"),
-            raw.integer("scalePriceAdjustInterval"),
-            raw.double("scaleProfitOffset"),
-        ]
-        values += [
-            *raw.zeros("scaleAutoReset"),
-            raw.integer("scaleInitPosition"),
-            raw.integer("scaleInitFillQty"),
-            *raw.zeros("scaleRandomPercent"),
-        ]
-    return values
-
-
-def _hedge(raw: _Raw) -> list[str]:
-    kind = raw.get("hedgeType", "")
-    return [kind, *raw.texts("hedgeParam")] if kind else [""]
-
-
-def _algo(raw: _Raw) -> list[object]:
-    strategy = raw.get("algoStrategy", "")
-    return [strategy, *_pairs(raw.get("algoParams", ""))] if strategy else [""]
-
-
-def _peg_bench(terms: Terms, raw: _Raw) -> list[str]:
-    if terms.type not in {"PEG BENCH", "PEGBENCH"}:
-        return []
-    return [
-        *raw.zeros("referenceContractId", "isPeggedChangeAmountDecrease", "peggedChangeAmount", "referenceChangeAmount"),
-        *raw.texts("referenceExchangeId"),
-    ]  # fmt: skip
-
-
-def _conditions(terms: Terms, raw: _Raw) -> list[object]:
-    values: list[object] = [
-        len(terms.conditions),
-        *(text for condition in terms.conditions for text in condition),
-    ]
-    return (
-        [*values, *raw.zeros("conditionsIgnoreRth", "conditionsCancelOrder")] if terms.conditions else values
-    )
-
-
-def _peg(raw: _Raw) -> list[str]:
-    return [
-        raw.integer("minTradeQty"),
-        raw.integer("minCompeteSize"),
-        *raw.doubles("competeAgainstBestOffset", "midOffsetAtWhole", "midOffsetAtHalf"),
-    ]
-
-
-def open_orders_end() -> bytes:
-    """No more open orders."""
-    return message(53, 1)
-
-
-def completed_orders_end() -> bytes:
-    """No more completed orders."""
-    return message(102)
-
-
-def order_bound(perm_id: int, client_id: int, order_id: int) -> bytes:
-    """An order typed into TWS now has an id of a client."""
-    return message(100, perm_id, client_id, order_id)
-
-
-def execution(version: int, request_id: int, fill: Execution) -> bytes:
-    """A fill; `request_id` is -1 for one that happens now."""
-    values: list[object] = [11, request_id, fill.order_id, *_contract(fill.instrument, fill.exchange)]
-    values += [
-        fill.exec_id,
-        _moment(fill.at, version),
-        fill.account,
-        fill.exchange,
-        fill.side,
-        fill.quantity,
-        fill.price,
-        fill.perm_id,
-    ]
-    values += [fill.client_id, 0, fill.cumulative, _price(fill.average), fill.ref, "", "", "", 2]
-    if version >= 178:
-        values.append(False)
-    return message(*values)
-
-
-def executions_end(request_id: int) -> bytes:
-    """No more executions."""
-    return message(55, 1, request_id)
-
-
-def commission(fill: Execution) -> bytes:
-    """What a fill cost and realized."""
-    realized = fill.realized or UNSET_DOUBLE
-    return message(59, 1, fill.exec_id, fill.commission, fill.currency, realized, UNSET_DOUBLE, "")
 
 
 # -- the account
@@ -649,9 +231,9 @@ def position(held: Position) -> bytes:
         61,
         3,
         held.account,
-        *_contract(held.instrument, held.instrument.primary_exchange),
+        *contract_fields(held.instrument, held.instrument.primary_exchange),
         held.quantity,
-        _price(held.average_cost),
+        rounded(held.average_cost),
     )
 
 
@@ -663,7 +245,7 @@ def positions_end() -> bytes:
 def position_multi(request_id: int, held: Position) -> bytes:
     """A position for a request of its own."""
     return message(
-        71, 1, request_id, held.account, *_contract(held.instrument, held.instrument.primary_exchange), held.quantity, _price(held.average_cost), ""
+        71, 1, request_id, held.account, *contract_fields(held.instrument, held.instrument.primary_exchange), held.quantity, rounded(held.average_cost), ""
     )  # fmt: skip
 
 
@@ -683,8 +265,8 @@ def portfolio(held: Position, price: Decimal) -> bytes:
     value = held.quantity * price * instrument.multiplier
     unrealized = value - held.quantity * held.average_cost
     return message(
-        7, 8, *_contract(instrument, instrument.primary_exchange, "0"), held.quantity, price, _price(value), _price(held.average_cost),
-        _price(unrealized), _price(held.realized), held.account,
+        7, 8, *contract_fields(instrument, instrument.primary_exchange, "0"), held.quantity, price, rounded(value), rounded(held.average_cost),
+        rounded(unrealized), rounded(held.realized), held.account,
     )  # fmt: skip
 
 
@@ -720,7 +302,7 @@ def account_summary_end(request_id: int) -> bytes:
 
 def pnl(request_id: int, daily: Decimal, unrealized: Decimal, realized: Decimal) -> bytes:
     """Profit and loss of an account."""
-    return message(94, request_id, _price(daily), _price(unrealized), _price(realized))
+    return message(94, request_id, rounded(daily), rounded(unrealized), rounded(realized))
 
 
 def pnl_single(
@@ -728,16 +310,16 @@ def pnl_single(
 ) -> bytes:
     """Profit and loss of one position."""
     return message(
-        95, request_id, quantity, _price(daily), _price(unrealized), _price(realized), _price(value)
+        95, request_id, quantity, rounded(daily), rounded(unrealized), rounded(realized), rounded(value)
     )
 
 
-def _price(value: Decimal) -> Decimal:
+def rounded(value: Decimal) -> Decimal:
     """A computed price with no more digits than TWS shows."""
     return round(value, 8)
 
 
-def _moment(moment: datetime, version: int) -> str:
+def moment_text(moment: datetime, version: int) -> str:
     """A local time; since version 174 its zone stands with it."""
     local = moment.astimezone(hours.NEW_YORK)
     return f"{local:%Y%m%d %H:%M:%S} {ZONE}" if version >= 174 else f"{local:%Y%m%d  %H:%M:%S}"

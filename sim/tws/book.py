@@ -27,13 +27,15 @@ class Account:
 
 @dataclass(slots=True)
 class Position:
-    """Shares held (negative: sold short) and what one cost, commissions included."""
+    """Shares held (negative: sold short) and what one cost, commissions included; and how many it was opened with, before any execution."""
 
     account: str
     con_id: int
-    quantity: Decimal
-    average_cost: Decimal
+    quantity: Decimal = Decimal(0)
+    average_cost: Decimal = Decimal(0)
     realized: Decimal = Decimal(0)
+    opening: Decimal = Decimal(0)
+    opening_cost: Decimal = Decimal(0)
 
     @property
     def instrument(self) -> Instrument:
@@ -43,7 +45,11 @@ class Position:
 
 @dataclass(slots=True)
 class Order:
-    """An order with everything that happened to it. `status` is empty until it is transmitted; times are aware UTC."""
+    """An order with everything that happened to it. Times are aware UTC.
+
+    `status` is empty until the order is transmitted. `held` orders wait for the exchange to open or for their time (`starts`); at `ends` an
+    order expires, or trades in the closing auction. `stop` is where a trailing stop stands; `commission` what is known of it so far.
+    """
 
     perm_id: int
     client_id: int
@@ -64,8 +70,9 @@ class Order:
     stop: Decimal | None = None
     triggered: bool = False
     held: bool = False
+    starts: datetime | None = None
+    ends: datetime | None = None
     manual: bool = False
-    silent: bool = False
     completed: datetime | None = None
     completed_text: str = ""
 
@@ -115,6 +122,11 @@ class Execution:
     superseded: bool = False
 
     @property
+    def sign(self) -> int:
+        """1 for a purchase, -1 for a sale."""
+        return 1 if self.side == "BOT" else -1
+
+    @property
     def instrument(self) -> Instrument:
         """What was traded."""
         return BY_ID[self.con_id]
@@ -130,12 +142,14 @@ class Counters:
     next_ids: dict[int, int] = field(default_factory=dict)
 
 
+Record = Account | Position | Order | Execution | Counters
+
 _ADAPTERS: dict[type, TypeAdapter[Any]] = {
     kind: TypeAdapter(kind) for kind in (Account, Position, Order, Execution, Counters)
 }
 
 
-def written(record: Account | Position | Order | Execution | Counters) -> Any:
+def written(record: Record) -> Any:
     """A record as JSON."""
     return _ADAPTERS[type(record)].dump_python(record, mode="json")
 

@@ -10,7 +10,7 @@ from sim.control import Answer, Body, Wrong, get, post
 from sim.tws import contracts
 from sim.tws.book import Execution, Order
 from sim.tws.contracts import Instrument
-from sim.tws.engine import CommissionMode, Session
+from sim.tws.engine import CommissionMode, Opening
 from sim.tws.market import Pin
 from sim.tws.requests import terms
 
@@ -42,6 +42,7 @@ class FillBody(Body):
     order: int | str
     quantity: Price | None = None
     price: Price | None = None
+    overfill: bool = False
 
 
 class OrderBody(Body):
@@ -149,9 +150,9 @@ def routes(server: "TwsServer") -> list[web.RouteDef]:
             if body.symbol is None:
                 server.data = {"": body.data}
         if body.open is not None:
-            engine.rules.session = (
-                Session.HOURS if body.open == "hours" else Session.OPEN if body.open else Session.CLOSED
-            )
+            engine.rules.opening = {True: Opening.OPEN, False: Opening.CLOSED, "hours": Opening.HOURS}[
+                body.open
+            ]
             server.tick()
         return {
             "data": {symbol or "*": data for symbol, data in server.data.items()},
@@ -185,7 +186,7 @@ def routes(server: "TwsServer") -> list[web.RouteDef]:
         except ValueError as error:
             raise Wrong(str(error)) from None
         server.flush()
-        return _execution(made)
+        return describe_execution(made)
 
     def reject(body: RejectBody) -> Answer:
         """Reject the next orders with a code and a text."""
@@ -203,7 +204,7 @@ def routes(server: "TwsServer") -> list[web.RouteDef]:
             raise Wrong(f"order {chosen.perm_id} is {chosen.status} already")
         engine.cancelled(chosen, body.reason, server.clock.now())
         server.flush()
-        return _order(chosen)
+        return describe_order(chosen)
 
     def external(body: ExternalBody) -> Answer:
         """A trade typed into TWS by hand, or with {"working": true} an order that works there."""
@@ -214,8 +215,8 @@ def routes(server: "TwsServer") -> list[web.RouteDef]:
             "orderType": "LMT" if body.price else "MKT",
             "tif": "GTC",
         }
-        account = body.account or next(iter(engine.accounts))
-        if account not in engine.accounts:
+        account = body.account or next(iter(engine.ledger.accounts))
+        if account not in engine.ledger.accounts:
             raise Wrong(f"there is no account {account!r}")
         now = server.clock.now()
         allowed, engine.rules.fills = engine.rules.fills, False
@@ -225,7 +226,7 @@ def routes(server: "TwsServer") -> list[web.RouteDef]:
             quote = server.market.quote(chosen.con_id, now)
             engine.fill(made, made.remaining, body.price or (quote.ask if made.sign > 0 else quote.bid), now)
         server.flush()
-        return _order(made)
+        return describe_order(made)
 
     def correct(body: CorrectBody) -> Answer:
         """Correct an execution: it is told again with the next revision in its id."""
@@ -236,7 +237,7 @@ def routes(server: "TwsServer") -> list[web.RouteDef]:
         except ValueError as error:
             raise Wrong(str(error)) from None
         server.flush()
-        return _execution(made)
+        return describe_execution(made)
 
     def commissions(body: CommissionsBody) -> Answer:
         """When commissions are reported: after the fill, before it, late (when /tws/commission says so), or never."""
@@ -314,23 +315,23 @@ def routes(server: "TwsServer") -> list[web.RouteDef]:
 
     def accounts(body: AccountsBody) -> Answer:
         """Add an account to the login; an id that begins with U is a live one."""
-        engine.add_account(body.add, server.clock.now())
+        engine.ledger.open_account(body.add, server.clock.now())
         server.flush()
-        return {"accounts": list(engine.accounts)}
+        return {"accounts": list(engine.ledger.accounts)}
 
     def book() -> Answer:
         """The broker's own book: accounts, cash, positions, orders, executions."""
         return {
-            "account": next(iter(engine.accounts)),
-            "accounts": list(engine.accounts),
-            "cash": {a.id: {c: str(amount) for c, amount in a.cash.items()} for a in engine.accounts.values()},
+            "account": next(iter(engine.ledger.accounts)),
+            "accounts": list(engine.ledger.accounts),
+            "cash": {a.id: {c: str(amount) for c, amount in a.cash.items()} for a in engine.ledger.accounts.values()},
             "positions": [
                 {"account": p.account, "symbol": p.instrument.symbol, "con_id": p.con_id, "quantity": str(p.quantity), "average_cost": str(p.average_cost)}
-                for p in engine.positions.values()
+                for p in engine.ledger.positions.values()
                 if p.quantity
             ],
-            "orders": [_order(o) for o in engine.orders.values()],
-            "executions": [_execution(e) for e in engine.executions.values()],
+            "orders": [describe_order(o) for o in engine.orders.values()],
+            "executions": [describe_execution(e) for e in engine.ledger.executions.values()],
         }  # fmt: skip
 
     def counts() -> Answer:
@@ -402,7 +403,7 @@ def _pin(body: PriceBody, instrument: Instrument, server: "TwsServer") -> Pin:
     return Pin(server.clock.now(), bid, ask, last)
 
 
-def _order(order: Order) -> dict[str, Any]:
+def describe_order(order: Order) -> dict[str, Any]:
     terms = order.terms
     return {
         "perm_id": order.perm_id, "client": order.client_id, "order_id": order.order_id, "ref": terms.ref, "account": order.account,
@@ -414,7 +415,7 @@ def _order(order: Order) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _execution(execution: Execution) -> dict[str, Any]:
+def describe_execution(execution: Execution) -> dict[str, Any]:
     return {
         "exec_id": execution.exec_id, "perm_id": execution.perm_id, "client": execution.client_id, "order_id": execution.order_id,
         "ref": execution.ref, "account": execution.account, "symbol": execution.instrument.symbol, "side": execution.side,

@@ -4,27 +4,27 @@ from datetime import datetime
 from decimal import Decimal
 
 from sim.tws.contracts import USD_PER
-from sim.tws.engine import Engine
+from sim.tws.ledger import Ledger
 from sim.tws.money import cents
 
 BASE = "USD"
 Figure = tuple[str, str, str]
 
 
-def unrealized(engine: Engine, account: str, now: datetime) -> Decimal:
+def unrealized(ledger: Ledger, account: str, now: datetime) -> Decimal:
     """What the positions of an account have gained on paper, in its base currency."""
     total = Decimal(0)
-    for held in engine.held(account):
+    for held in ledger.held(account):
         instrument = held.instrument
-        worth = engine.market.quote(held.con_id, now).last * instrument.multiplier
+        worth = ledger.market.quote(held.con_id, now).last * instrument.multiplier
         total += held.quantity * (worth - held.average_cost) * USD_PER[instrument.currency]
     return total
 
 
-def account_figures(engine: Engine, account: str, now: datetime) -> list[Figure]:
+def account_figures(ledger: Ledger, account: str, now: datetime) -> list[Figure]:
     """Every figure of an account."""
-    margin = engine.margin(account, now)
-    book = engine.accounts[account]
+    margin = ledger.margin(account, now)
+    book = ledger.accounts[account]
     totals = {
         "NetLiquidation": margin.net_liquidation,
         "TotalCashValue": margin.cash,
@@ -63,16 +63,16 @@ def account_figures(engine: Engine, account: str, now: datetime) -> list[Figure]
         ("LookAheadNextChange", "0", ""),
         *((tag, f"{value:.2f}", BASE) for tag, value in totals.items()),
     ]
-    return figures + ledger(engine, account, now)
+    return figures + ledger_figures(ledger, account, now)
 
 
-def ledger(engine: Engine, account: str, now: datetime) -> list[Figure]:
+def ledger_figures(ledger: Ledger, account: str, now: datetime) -> list[Figure]:
     """The money by currency, first of all in the base currency as a whole."""
-    margin, book = engine.margin(account, now), engine.accounts[account]
-    paper = unrealized(engine, account, now)
+    margin, book = ledger.margin(account, now), ledger.accounts[account]
+    paper = unrealized(ledger, account, now)
     lines = {
         "BASE": (margin.cash, margin.stock_value, paper, book.realized, Decimal(1)),
-        **{currency: (amount, _stock(engine, account, currency, now), paper if currency == BASE else Decimal(0), book.realized, USD_PER[currency]) for currency, amount in book.cash.items()},
+        **{currency: (amount, _stock(ledger, account, currency, now), paper if currency == BASE else Decimal(0), book.realized, USD_PER[currency]) for currency, amount in book.cash.items()},
     }  # fmt: skip
     figures: list[Figure] = []
     for currency, (cash, stock, gain, realized, rate) in lines.items():
@@ -88,45 +88,45 @@ def ledger(engine: Engine, account: str, now: datetime) -> list[Figure]:
     return figures
 
 
-def _stock(engine: Engine, account: str, currency: str, now: datetime) -> Decimal:
-    held = [p for p in engine.held(account) if p.instrument.currency == currency]
+def _stock(ledger: Ledger, account: str, currency: str, now: datetime) -> Decimal:
+    held = [p for p in ledger.held(account) if p.instrument.currency == currency]
     return sum(
-        (p.quantity * engine.market.quote(p.con_id, now).last * p.instrument.multiplier for p in held),
+        (p.quantity * ledger.market.quote(p.con_id, now).last * p.instrument.multiplier for p in held),
         Decimal(0),
     )
 
 
-def summary(engine: Engine, account: str, tags: str, now: datetime) -> list[Figure]:
+def summary(ledger: Ledger, account: str, tags: str, now: datetime) -> list[Figure]:
     """The figures that a summary asks for by comma-separated tags, `$LEDGER` and `$LEDGER:ALL` included."""
     wanted = [tag.strip() for tag in tags.split(",")]
     figures = [
         figure
-        for figure in account_figures(engine, account, now)
+        for figure in account_figures(ledger, account, now)
         if figure[0] in wanted and figure[2] in {"", BASE}
     ]
     if any(tag.startswith("$LEDGER") for tag in wanted):
-        figures += ledger(engine, account, now)
+        figures += ledger_figures(ledger, account, now)
     return figures
 
 
-def pnl(engine: Engine, account: str, now: datetime) -> tuple[Decimal, Decimal, Decimal]:
+def pnl(ledger: Ledger, account: str, now: datetime) -> tuple[Decimal, Decimal, Decimal]:
     """Daily, unrealized and realized profit and loss of an account in its base currency."""
-    book = engine.accounts[account]
+    book = ledger.accounts[account]
     return (
-        engine.margin(account, now).net_liquidation - book.opening,
-        unrealized(engine, account, now),
+        ledger.margin(account, now).net_liquidation - book.opening,
+        unrealized(ledger, account, now),
         book.realized,
     )
 
 
 def pnl_single(
-    engine: Engine, account: str, con_id: int, now: datetime
+    ledger: Ledger, account: str, con_id: int, now: datetime
 ) -> tuple[Decimal, Decimal, Decimal, Decimal, Decimal]:
     """Quantity, daily, unrealized and realized profit and loss and value of one position."""
-    held = engine.positions.get((account, con_id))
+    held = ledger.positions.get((account, con_id))
     if held is None:
         return (Decimal(0),) * 5
-    quote = engine.market.quote(con_id, now)
+    quote = ledger.market.quote(con_id, now)
     value = held.quantity * quote.last * held.instrument.multiplier
     daily = held.quantity * (quote.last - quote.close) * held.instrument.multiplier
     return held.quantity, daily, value - held.quantity * held.average_cost, held.realized, value

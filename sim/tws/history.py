@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sim.tws import hours
-from sim.tws.engine import Refused
+from sim.tws.errors import Refused
 from sim.tws.market import Bar, Market
 
 _SIZES: dict[str, timedelta | str] = {
@@ -65,7 +65,7 @@ def question(
             321,
             f"Error validating request.-'bA' : cause - Historical data bar size setting is invalid. Legal ones are: {', '.join(_SIZES)}.",
         )
-    until = min(parse_moment(end, now), now) if end else now
+    until = min(parse_moment(end), now) if end else now
     match = re.fullmatch(r"(\d{1,5}) ([SDWMY])", duration)
     if match is None or not int(match[1]):
         raise Refused(
@@ -94,7 +94,7 @@ def _start(until: datetime, count: int, unit: str) -> datetime:
     return until - timedelta(days=count * {"D": 1, "W": 7, "M": 30.5, "Y": 365.25}[unit])
 
 
-def parse_moment(text: str, now: datetime) -> datetime:
+def parse_moment(text: str) -> datetime:
     """A moment as clients write it: `20260105 09:30:00 US/Eastern`, `20260105-14:30:00` (UTC), or without zone (New York)."""
     found = re.fullmatch(r"(\d{8})([ -])\s*(\d{2}:\d{2}:\d{2})(?: (\S+))?", text.strip())
     if found is None:

@@ -80,6 +80,11 @@ def is_open(moment: datetime) -> bool:
     return opening <= moment < closing
 
 
+def new_york_day(moment: datetime) -> str:
+    """The date in New York, in ISO form: what "today" is to the broker."""
+    return moment.astimezone(NEW_YORK).date().isoformat()
+
+
 def sessions_back(day: date, count: int) -> list[date]:
     """The last `count` session days up to and including `day`, oldest first."""
     found: list[date] = []
@@ -96,6 +101,14 @@ def next_open(moment: datetime) -> datetime:
     while not is_session(day) or session(day)[0] <= moment:
         day += timedelta(1)
     return session(day)[0]
+
+
+def next_close(moment: datetime) -> datetime:
+    """The next regular closing after `moment`, aware UTC."""
+    day = moment.astimezone(NEW_YORK).date()
+    while not is_session(day) or session(day)[1] <= moment:
+        day += timedelta(1)
+    return session(day)[1]
 
 
 def wire_hours(moment: datetime, regular: bool, days: int = 6) -> str:

@@ -25,6 +25,7 @@ _OCTAVES = 19
 _SCALE = 0.42
 """Makes one day's standard deviation of the sum of all octaves equal to the volatility asked for (measured)."""
 _MINUTE = 60
+_TICKS = 4
 _DAY = 86_400
 
 Floats = NDArray[np.float64]
@@ -64,7 +65,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """A price fixed by hand from `at` on; all None where the market is free again."""
+    """A quote fixed by hand from `at` on; all None where the market is free again."""
 
     at: datetime
     bid: Decimal | None = None
@@ -79,40 +80,45 @@ class Market:
         self._seed = seed
         self.pins: dict[int, list[Pin]] = {}
         self._minute = lru_cache(maxsize=4096)(self._minute_price)
+        self._free = lru_cache(maxsize=4096)(self._free_quote)
         self._day = lru_cache(maxsize=1024)(self._day_so_far)
         self._close_before = lru_cache(maxsize=1024)(self._closing_price)
 
     def pin(self, con_id: int, pin: Pin) -> None:
         """Fix the price of an instrument from `pin.at` on, or free it."""
         self.pins.setdefault(con_id, []).append(pin)
+        self._free.cache_clear()
         self._day.cache_clear()
         self._close_before.cache_clear()
 
     def quote(self, con_id: int, now: datetime) -> Quote:
-        """What the market shows for an instrument at a moment."""
+        """What the market shows for an instrument at a moment; it moves four times a second."""
+        quote = self._free(con_id, int(now.timestamp() * _TICKS))
+        pin = self._pinned(con_id, now)
+        if pin is None or pin.bid is None or pin.ask is None or pin.last is None:
+            return quote
+        high, low = max(quote.high, pin.last), min(quote.low, pin.last)
+        return replace(quote, bid=pin.bid, ask=pin.ask, last=pin.last, high=high, low=low)
+
+    def _free_quote(self, con_id: int, tick: int) -> Quote:
         instrument = BY_ID[con_id]
-        seconds = now.timestamp()
-        minute = int(seconds // _MINUTE)
-        tick = int(seconds * 4)
+        minute = tick // (_TICKS * _MINUTE)
         start, end = self._minute(con_id, minute), self._minute(con_id, minute + 1)
         wobble = (_uniform(self._key(con_id, 99), tick) - 0.5) * 0.4
-        share = min(1.0, max(0.0, seconds / _MINUTE - minute + wobble))
+        share = min(1.0, max(0.0, tick / (_TICKS * _MINUTE) - minute + wobble))
         last = _round(start + (end - start) * share, instrument)
         spread = max(1, round(float(last) * 0.00008 / float(instrument.min_tick))) * instrument.min_tick
         lean = int(
             _uniform(self._key(con_id, 98), tick) * 3
         )  # the last trade was at the bid, between, or at the ask
-        bid = _round(last - spread * lean / 2, instrument, ROUND_FLOOR)
-        ask = bid + spread
-        pin = self._pinned(con_id, now)
-        if pin is not None:
-            bid, ask, last = pin.bid or bid, pin.ask or ask, pin.last or last
+        bid = max(_round(last - spread * lean / 2, instrument, ROUND_FLOOR), instrument.min_tick)
         sizes = [100 * (1 + int(_uniform(self._key(con_id, 95 + n), tick) ** 3 * 15)) for n in range(3)]
         day = self._day(con_id, minute)
+        now = datetime.fromtimestamp(tick / _TICKS, UTC)
         return Quote(
             at=now,
             bid=bid,
-            ask=ask,
+            ask=bid + spread,
             last=last,
             bid_size=sizes[0],
             ask_size=sizes[1],
@@ -132,11 +138,6 @@ class Market:
         day = hours.sessions_back(today - timedelta(1), 1)[0]
         closing = hours.session(day)[1]
         return _round(float(self.path(con_id, np.array([closing.timestamp()]))[0]), BY_ID[con_id])
-
-    def crossed(self, con_id: int, since: datetime, until: datetime) -> list[datetime]:
-        """The full minutes strictly between two moments: the price can have been elsewhere at each of them."""
-        first, last = math.floor(since.timestamp() / _MINUTE) + 1, math.ceil(until.timestamp() / _MINUTE) - 1
-        return [datetime.fromtimestamp(minute * _MINUTE, UTC) for minute in range(first, last + 1)]
 
     def path(self, con_id: int, seconds: Floats) -> Floats:
         """The price at these moments (seconds since 1970), pins included, not yet rounded to ticks."""
@@ -235,6 +236,12 @@ class Market:
 
     def _key(self, con_id: int, octave: int) -> int:
         return (self._seed * 1_000_003 + con_id) * 128 + octave
+
+
+def full_minutes(since: datetime, until: datetime) -> list[datetime]:
+    """The full minutes strictly between two moments: only there can a price have been outside of what it was at both."""
+    first, last = math.floor(since.timestamp() / _MINUTE) + 1, math.ceil(until.timestamp() / _MINUTE) - 1
+    return [datetime.fromtimestamp(minute * _MINUTE, UTC) for minute in range(first, last + 1)]
 
 
 def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:

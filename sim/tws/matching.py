@@ -27,9 +27,14 @@ def conditional(order: Order) -> bool:
     return order.terms.type in STOPS | _TOUCHED
 
 
-def limited(order_type: str) -> bool:
-    """Whether an order of this type needs a limit price (of a trailing one the limit follows the stop)."""
-    return order_type in _LIMITED - {"TRAIL LIMIT"}
+def trails(order_type: str) -> bool:
+    """Whether the stop of an order of this type follows the price."""
+    return order_type in {"TRAIL", "TRAIL LIMIT"}
+
+
+def needs_limit(order_type: str) -> bool:
+    """Whether an order of this type needs a limit price; that of a trailing one follows its stop."""
+    return order_type in _LIMITED and not trails(order_type)
 
 
 def needs_stop(order_type: str) -> bool:
@@ -50,9 +55,15 @@ def advance(order: Order, quote: Quote) -> Step:
     return Step(stop, True, far if order.sign * (limit - far) >= 0 else None)
 
 
+def at_close(order: Order, last: Decimal) -> Decimal | None:
+    """The price of an order in the closing auction, where it trades there."""
+    limit = _limit(order, None)
+    return last if limit is None or order.sign * (limit - last) >= 0 else None
+
+
 def _stop(order: Order, quote: Quote) -> Decimal | None:
     terms = order.terms
-    if terms.type not in {"TRAIL", "TRAIL LIMIT"}:
+    if not trails(terms.type):
         return terms.aux
     if order.triggered:
         return order.stop

@@ -488,9 +488,13 @@ _REQUESTS: Mapping[int, tuple[str, str | Callable[[Reader, int], dict[str, Any]]
     99: ("completed_orders", "api_only:flag"),
     104: ("user_info", "request_id:int"),
 }
-_WITHOUT_VERSION = frozenset(
-    name
-    for name, layout in _REQUESTS.values()
-    if (isinstance(layout, str) and not layout.startswith("_:_"))
-    or name in {"place_order", "historical_data"}
+NAMES = frozenset(name for name, _ in _REQUESTS.values())
+"""Every request there is."""
+WRITES = frozenset(
+    ["place_order", "cancel_order", "global_cancel", "open_orders", "auto_open_orders", "all_open_orders", "completed_orders"]
 )
+"""What a read-only API refuses: everything about orders, reading them included, as TWS does."""
+_WITHOUT_VERSION = frozenset(
+    name for name, layout in _REQUESTS.values() if name != "market_data" and not str(layout).startswith("_:_")
+)
+"""The requests whose first field is their id and not a version."""

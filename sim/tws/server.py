@@ -13,10 +13,9 @@ from aiohttp import web
 from sim.clock import Clock
 from sim.control import EventLog
 from sim.store import Store
-from sim.tws.book import Account, Counters, Execution, Order, Position, read, written
-from sim.tws.contracts import INSTRUMENTS
-from sim.tws.control import routes
-from sim.tws.engine import Engine, Record
+from sim.tws.book import Account, Counters, Execution, Order, Position, Record, read, written
+from sim.tws.control import describe_execution, describe_order, routes
+from sim.tws.engine import Engine
 from sim.tws.faults import Faults
 from sim.tws.market import Market, Pin
 from sim.tws.session import Session
@@ -48,6 +47,7 @@ class TwsServer:
         self._accounts = accounts
         self._sessions: list[Session] = []
         self._silent: Session | None = None
+        self._changed_positions: dict[tuple[str, int], None] = {}
         self._listening: asyncio.Server | None = None
         self._ticking: asyncio.Task[None] | None = None
         self._port = 0
@@ -59,7 +59,7 @@ class TwsServer:
         """Take up the stored state and listen on loopback; 0 is any free port. OSError where the port is taken."""
         self._restore()
         for account in self._accounts:
-            self.engine.add_account(account, self.clock.now())
+            self.engine.ledger.open_account(account, self.clock.now())
         self.flush()
         await self._listen(port)
         self._ticking = asyncio.create_task(self._tick_for_ever(), name="tws ticks")
@@ -114,6 +114,8 @@ class TwsServer:
         self.note("connected", connections=len(self._sessions))
         if self.faults.hang:
             self.faults.fire("hang")
+        if self.faults.half_open:
+            session.freeze(True)
 
     def left(self, session: Session) -> None:
         """A socket is gone."""
@@ -121,12 +123,11 @@ class TwsServer:
             self._sessions.remove(session)
             self.note("disconnected", client=session.client_id, connections=len(self._sessions))
 
-    def claim(self, session: Session, client_id: int) -> bool:
-        """Whether a client id is free for this connection."""
+    def claim(self, client_id: int) -> bool:
+        """Whether a client id is free."""
         if any(other.client_id == client_id and not other.transport.is_closing() for other in self._sessions):
             self.faults.fire("client_id_in_use")
             return False
-        self.note("client", client=client_id)
         return True
 
     def drop(self, client_id: int | None = None) -> int:
@@ -170,7 +171,7 @@ class TwsServer:
 
     @contextlib.contextmanager
     def silence(self, session: Session, on: bool) -> Iterator[None]:
-        """While it lasts, what happens is booked, and the client hears nothing of the orders it concerns before it connects anew."""
+        """While it lasts, what happens is booked, but this connection hears nothing of the orders it concerns, then or later."""
         self._silent = session if on else None
         try:
             yield
@@ -182,46 +183,46 @@ class TwsServer:
     def _audience(self, order: Order) -> list[Session]:
         """Who hears about an order: the client that placed it; of those typed by hand client 0, when it binds them."""
         if self._silent is not None:
-            order.silent = True
-        if order.silent:
-            return []
-        return [s for s in self._ready() if s.client_id == order.client_id and (not order.manual or s.binds)]
+            self._silent.muted.add(order.perm_id)
+        return [
+            session
+            for session in self._ready()
+            if session.client_id == order.client_id
+            and order.perm_id not in session.muted
+            and (not order.manual or session.orders.binds)
+        ]
 
     def opened(self, order: Order) -> None:
         """Listener: an order as a whole."""
-        for session in self._audience(order):
-            if order.manual:
-                session.bind(order)
-            session.send_order(order)
+        fresh = not order.filled and order.status in {"PreSubmitted", "Submitted"}
+        if not (fresh and self.faults.take("fill_first")):
+            for session in self._audience(order):
+                if order.manual and not order.order_id:
+                    session.orders.bind(order)
+                session.orders.tell(order)
         self._note_order(order)
 
     def status(self, order: Order) -> None:
         """Listener: an order's status."""
         for session in self._audience(order):
-            session.send_order(order, status_only=True)
+            session.orders.tell(order, status_only=True)
         self._note_order(order)
 
     def _note_order(self, order: Order) -> None:
-        self.note(
-            "order", perm_id=order.perm_id, client=order.client_id, order_id=order.order_id, ref=order.terms.ref,
-            symbol=order.instrument.symbol, status=order.status, filled=str(order.filled), received_ns=order.received_ns,
-        )  # fmt: skip
+        details = describe_order(order)
+        self.note("order", **details)
 
-    def executed(self, order: Order | None, execution: Execution) -> None:
+    def executed(self, order: Order, execution: Execution) -> None:
         """Listener: a fill."""
-        for session in self._audience(order) if order else []:
-            session.send_execution(execution)
-        self.note(
-            "execution", exec_id=execution.exec_id, perm_id=execution.perm_id, ref=execution.ref, symbol=execution.instrument.symbol,
-            side=execution.side, quantity=str(execution.quantity), price=str(execution.price),
-        )  # fmt: skip
+        for session in self._audience(order):
+            session.orders.tell_execution(execution)
+        self.note("execution", **describe_execution(execution))
 
-    def commissioned(self, execution: Execution) -> None:
+    def commissioned(self, order: Order, execution: Execution) -> None:
         """Listener: a commission."""
-        order = self.engine.orders.get(execution.perm_id)
-        for session in self._audience(order) if order else []:
-            session.send_commission(execution)
-        self.note("commission", exec_id=execution.exec_id, commission=str(execution.commission))
+        for session in self._audience(order):
+            session.orders.tell_commission(execution)
+        self.note("commission", **describe_execution(execution))
 
     def failed(self, order: Order, code: int, text: str) -> None:
         """Listener: an error about an order."""
@@ -230,9 +231,16 @@ class TwsServer:
         self.note("error", perm_id=order.perm_id, ref=order.terms.ref, code=code, text=text)
 
     def account_changed(self, account: str, con_id: int) -> None:
-        """Listener: a position and the money."""
+        """Listener: a position and the money. It can wait until what is said about orders has left."""
+        if not self._changed_positions:
+            asyncio.get_running_loop().call_soon(self._tell_positions)
+        self._changed_positions[account, con_id] = None
+
+    def _tell_positions(self) -> None:
+        changed, self._changed_positions = self._changed_positions, {}
         for session in self._ready():
-            session.account_changed(account, con_id)
+            for account, con_id in changed:
+                session.account.tell_change(account, con_id)
 
     def note(self, kind: str, **details: Any) -> None:
         """Something for the control port's list of events."""
@@ -245,9 +253,8 @@ class TwsServer:
 
     # -- market data
 
-    def data_for(self, con_id: int) -> str:
-        """Which data there are of an instrument: live, delayed or none."""
-        symbol = next(i.symbol for i in INSTRUMENTS if i.con_id == con_id)
+    def data_for(self, symbol: str) -> str:
+        """Which data there are of a symbol: live, delayed or none."""
         return self.data.get(symbol, self.data.get("", "live"))
 
     def pin(self, con_id: int, pin: Pin) -> None:
@@ -260,7 +267,7 @@ class TwsServer:
         """Let the market run up to now, and show it."""
         self.engine.run(self.clock.now())
         for session in self._ready():
-            session.tick()
+            session.data.tell()
         self.flush()
 
     async def _tick_for_ever(self) -> None:
@@ -270,9 +277,9 @@ class TwsServer:
             self._ticks += 1
             for session in self._ready():
                 if self._ticks % 3 == 0:
-                    session.send_pnl()
+                    session.account.tell_pnl()
                 if self._ticks % ACCOUNT_EVERY == 0:
-                    session.refresh_account()
+                    session.account.refresh()
 
     # -- state
 
@@ -288,9 +295,6 @@ class TwsServer:
         records: list[Record] = [
             read(cls, value) for kind, cls in _KINDS for value in self._store.all(f"tws.{kind}").values()
         ]
-        for record in records:
-            if isinstance(record, Order):
-                record.silent = False
         self.engine.restore(records)
         for con_id, pins in self._store.all("tws.pins").items():
             self.market.pins[int(con_id)] = [_pin(*values) for values in pins]

@@ -1,0 +1,103 @@
+"""Contracts, symbols, market rules, ids and the time."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from sim.tws import answers, contracts
+from sim.tws.contracts import Instrument
+from sim.tws.errors import Refused
+from sim.tws.requests import Contract
+
+if TYPE_CHECKING:
+    from sim.tws.session import Session
+
+_NO_DEFINITION = "No security definition has been found for the request"
+_FIRST_DATA = datetime(1990, 1, 2, 14, 30, tzinfo=UTC)
+
+
+def find(contract: Contract) -> list[Instrument]:
+    """Everything that a client's description fits. Refused (200) where there is nothing."""
+    found = contracts.find(
+        con_id=contract.con_id,
+        symbol=contract.symbol.upper(),
+        sec_type=contract.sec_type,
+        exchange=contract.exchange,
+        primary_exchange=contract.primary_exchange,
+        currency=contract.currency,
+        local_symbol=contract.local_symbol,
+        trading_class=contract.trading_class,
+    )
+    if not found:
+        raise Refused(200, _NO_DEFINITION)
+    return found
+
+
+def only(contract: Contract) -> Instrument:
+    """The one instrument that a description fits. Refused (200) where there is none, or more than one."""
+    found = find(contract)
+    if len(found) > 1:
+        raise Refused(200, f"The contract description specified for {contract.symbol} is ambiguous.")
+    return found[0]
+
+
+class InfoDesk:
+    """Answers what any client may ask and no account is needed for."""
+
+    def __init__(self, session: "Session") -> None:
+        self._session = session
+
+    def on_managed_accounts(self) -> None:
+        """The accounts of this login."""
+        self._session.send(answers.managed_accounts(self._session.engine.ledger.accounts))
+
+    def on_ids(self, count: int) -> None:
+        """The next order id; TWS ignores how many are asked for."""
+        self._session.send(answers.next_valid_id(self._session.engine.next_id(self._session.client_id or 0)))
+
+    def on_current_time(self) -> None:
+        """The time."""
+        self._session.send(answers.current_time(self._session.now))
+
+    def on_server_log_level(self, level: int) -> None:
+        """Accepted; there is no log to tune."""
+
+    def on_user_info(self, request_id: int) -> None:
+        """Who the user is to a white branded TWS."""
+        self._session.send(answers.user_info(request_id))
+
+    def on_family_codes(self) -> None:
+        """Which accounts belong together."""
+        self._session.send(answers.family_codes(list(self._session.engine.ledger.accounts)))
+
+    def on_contract_details(self, request_id: int, contract: Contract, sec_id_type: str, sec_id: str) -> None:
+        """Everything that a description fits, in full. Security ids (ISIN and the like) are not known here."""
+        if sec_id:
+            raise Refused(200, _NO_DEFINITION)
+        for instrument in find(contract):
+            exchange = contract.exchange or "SMART"
+            version, now = self._session.version, self._session.now
+            self._session.send(answers.contract_details(version, request_id, instrument, exchange, now))
+        self._session.send(answers.contract_details_end(request_id))
+
+    def on_matching_symbols(self, request_id: int, pattern: str) -> None:
+        """What a few letters could mean."""
+        self._session.send(
+            answers.symbol_samples(self._session.version, request_id, contracts.search(pattern))
+        )
+
+    def on_market_rule(self, rule: int) -> None:
+        """The price steps of a rule; every share here has the same one."""
+        if rule not in {instrument.market_rule for instrument in contracts.INSTRUMENTS}:
+            raise Refused(321, f"Error validating request.-'cO' : cause - Market rule id {rule} is invalid")
+        self._session.send(answers.market_rule(rule, [(Decimal(0), Decimal("0.01"))]))
+
+    def on_head_timestamp(
+        self, request_id: int, contract: Contract, regular: bool, what: str, date_format: int
+    ) -> None:
+        """Since when there are data of a contract."""
+        only(contract)
+        self._session.send(answers.head_timestamp(request_id, _FIRST_DATA, date_format))
+
+    def on_cancel_head_timestamp(self, request_id: int) -> None:
+        """It was answered at once, so there is nothing to end."""

@@ -1,0 +1,191 @@
+"""The broker's ledger: cash, positions and executions of every account, and the figures that follow from them."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from sim.tws import hours, money
+from sim.tws.book import Account, Execution, Position, Record
+from sim.tws.contracts import BY_ID, USD_PER
+from sim.tws.market import Market
+
+_CASH = Decimal("104250.37")
+_HOLDINGS = ((265598, 40), (756733, 25), (8894, 120), (4815747, 60))
+"""What a new account begins with: AAPL, SPY, KO and NVDA."""
+
+
+class Ledger:
+    """Books executions at average cost, commissions included. Tells `changed` of every record that is not what it was."""
+
+    def __init__(self, seed: int, market: Market, changed: Callable[[Record], None]) -> None:
+        self.market = market
+        self.accounts: dict[str, Account] = {}
+        self.positions: dict[tuple[str, int], Position] = {}
+        self.executions: dict[str, Execution] = {}
+        self._of_order: dict[int, list[Execution]] = {}
+        self._seed = seed
+        self._changed = changed
+
+    def open_account(self, account_id: str, now: datetime) -> None:
+        """Open an account with cash and a few positions; nothing happens where it is already there."""
+        if account_id in self.accounts:
+            return
+        account = self.accounts[account_id] = Account(account_id, {"USD": _CASH})
+        bought = now - timedelta(30 + self._seed % 7)
+        for con_id, quantity in _HOLDINGS:
+            cost = self.market.previous_close(con_id, bought)
+            position = Position(
+                account_id, con_id, Decimal(quantity), cost, opening=Decimal(quantity), opening_cost=cost
+            )
+            self.positions[account_id, con_id] = position
+            self._changed(position)
+        account.opening, account.day = self.margin(account_id, now).net_liquidation, hours.new_york_day(now)
+        self._changed(account)
+
+    def restore(self, execution: Execution) -> None:
+        """Take up an execution from an earlier run."""
+        self.executions[execution.exec_id] = execution
+        self._of_order.setdefault(execution.perm_id, []).append(execution)
+
+    # -- questions
+
+    def held(self, account: str) -> list[Position]:
+        """The positions of an account that are not flat."""
+        return [
+            position
+            for position in self.positions.values()
+            if position.account == account and position.quantity
+        ]
+
+    def price(self, con_id: int, now: datetime) -> Decimal:
+        """What one share is worth at a moment: its last price."""
+        return self.market.quote(con_id, now).last
+
+    def executed_on(self, now: datetime) -> list[Execution]:
+        """The executions since midnight in New York, those corrected later included."""
+        day = hours.new_york_day(now)
+        return [
+            execution for execution in self.executions.values() if hours.new_york_day(execution.at) == day
+        ]
+
+    def valid(self, perm_id: int) -> list[Execution]:
+        """The executions of an order as they stand, corrections applied."""
+        return [execution for execution in self._of_order.get(perm_id, []) if not execution.superseded]
+
+    def margin(
+        self,
+        account: str,
+        now: datetime,
+        con_id: int = 0,
+        change: Decimal = Decimal(0),
+        spent: Decimal = Decimal(0),
+    ) -> money.Margin:
+        """The figures of an account, as they are or as they were after trading `change` of an instrument for `spent`."""
+        quantities = {position.con_id: position.quantity for position in self.held(account)}
+        cash = dict(self.accounts[account].cash)
+        if con_id:
+            quantities[con_id] = quantities.get(con_id, Decimal(0)) + change
+            currency = BY_ID[con_id].currency
+            cash[currency] = cash.get(currency, Decimal(0)) - spent
+        return money.margin(cash, [(BY_ID[i], n, self.price(i, now)) for i, n in quantities.items()])
+
+    # -- bookings
+
+    def book(self, execution: Execution) -> None:
+        """Book a fill: shares, money, and what it realized."""
+        position = self._position(execution)
+        execution.realized = _trade(position, execution)
+        self._pay(execution, 1)
+        self.restore(execution)
+        for record in (execution, position):
+            self._changed(record)
+
+    def correct(self, exec_id: str, quantity: Decimal | None, price: Decimal | None) -> Execution:
+        """Put a corrected execution, with the next revision in its id, in place of one. KeyError or ValueError where that cannot be."""
+        old = self.executions[exec_id]
+        if old.superseded:
+            raise ValueError(f"execution {exec_id} has been corrected already")
+        stem, _, revision = exec_id.rpartition(".")
+        quantity, price = quantity or old.quantity, price or old.price
+        new = replace(
+            old,
+            exec_id=f"{stem}.{int(revision) + 1:02d}",
+            quantity=quantity,
+            price=price,
+            cumulative=old.cumulative + quantity - old.quantity,
+            average=(old.average * old.cumulative + price * quantity - old.price * old.quantity)
+            / (old.cumulative + quantity - old.quantity),
+        )
+        self._pay(old, -1)
+        old.superseded = True
+        self.restore(new)
+        position = self._replay(self._position(new))
+        self._pay(new, 1)
+        for record in (old, new, position):
+            self._changed(record)
+        return new
+
+    def _position(self, execution: Execution) -> Position:
+        key = execution.account, execution.con_id
+        return self.positions.setdefault(key, Position(*key))
+
+    def _replay(self, position: Position) -> Position:
+        """Draw up a position anew from where it began."""
+        position.quantity, position.average_cost, position.realized = (
+            position.opening,
+            position.opening_cost,
+            Decimal(0),
+        )
+        for execution in sorted(self.executions.values(), key=lambda e: e.at):
+            if (execution.account, execution.con_id) == (
+                position.account,
+                position.con_id,
+            ) and not execution.superseded:
+                execution.realized = _trade(position, execution)
+        return position
+
+    def _pay(self, execution: Execution, direction: int) -> None:
+        """Move the money of an execution (`direction` 1) or move it back (-1)."""
+        account, instrument = self.accounts[execution.account], execution.instrument
+        self.roll_day(account, execution.at)
+        value = (
+            execution.sign * execution.quantity * execution.price * instrument.multiplier
+            + execution.commission
+        )
+        balance = account.cash.get(instrument.currency, Decimal(0))
+        account.cash[instrument.currency] = balance - direction * value
+        account.realized += direction * execution.realized * USD_PER[instrument.currency]
+        self._changed(account)
+
+    def roll_day(self, account: Account, now: datetime) -> None:
+        """Begin a new day in an account's profit and loss where one has begun in New York."""
+        if account.day < hours.new_york_day(now):
+            account.day, account.realized = hours.new_york_day(now), Decimal(0)
+            account.opening = self.margin(account.id, now).net_liquidation
+            self._changed(account)
+
+
+def cost_of(filled: Decimal, average: Decimal, paid: Iterable[Execution]) -> Decimal:
+    """The commission of the next fill of an order: that of the whole order less what its fills before paid."""
+    before = sum((execution.commission for execution in paid), Decimal(0))
+    return max(money.commission(filled, average) - before, Decimal(0))
+
+
+def _trade(position: Position, execution: Execution) -> Decimal:
+    """Add an execution to a position at average cost, and return what it realized."""
+    change, worth = execution.sign * execution.quantity, execution.price * position.instrument.multiplier
+    before, after = position.quantity, position.quantity + change
+    if before * change >= 0:  # more of the same: the commission is part of the cost
+        cost = before * position.average_cost + change * worth + execution.commission
+        position.quantity, position.average_cost = after, cost / after
+        return Decimal(0)
+    closed = min(abs(change), abs(before))
+    realized = (closed if before > 0 else -closed) * (worth - position.average_cost) - execution.commission
+    position.quantity = after
+    position.realized += realized
+    if not after:
+        position.average_cost = Decimal(0)
+    elif before * after < 0:
+        position.average_cost = worth
+    return realized
