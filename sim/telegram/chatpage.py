@@ -14,13 +14,16 @@ from typing import Any
 from aiohttp import WSMsgType, web
 
 from sim.telegram.engine import Engine, PersonError
+from sim.telegram.images import image_type
 from sim.telegram.journal import Event
 from sim.telegram.people import Json
 from sim.telegram.view import seen
 
 _FILES = Path(__file__).parent / "page"
 _TYPES = {
-    **dict.fromkeys(("app.js", "composer.js", "dom.js", "live.js", "message.js", "text.js"), "text/javascript"),
+    **dict.fromkeys(
+        ("app.js", "composer.js", "dom.js", "live.js", "message.js", "text.js"), "text/javascript"
+    ),
     **dict.fromkeys(("icon.svg", "pattern.svg"), "image/svg+xml"),
     "style.css": "text/css",
 }
@@ -35,9 +38,6 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-
-#: Pictures that a browser shows by itself; everything else is a download.
-_SHOWN = {"image/png", "image/jpeg", "image/gif"}
 
 #: How many messages come with the first greeting, and with every look further back.
 _PAGE = 200
@@ -109,11 +109,11 @@ class ChatPage:
         record = self._engine.file(request.match_info["file_id"])
         if record is None:
             return web.Response(status=404, text="There is no such file.\n", headers=_HEADERS)
-        shown = record["content_type"] in _SHOWN
-        headers = _HEADERS | {"Content-Type": record["content_type"] if shown else "application/octet-stream"}
-        if not shown:
-            headers["Content-Disposition"] = "attachment"
-        return web.Response(body=self._engine.file_data(request.match_info["file_id"]), headers=headers)
+        data = self._engine.file_data(request.match_info["file_id"])
+        if picture := image_type(data):  # a browser may show these; everything else is only ever saved
+            return web.Response(body=data, headers=_HEADERS | {"Content-Type": picture})
+        saved = {"Content-Type": "application/octet-stream", "Content-Disposition": "attachment"}
+        return web.Response(body=data, headers=_HEADERS | saved)
 
     # The live chat
 

@@ -70,7 +70,7 @@ def _resolved(engine: Engine, entities: list[Entity]) -> list[Entity]:
 
 def keyboard_of(params: Params) -> Json | None:
     """The inline keyboard, None where there is none. Other kinds of reply_markup are accepted and not kept."""
-    markup = params.json("reply_markup", dict, "reply markup")
+    markup = params.json("reply_markup", dict, "reply keyboard markup", expected_as="reply markup")
     if not markup or "inline_keyboard" not in markup:
         return None
     rows = markup["inline_keyboard"]

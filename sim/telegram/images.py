@@ -1,31 +1,48 @@
-"""How large a picture is, read from its first bytes. Pure."""
+"""What a picture is and how large, read from its first bytes. Pure."""
 
 import struct
 
+_SIGNATURES = {
+    b"\x89PNG\r\n\x1a\n": "image/png",
+    b"\xff\xd8\xff": "image/jpeg",
+    b"GIF87a": "image/gif",
+    b"GIF89a": "image/gif",
+}
+
+
+def image_type(data: bytes) -> str | None:
+    """The media type of a PNG, JPEG or GIF; None for anything else, whatever its sender calls it."""
+    return next((kind for signature, kind in _SIGNATURES.items() if data.startswith(signature)), None)
+
 
 def image_size(data: bytes) -> tuple[int, int] | None:
-    """(width, height) in pixels of a PNG, JPEG or GIF; None for anything else."""
-    if data.startswith(b"\x89PNG\r\n\x1a\n") and len(data) >= 24:
-        width, height = struct.unpack(">II", data[16:24])
-    elif data.startswith((b"GIF87a", b"GIF89a")) and len(data) >= 10:
-        width, height = struct.unpack("<HH", data[6:10])
-    elif data.startswith(b"\xff\xd8"):
-        width, height = _jpeg_size(data)
-    else:
+    """(width, height) in pixels; None where the data is no picture, or a broken one."""
+    try:
+        match image_type(data):
+            case "image/png":
+                width, height = struct.unpack_from(">II", data, 16)
+            case "image/gif":
+                width, height = struct.unpack_from("<HH", data, 6)
+            case "image/jpeg":
+                width, height = _jpeg_size(data)
+            case _:
+                return None
+    except struct.error:  # it ends too early
         return None
     return (width, height) if width and height else None
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int]:
-    """The size in the first start-of-frame segment, (0, 0) where there is none."""
+    """The size in the first start-of-frame segment, (0, 0) where something else stands in its place."""
     position = 2
-    while position + 9 <= len(data) and data[position] == 0xFF:
-        marker = data[position + 1]
-        if marker == 0xFF:  # fill byte
+    while True:
+        mark, marker, length = struct.unpack_from(">BBH", data, position)
+        if mark != 0xFF:
+            return 0, 0
+        if marker == 0xFF:  # a fill byte
             position += 1
         elif marker in range(0xC0, 0xD0) and marker not in (0xC4, 0xC8, 0xCC):
-            height, width = struct.unpack(">HH", data[position + 5 : position + 9])
+            height, width = struct.unpack_from(">HH", data, position + 5)
             return width, height
         else:
-            position += 2 + struct.unpack(">H", data[position + 2 : position + 4])[0]
-    return 0, 0
+            position += 2 + length

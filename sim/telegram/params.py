@@ -46,8 +46,11 @@ class Params:
         """A boolean, also as "true", "yes" or "1"."""
         return self.text(name).strip().lower() in ("true", "yes", "1")
 
-    def json(self, name: str, kind: type[Any], what: str) -> Any:
-        """A JSON value of a kind (dict, list), None where it is missing; `what` names it in the complaint."""
+    def json(self, name: str, kind: type[Any], what: str, *, expected_as: str | None = None) -> Any:
+        """A JSON value of a kind (dict, list), None where it is missing.
+
+        `what` names it where it cannot be parsed, `expected_as` (the same if left out) where it is of another kind.
+        """
         value = self.values.get(name)
         if value is None or value == "":
             return None
@@ -56,8 +59,6 @@ class Params:
                 value = json.loads(value)
             except ValueError:
                 raise bad_request(f"can't parse {what} JSON object") from None
-        if value is not None and not isinstance(value, kind):
-            raise bad_request(
-                f"{'object' if kind is dict else 'Array of Objects'.lower()} expected as {what}"
-            )
+        if not isinstance(value, kind):
+            raise bad_request(f"{'object' if kind is dict else 'array'} expected as {expected_as or what}")
         return value

@@ -1,5 +1,6 @@
 """What the tests of the simulated Telegram share: a server, its control port, and a hand to reach both."""
 
+import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,6 +12,11 @@ from aiohttp import ClientSession, web
 from sim.clock import Clock
 from sim.store import Store
 from sim.telegram import TelegramServer
+
+#: Two pixels.
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAIAAAABCAIAAAB7QOjdAAAAD0lEQVR4nGOQnxt+1s4KAAhLAlkuGEtRAAAAAElFTkSuQmCC"
+)
 
 
 @dataclass
