@@ -21,6 +21,7 @@ from bot.settings import Settings
 from bot.transport import AiohttpRequest
 from core.broker import IBBroker
 from core.executor import Executor, Timing
+from core.ports import Clock
 from core.risk import Limits
 from storage.database import Database
 from storage.ledger import SqliteLedger
@@ -28,16 +29,19 @@ from storage.ledger import SqliteLedger
 log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 4.0
+BROKER_FIRST_SECONDS = 2.0
 assert _commands
 
 
 @contextlib.asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[tuple[Desk, asyncio.Task[None]]]:
+async def running(
+    settings: Settings, clock: Clock | None = None
+) -> AsyncIterator[tuple[Desk, asyncio.Task[None]]]:
     """The whole bot for as long as the block lasts; the task ends only if a part fails for good, with its error.
 
     Raises StorageError where the database cannot be used.
     """
-    clock = SystemClock()
+    clock = clock or SystemClock()
     started_at = clock.now()
     database = await Database.open(settings.database_path)
     async with contextlib.AsyncExitStack() as stack:
@@ -68,14 +72,16 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Desk, asyncio.Task[
         desk = Desk(executor, broker, broker, ledger, clock, settings, started_at, poller.last_poll_seconds)
         dispatcher = Dispatcher(chat, desk, ledger, notifier, lanes)
         await executor.start()
+        if not broker.link.wanted:
+            executor.first_word.set()
 
         async def live() -> None:
             async with asyncio.TaskGroup() as parts:
                 parts.create_task(broker.run(), name="broker")
                 parts.create_task(executor.run(), name="executor")
                 parts.create_task(notifier.run(desk), name="notifier")
-                parts.create_task(poller.run(dispatcher.take), name="poller")
-                parts.create_task(_announce(chat, poller, broker, clock, started_at), name="announce")
+                parts.create_task(_poll(poller, dispatcher, executor), name="poller")
+                parts.create_task(_announce(chat, poller, clock), name="announce")
 
         life = asyncio.create_task(live(), name="greenlight")
         try:
@@ -86,9 +92,15 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Desk, asyncio.Task[
             await asyncio.wait({life}, timeout=PATIENCE_SECONDS)
 
 
-async def _announce(
-    chat: Bot, poller: Poller, broker: IBBroker, clock: SystemClock, started_at: object
-) -> None:
+async def _poll(poller: Poller, dispatcher: Dispatcher, executor: Executor) -> None:
+    """Listen to the chat once the broker has been tried, so that what waited there is not answered with "not connected"."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(BROKER_FIRST_SECONDS):
+            await executor.first_word.wait()
+    await poller.run(dispatcher.take)
+
+
+async def _announce(chat: Bot, poller: Poller, clock: Clock) -> None:
     """Log when the bot can be used, and give the chat its menu of commands."""
     begun = clock.monotonic()
     await poller.first_poll.wait()

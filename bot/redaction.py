@@ -22,16 +22,15 @@ class Redacted(logging.Formatter):
         return line
 
 
+# ib_async reports as errors what the desk says in its own words; telegram and httpx write addresses, which hold the token.
+QUIET = {"ib_async": logging.CRITICAL, "telegram": logging.WARNING, "httpx": logging.WARNING}
+
+
 def set_up(level: str, secrets: Iterable[str]) -> None:
-    """Log to standard error at `level`; the chatty libraries only when something is wrong."""
+    """Log to standard error at `level`. The chatty libraries speak only at DEBUG, and then through the same formatter."""
     handler = logging.StreamHandler()
     handler.setFormatter(Redacted(secrets))
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    # ib_async reports as errors what the desk says in its own words; httpx would write the bot's token with every request.
-    for noisy, least in (
-        ("ib_async", logging.CRITICAL),
-        ("httpx", logging.WARNING),
-        ("telegram", logging.WARNING),
-        ("aiosqlite", logging.INFO),
-    ):
-        logging.getLogger(noisy).setLevel(least)
+    logging.getLogger("aiosqlite").setLevel(logging.INFO)
+    for library, least in QUIET.items():
+        logging.getLogger(library).setLevel(logging.DEBUG if level == "DEBUG" else least)

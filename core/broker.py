@@ -10,6 +10,7 @@ import random
 from collections import deque
 from collections.abc import Awaitable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -167,6 +168,11 @@ class _Subscription:
     request_id: int
     first: "asyncio.Future[Quote]"
     until: float = 0.0
+    heard: datetime | None = None
+
+    def quote(self) -> Quote | None:
+        """The top of the book; None before the first tick."""
+        return None if self.heard is None else ib_mapping.quote(self.ticker, self.heard)
 
     def fail(self, why: BrokerError) -> None:
         """Tell whoever waits for the first quote."""
@@ -374,7 +380,9 @@ class IBBroker:
 
     def _line(self) -> _IB:
         if self._ib is None or not self._ib.isConnected() or not self._link.connected:
-            trouble = self._link.trouble or "Not connected to the broker."
+            trouble = (
+                self._link.trouble or "Greenlight is just connecting to the broker; try again in a moment."
+            )
             raise NotConnected(
                 trouble if self._link.wanted else "Disconnected at your wish; /connect brings it back."
             )
@@ -446,7 +454,7 @@ class IBBroker:
     def _priced(self, position: Position, item: Any) -> Position:
         """The holding at the live quote where one is subscribed, else at the price the account update had."""
         live = self._subscriptions.get(position.con_id)
-        quote = ib_mapping.quote(live.ticker) if live else None
+        quote = live.quote() if live else None
         market = (quote.last if quote else None) or (ib_mapping.price(item.marketPrice) if item else None)
         if market is None or position.average_cost is None:
             return position
@@ -500,7 +508,7 @@ class IBBroker:
         until = self._clock.monotonic() + keep_seconds
         held = self._subscriptions.get(instrument.con_id)
         if held is not None and held.first.done():
-            quote = ib_mapping.quote(held.ticker)
+            quote = held.quote()
             age = self._clock.now() - quote.time if quote else None
             if quote and age is not None and age.total_seconds() <= max_age_seconds:
                 held.until = max(held.until, until)
@@ -516,7 +524,7 @@ class IBBroker:
             async with asyncio.timeout(FIRST_QUOTE_SECONDS):
                 return await asyncio.shield(held.first)
         except TimeoutError:
-            partial = ib_mapping.quote(held.ticker)
+            partial = held.quote()
             self._unsubscribe(instrument.con_id)
             if partial is not None and (partial.bid or partial.ask or partial.last):
                 return partial
@@ -529,15 +537,16 @@ class IBBroker:
         line, contract = self._line(), ib_mapping.contract(instrument)
         ticker = line.reqMktData(contract)
         first: asyncio.Future[Quote] = asyncio.get_running_loop().create_future()
+        request_id = line.wrapper.ticker2ReqId["mktData"][ticker]
+        made = self._subscriptions[instrument.con_id] = _Subscription(ticker, contract, request_id, first)
 
-        def look(updated: ib.Ticker) -> None:
-            if not first.done() and (seen := ib_mapping.quote(updated)) and seen.bid and seen.ask:
+        def look(_ticker: ib.Ticker) -> None:
+            made.heard = self._clock.now()
+            if not first.done() and (seen := made.quote()) and seen.bid and seen.ask:
                 first.set_result(seen)
 
         ticker.updateEvent += look
-        request_id = line.wrapper.ticker2ReqId["mktData"][ticker]
-        self._subscriptions[instrument.con_id] = _Subscription(ticker, contract, request_id, first)
-        return self._subscriptions[instrument.con_id]
+        return made
 
     def _unsubscribe(self, con_id: int) -> None:
         gone = self._subscriptions.pop(con_id, None)

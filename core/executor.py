@@ -89,6 +89,8 @@ class Executor:
         self._last_number = 0
         self._compare = asyncio.Event()
         self._gap = True
+        self.first_word = asyncio.Event()
+        """Set as soon as it is known how the first attempt to reach the broker went."""
 
     @property
     def orders(self) -> tuple[Order, ...]:
@@ -313,8 +315,11 @@ class Executor:
             case BrokerMessage():
                 await self._on_message(event)
             case LinkChanged(up=True):
+                if self._broker.link.account is None:
+                    self.first_word.set()
                 self._compare.set()
             case LinkChanged(up=False):
+                self.first_word.set()
                 self._gap = True
                 trouble = self._broker.link.trouble
                 await self._say(Notice("link_down", {"trouble": trouble}, urgent=True))
@@ -379,14 +384,14 @@ class Executor:
                 async with asyncio.timeout(RECONCILE_SECONDS):
                     await self._compare.wait()
             self._compare.clear()
-            if not self._broker.link.connected or self._broker.link.account is None:
-                continue
-            try:
-                async with self._lock:
-                    await self._reconcile()
-            except BrokerError as problem:
-                log.warning("the books could not be compared: %s", problem)
-                asyncio.get_running_loop().call_later(RETRY_SECONDS, self._compare.set)
+            if self._broker.link.connected and self._broker.link.account is not None:
+                try:
+                    async with self._lock:
+                        await self._reconcile()
+                except BrokerError as problem:
+                    log.warning("the books could not be compared: %s", problem)
+                    asyncio.get_running_loop().call_later(RETRY_SECONDS, self._compare.set)
+                self.first_word.set()
 
     async def _reconcile(self) -> None:
         book = await self._broker.book()

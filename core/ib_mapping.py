@@ -1,6 +1,7 @@
 """ib_async's words to ours and back: the one place where floats become Decimal and the broker's "unset" becomes None."""
 
 import math
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -92,15 +93,13 @@ def order(of: Ticket | Order, order_ref: str, account: str) -> ib.Order:
     return made
 
 
-def quote(ticker: ib.Ticker) -> Quote | None:
-    """The top of the book as it stands; None before the first tick."""
-    if ticker.time is None:
-        return None
+def quote(ticker: ib.Ticker, time: datetime) -> Quote:
+    """The top of the book as it stands; `time` is when its last tick was heard, by our own clock."""
     return Quote(
         bid=price(ticker.bid),
         ask=price(ticker.ask),
         last=price(ticker.last),
-        time=ticker.time,
+        time=time,
         delayed=ticker.marketDataType in (3, 4),
     )
 

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,10 @@ class Phone:
 
     async def hears(self, pattern: str, after: int = 0) -> Json:
         """The newest message of the bot behind message `after` whose text has `pattern`; waits until there is one."""
-        return await self.sees(lambda m: m["from"] == "bot" and m["id"] > after and re.search(pattern, m["text"], re.S), pattern)
+        return await self.sees(
+            lambda m: m["from"] == "bot" and m["id"] > after and re.search(pattern, m["text"], re.DOTALL),
+            pattern,
+        )
 
     async def sees(self, wanted: Callable[[Json], Any], what: str = "what was wanted") -> Json:
         """The newest message that fits, as soon as there is one."""
@@ -99,7 +103,9 @@ class Phone:
                 while True:
                     told = await self.control.get("/telegram/events", after=seen, timeout=5)
                     for event in told["events"]:
-                        if event["kind"] == "answerCallbackQuery" and re.search(pattern, event.get("text") or ""):
+                        if event["kind"] == "answerCallbackQuery" and re.search(
+                            pattern, event.get("text") or ""
+                        ):
                             return str(event["text"])
                     seen = told["last"]
         except TimeoutError:
@@ -111,6 +117,19 @@ class Phone:
             seen = 0
             while (await self.control.get("/telegram/counts"))["waiting"]:
                 seen = (await self.control.get("/telegram/events", after=seen, timeout=2))["last"]
+
+
+class WorldClock:
+    """The Clock port on the simulated world's clock, so that moving that one moves the bot's too."""
+
+    def __init__(self, world: World) -> None:
+        self._now, self._began = world.clock.now, world.clock.now()
+
+    def now(self) -> datetime:
+        return self._now()
+
+    def monotonic(self) -> float:
+        return (self._now() - self._began).total_seconds()
 
 
 @dataclass
@@ -126,7 +145,7 @@ class House:
     def settings(self, **changes: Any) -> Settings:
         """The bot's settings for this world."""
         return Settings(
-            _env_file=None,
+            _env_file=None,  # type: ignore[call-arg]  # pydantic-settings takes it
             **{
                 "telegram_bot_token": self.world.telegram.token,
                 "telegram_allowed_users": str(self.world.telegram.user_id),
@@ -141,7 +160,7 @@ class House:
     @contextlib.asynccontextmanager
     async def bot(self, **changes: Any) -> AsyncIterator[Desk]:
         """The bot in this process, ready: connected, reconciled, and heard by Telegram."""
-        async with running(self.settings(**changes)) as (desk, life):
+        async with running(self.settings(**changes), WorldClock(self.world)) as (desk, life):
             self.desk = desk
             try:
                 yield desk
