@@ -52,21 +52,18 @@ def frame(payload: bytes) -> bytes:
 
 
 def message(*values: object) -> bytes:
-    """A framed message of these fields."""
-    return frame(("\0".join(map(field, values)) + "\0").encode("ascii"))
+    """A framed message of these fields; what is not ASCII leaves as \\uXXXX, as TWS writes it."""
+    texts = [value if type(value) is str else field(value) for value in values]
+    return frame(("\0".join(texts) + "\0").encode("ascii", "backslashreplace"))
 
 
 def field(value: object) -> str:
-    """One value as TWS writes it: booleans as 1 and 0, None as nothing, numbers without exponent, text in ASCII."""
-    if isinstance(value, str):
-        return value if value.isascii() and "\0" not in value else _ascii(value)
+    """One value as TWS writes it: booleans as 1 and 0, None as nothing, numbers without exponent."""
     if value is None:
         return ""
-    if isinstance(value, bool):
+    if value is True or value is False:
         return "1" if value else "0"
-    if isinstance(value, Decimal):
-        return plain(value)
-    return str(value)
+    return plain(value) if isinstance(value, Decimal) else str(value)
 
 
 def plain(value: Decimal) -> str:
@@ -75,10 +72,6 @@ def plain(value: Decimal) -> str:
     if "." in text:
         text = text.rstrip("0").rstrip(".")
     return "0" if text in {"-0", ""} else text
-
-
-def _ascii(text: str) -> str:
-    return text.replace("\0", "").encode("ascii", "backslashreplace").decode("ascii")
 
 
 def fields(payload: bytes) -> list[str]:

@@ -337,7 +337,7 @@ def routes(server: "TwsServer") -> list[web.RouteDef]:
     def counts() -> Answer:
         """How often faults fired, what is still armed, requests by type, unknown ones, connections."""
         return {
-            "fired": dict(faults.fired),
+            "faults": dict(faults.fired),
             "armed": {name: count for name, count in faults.armed.items() if count}
             | {"reject": engine.rules.rejects},
             "requests": dict(server.messages),
