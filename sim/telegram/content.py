@@ -8,6 +8,7 @@ from sim.telegram.entities import Entity, ParseError, sort_entities, tidy
 from sim.telegram.errors import bad_request
 from sim.telegram.html import parse_html
 from sim.telegram.images import image_size
+from sim.telegram.markdown import parse_markdown
 from sim.telegram.params import Params, Upload
 from sim.telegram.people import Json
 
@@ -15,7 +16,7 @@ from sim.telegram.people import Json
 TEXT_LIMIT = 4096
 CAPTION_LIMIT = 1024
 
-_PARSERS = {"html": parse_html}
+_PARSERS = {"html": parse_html, "markdownv2": parse_markdown}
 
 
 def text_of(engine: Engine, params: Params) -> tuple[str, list[Entity]]:
