@@ -2,7 +2,7 @@
 
 import math
 from datetime import datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import ib_async as ib
@@ -28,13 +28,12 @@ UNSET = (ib.util.UNSET_DOUBLE, float(ib.util.UNSET_INTEGER), float(2**63 - 1))
 def number(value: Any) -> Decimal | None:
     """A Decimal from the broker's door; None for empty, NaN, infinite and every spelling of "unset". Never raises."""
     try:
-        bare = float(value)
-    except (TypeError, ValueError):
+        bare, exact = float(value), Decimal(str(value))
+    except (TypeError, ValueError, OverflowError, InvalidOperation):
         return None
     if not math.isfinite(bare) or bare in UNSET:
         return None
-    plain = Decimal(str(value)).normalize()
-    return plain.quantize(Decimal(1)) if plain == plain.to_integral_value() else plain
+    return Decimal(f"{exact.normalize() + 0:f}")  # 100, not 1E+2, and no -0
 
 
 def price(value: Any) -> Decimal | None:

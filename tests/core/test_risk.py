@@ -1,0 +1,474 @@
+"""Every rule: passes, denies, holds on both sides of its edge, and says no where something is not known."""
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core import risk
+from core.model import Account, Denial, Link, Mode, OrderState, OrderType, Quote, Side, Ticket
+from core.risk import Limits, Snapshot
+from tests.values import AAPL, ACCOUNT, BASE, LINK, NOW, QUOTE, order, position, snapshot, ticket
+
+LIMITS = Limits(max_position_size=Decimal(10_000))
+BUY, SELL = Side.BUY, Side.SELL
+
+
+def codes(denials: tuple[Denial, ...]) -> list[str]:
+    return [denial.code for denial in denials]
+
+
+def verdict(rule: risk.Rule, asked: Ticket, moment: Snapshot, limits: Limits = LIMITS) -> str:
+    """The code of the denial; "" where the rule lets it pass."""
+    denial = rule(asked, moment, limits)
+    return denial.code if denial else ""
+
+
+def working(side: Side, quantity: int, filled: int = 0, **changes: Any) -> Any:
+    """An order that may still trade."""
+    return order(side=side, quantity=Decimal(quantity), filled=Decimal(filled), **changes)
+
+
+# --- the road ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("link", "word"),
+    [
+        (LINK, None),
+        (replace(LINK, connected=False), "Not connected"),
+        (replace(LINK, reconciled=False), "compared"),
+        (replace(LINK, trouble="TWS is gone."), "TWS is gone."),
+        (replace(LINK, trouble="TWS is gone.", connected=False), "TWS is gone."),
+    ],
+)
+def test_connected(link: Link, word: str | None) -> None:
+    """Nothing leaves before the road is open and the books agree, and the trouble is told as it is."""
+    denial = risk.connected(ticket(), snapshot(link=link), LIMITS)
+    assert (denial is None) is (word is None)
+    if denial is not None and word is not None:
+        assert denial.code == "CONNECTION"
+        assert word in denial.message
+
+
+@pytest.mark.parametrize(
+    ("link", "code"),
+    [
+        (LINK, ""),
+        (replace(LINK, mode=None), "ACCOUNT"),
+        (replace(LINK, account=None), "ACCOUNT"),
+        (replace(LINK, account="DU7"), "ACCOUNT"),
+        (replace(LINK, mode=Mode.LIVE), "LIVE_READ_ONLY"),
+        (replace(LINK, mode=Mode.LIVE, account="U7"), "ACCOUNT"),
+    ],
+)
+def test_account_agrees(link: Link, code: str) -> None:
+    """The order goes to the account of the card, and a live account is only looked at."""
+    assert verdict(risk.account_agrees, ticket(), snapshot(link=link)) == code
+
+
+# --- the terms --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("quantity", "code"),
+    [
+        ("1", ""),
+        ("1000000", ""),
+        ("1000001", "QUANTITY"),
+        ("0", "QUANTITY"),
+        ("-1", "QUANTITY"),
+        ("0.5", "QUANTITY"),
+        ("1.000", ""),
+        ("1.001", "QUANTITY"),
+        ("NaN", "QUANTITY"),
+        ("Infinity", "QUANTITY"),
+        ("-Infinity", "QUANTITY"),
+        ("1E+30", "QUANTITY"),
+    ],
+)
+def test_quantity_sane(quantity: str, code: str) -> None:
+    """A whole number of shares above zero, and not more than one order may have."""
+    assert verdict(risk.quantity_sane, ticket(quantity=quantity), snapshot()) == code
+
+
+@pytest.mark.parametrize("kind", ["limit", "stop"])
+@pytest.mark.parametrize(
+    ("price", "code"),
+    [
+        ("100", ""),
+        ("99.99", ""),
+        ("50", ""),  # the market is at 100, and half of it is the edge
+        ("49.99", "PRICE"),
+        ("200", ""),
+        ("200.01", "PRICE"),
+        ("100.005", "TICK"),
+        ("0", "PRICE"),
+        ("-3", "PRICE"),
+        ("NaN", "PRICE"),
+        ("Infinity", "PRICE"),
+    ],
+)
+def test_price_sane(kind: str, price: str, code: str) -> None:
+    """A price is above zero, on the tick and within a factor of the market, wherever it stands in the order."""
+    asked = ticket(limit=price) if kind == "limit" else ticket(stop=price)
+    assert verdict(risk.price_sane, asked, snapshot()) == code
+
+
+def test_price_sane_names_the_nearest_tick() -> None:
+    """A denial over a tick says what would pass, and that passes."""
+    coarse = replace(AAPL, min_tick=Decimal("0.05"))
+    denial = risk.price_sane(ticket(limit="99.97", instrument=coarse), snapshot(), LIMITS)
+    assert denial is not None
+    assert denial.remedy == "99.95"
+    assert verdict(risk.price_sane, ticket(limit=denial.remedy, instrument=coarse), snapshot()) == ""
+
+
+def test_price_sane_measures_a_sale_by_the_bid() -> None:
+    """The factor is taken from the side that the order would trade with."""
+    wide = snapshot(10, quote=replace(QUOTE, bid=Decimal(10)))
+    assert verdict(risk.price_sane, ticket(SELL, limit="20"), wide) == ""
+    assert verdict(risk.price_sane, ticket(SELL, limit="20.01"), wide) == "PRICE"
+    assert verdict(risk.price_sane, ticket(BUY, limit="50"), wide) == ""
+
+
+def test_price_sane_leaves_an_unknown_market_to_its_own_rule() -> None:
+    """Without a quote there is no factor to measure; price_known denies."""
+    blind = snapshot(quote=None)
+    assert verdict(risk.price_sane, ticket(limit="5000"), blind) == ""
+    assert "PRICE_UNKNOWN" in codes(risk.check(ticket(limit="5000"), blind, LIMITS))
+
+
+@pytest.mark.parametrize(
+    ("side", "stop", "code"),
+    [
+        (SELL, "99.89", ""),
+        (SELL, "99.90", "STOP_SIDE"),
+        (SELL, "99.91", "STOP_SIDE"),
+        (BUY, "100.01", ""),
+        (BUY, "100.00", "STOP_SIDE"),
+        (BUY, "99.99", "STOP_SIDE"),
+    ],
+)
+def test_stop_side(side: Side, stop: str, code: str) -> None:
+    """A stop that would trigger at once is refused, at the market itself too."""
+    assert verdict(risk.stop_side, ticket(side, stop=stop), snapshot(10)) == code
+
+
+def test_stop_side_speaks_of_stops_only() -> None:
+    """A limit beyond the market is a normal thing."""
+    assert verdict(risk.stop_side, ticket(BUY, limit="99"), snapshot()) == ""
+    assert verdict(risk.stop_side, ticket(SELL, limit="101"), snapshot(10)) == ""
+
+
+# --- the quote --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("side", "quote", "code"),
+    [
+        (BUY, QUOTE, ""),
+        (BUY, None, "PRICE_UNKNOWN"),
+        (BUY, replace(QUOTE, ask=None), "PRICE_UNKNOWN"),
+        (BUY, replace(QUOTE, bid=None), ""),
+        (SELL, replace(QUOTE, bid=None), "PRICE_UNKNOWN"),
+        (SELL, replace(QUOTE, ask=None), ""),
+        (BUY, replace(QUOTE, bid=Decimal(100)), ""),
+        (BUY, replace(QUOTE, bid=Decimal("100.01")), "QUOTE_CROSSED"),
+        (BUY, replace(QUOTE, time=NOW - timedelta(seconds=15)), ""),
+        (BUY, replace(QUOTE, time=NOW - timedelta(seconds=15.001)), "QUOTE_OLD"),
+        (SELL, replace(QUOTE, time=NOW - timedelta(days=1)), "QUOTE_OLD"),
+    ],
+)
+def test_price_known(side: Side, quote: Quote | None, code: str) -> None:
+    """There is a price on the side that matters, it makes sense, and it is fresh."""
+    assert verdict(risk.price_known, ticket(side), snapshot(10, quote=quote)) == code
+
+
+# --- the holding ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("held", "on_sale", "quantity", "code"),
+    [
+        (10, 0, 10, ""),
+        (10, 0, 11, "SHORT_SALE"),
+        (10, 4, 6, ""),
+        (10, 4, 7, "SHORT_SALE"),
+        (10, 10, 1, "SHORT_SALE"),
+        (0, 0, 1, "SHORT_SALE"),
+        (-5, 0, 1, "SHORT_SALE"),
+        (None, 0, 1, "POSITION_UNKNOWN"),
+    ],
+)
+def test_sale_covered(held: int | None, on_sale: int, quantity: int, code: str) -> None:
+    """A sale, together with the sales that work already, never exceeds the holding."""
+    on = (working(SELL, on_sale),) if on_sale else ()
+    assert verdict(risk.sale_covered, ticket(SELL, quantity), snapshot(held, working=on)) == code
+
+
+def test_sale_covered_names_what_would_pass() -> None:
+    """The remedy is the number of shares that can still be sold, and it passes."""
+    moment = snapshot(10, working=(working(SELL, 4),))
+    denial = risk.sale_covered(ticket(SELL, 9), moment, LIMITS)
+    assert denial is not None
+    assert (denial.figure, denial.limit, denial.remedy) == ("9", "6", "6")
+    assert verdict(risk.sale_covered, ticket(SELL, denial.remedy), moment) == ""
+
+
+def test_sale_covered_counts_what_may_still_trade() -> None:
+    """Filled parts have left the holding already, ended orders are over, UNKNOWN ones may still fill, other symbols and buys say nothing."""
+    sales = (
+        working(SELL, 10, filled=7, number=1),
+        working(SELL, 100, number=2, state=OrderState.CANCELLED),
+        working(SELL, 2, number=3, state=OrderState.UNKNOWN),
+        working(SELL, 1, number=4, owner=None),
+        working(SELL, 100, number=5, con_id=1),
+        working(BUY, 100, number=6),
+    )
+    moment = snapshot(10, working=sales)
+    assert verdict(risk.sale_covered, ticket(SELL, 4), moment) == ""
+    assert verdict(risk.sale_covered, ticket(SELL, 5), moment) == "SHORT_SALE"
+
+
+def test_sale_covered_says_nothing_about_buying() -> None:
+    """A purchase needs no holding, known or not."""
+    assert verdict(risk.sale_covered, ticket(BUY), snapshot(None)) == ""
+
+
+@pytest.mark.parametrize(
+    ("held", "buying", "quantity", "code"),
+    [
+        (0, 0, 100, ""),  # 100 shares at the ask of 100 are the 10,000 that may be held
+        (0, 0, 101, "POSITION_CAP"),
+        (60, 0, 40, ""),
+        (60, 0, 41, "POSITION_CAP"),
+        (60, 30, 10, ""),
+        (60, 30, 11, "POSITION_CAP"),
+        (-50, 0, 150, ""),
+        (-50, 0, 151, "POSITION_CAP"),
+        (None, 0, 1, "POSITION_CAP"),
+    ],
+)
+def test_position_cap(held: int | None, buying: int, quantity: int, code: str) -> None:
+    """The holding, what is being bought already and the order together stay within the cap."""
+    on = (working(BUY, buying),) if buying else ()
+    assert verdict(risk.position_cap, ticket(BUY, quantity), snapshot(held, working=on)) == code
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [snapshot(quote=None), snapshot(quote=replace(QUOTE, ask=None)), snapshot(account=None), snapshot(None)],
+    ids=["no quote", "no ask", "no account", "no positions"],
+)
+def test_position_cap_denies_what_it_cannot_measure(moment: Snapshot) -> None:
+    """A market order does not slip under the cap for want of a price, a holding or an account."""
+    assert verdict(risk.position_cap, ticket(BUY, 1), moment) == "POSITION_CAP"
+
+
+def test_position_cap_is_in_the_base_currency() -> None:
+    """A dollar stock in a euro account is measured in euros, and not at all without the rate."""
+    euros = Account(ACCOUNT, "EUR", rates={"USD": Decimal("0.80")})
+    assert verdict(risk.position_cap, ticket(BUY, 125), snapshot(account=euros)) == ""
+    assert verdict(risk.position_cap, ticket(BUY, 126), snapshot(account=euros)) == "POSITION_CAP"
+    assert (
+        verdict(risk.position_cap, ticket(BUY, 1), snapshot(account=replace(euros, rates={})))
+        == "POSITION_CAP"
+    )
+
+
+def test_position_cap_counts_the_multiplier() -> None:
+    """A contract over a hundred shares is a hundred times as large."""
+    hundred = replace(AAPL, multiplier=Decimal(100))
+    assert verdict(risk.position_cap, ticket(BUY, 1, instrument=hundred), snapshot()) == ""
+    assert verdict(risk.position_cap, ticket(BUY, 2, instrument=hundred), snapshot()) == "POSITION_CAP"
+
+
+@pytest.mark.parametrize("held", [0, 60, 99, 100, 150])
+def test_position_cap_names_the_largest_order_that_fits(held: int) -> None:
+    """The remedy passes and one share more does not; where nothing fits there is none."""
+    denial = risk.position_cap(ticket(BUY, 200), snapshot(held), LIMITS)
+    assert denial is not None
+    if not denial.remedy:
+        assert held >= 100
+        return
+    assert verdict(risk.position_cap, ticket(BUY, denial.remedy), snapshot(held)) == ""
+    assert verdict(risk.position_cap, ticket(BUY, int(denial.remedy) + 1), snapshot(held)) == "POSITION_CAP"
+
+
+# --- what an order is valued at ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("asked", "price"),
+    [
+        (ticket(BUY), "100"),
+        (ticket(SELL), "99.90"),
+        (ticket(BUY, limit="90"), "90"),
+        (ticket(SELL, limit="120"), "120"),
+        (ticket(BUY, stop="110"), "110"),
+        (ticket(BUY, stop="95"), "100"),
+        (ticket(SELL, stop="80"), "80"),
+    ],
+)
+def test_worst_price(asked: Ticket, price: str) -> None:
+    """A market order is valued at the far side of the quote, others at the price that binds them."""
+    assert risk.worst_price(asked, QUOTE) == Decimal(price)
+
+
+def test_worst_price_is_unknown_without_a_quote() -> None:
+    """None, and not zero, for a market order that nobody quotes; a price of the order's own stands."""
+    assert risk.worst_price(ticket(BUY), None) is None
+    assert risk.worst_price(ticket(BUY, stop="110"), None) == Decimal(110)
+
+
+# --- all together -----------------------------------------------------------------------------------------------------
+
+
+def test_all_is_well() -> None:
+    """A plain purchase on a good day meets no denial."""
+    assert risk.check(ticket(), snapshot(), LIMITS) == ()
+
+
+def test_every_denial_is_told_in_the_order_of_the_rules() -> None:
+    """A person sees everything that is wrong at once, the road first and the size last."""
+    lost = snapshot(0, link=replace(LINK, connected=False, mode=None), quote=None)
+    found = codes(risk.check(ticket(SELL, 2_000_000, limit="0.001"), lost, LIMITS))
+    assert found == ["CONNECTION", "ACCOUNT", "QUANTITY", "PRICE_UNKNOWN", "TICK", "SHORT_SALE"]
+
+
+def test_the_rules_stand_in_their_order() -> None:
+    """Taking a rule out, or letting another go free for exits, shows up here."""
+    assert [(row.rule.__name__, row.binds_exits) for row in risk.RULES] == [
+        ("connected", True),
+        ("account_agrees", True),
+        ("quantity_sane", True),
+        ("price_known", True),
+        ("price_sane", True),
+        ("stop_side", True),
+        ("sale_covered", True),
+        ("position_cap", False),
+    ]
+
+
+TIGHT = Limits(max_position_size=Decimal(1))
+
+
+@pytest.mark.parametrize(
+    ("asked", "held", "on"),
+    [
+        (ticket(SELL, 10), 10, ()),
+        (ticket(SELL, 4), 10, (working(SELL, 6),)),
+        (ticket(BUY, 10), -10, ()),
+        (ticket(BUY, 4), -10, (working(BUY, 6),)),
+    ],
+    ids=["sell all", "sell the rest", "cover all", "cover the rest"],
+)
+def test_nobody_is_kept_from_getting_out(asked: Ticket, held: int, on: tuple[Any, ...]) -> None:
+    """Rules about size never bind an order that can only make the holding smaller."""
+    assert risk.check(asked, snapshot(held, working=on), TIGHT) == ()
+
+
+@pytest.mark.parametrize(
+    ("asked", "held", "on"),
+    [
+        (ticket(BUY, 1), 10, ()),
+        (ticket(BUY, 1), 0, ()),
+        (ticket(BUY, 11), -10, ()),
+        (ticket(BUY, 5), -10, (working(BUY, 6),)),
+    ],
+    ids=["add", "open", "turn", "turn together"],
+)
+def test_who_may_end_up_larger_is_bound(asked: Ticket, held: int, on: tuple[Any, ...]) -> None:
+    """An order that could open, add or turn a position, alone or with what works, is measured."""
+    assert codes(risk.check(asked, snapshot(held, working=on), TIGHT)) == ["POSITION_CAP"]
+
+
+@pytest.mark.parametrize(
+    ("moment", "code"),
+    [
+        (snapshot(10, link=replace(LINK, reconciled=False)), "CONNECTION"),
+        (snapshot(10, link=replace(LINK, account="DU7")), "ACCOUNT"),
+        (snapshot(10, quote=None), "PRICE_UNKNOWN"),
+        (snapshot(10, quote=replace(QUOTE, time=NOW - timedelta(minutes=1))), "QUOTE_OLD"),
+    ],
+)
+def test_identity_connection_and_freshness_bind_exits_too(moment: Snapshot, code: str) -> None:
+    """Getting out still needs a road, the right account and a price."""
+    assert codes(risk.check(ticket(SELL, 10), moment, LIMITS)) == [code]
+
+
+def test_sanity_binds_exits_too() -> None:
+    """A price off by a factor or off the tick is a slip on the way out as well."""
+    assert codes(risk.check(ticket(SELL, 10, limit="1000"), snapshot(10), LIMITS)) == ["PRICE"]
+    assert codes(risk.check(ticket(SELL, 10, stop="90.001"), snapshot(10), LIMITS)) == ["TICK"]
+
+
+def test_an_exit_is_no_exit_while_the_holding_is_unknown() -> None:
+    """Unknown positions make nothing smaller: both rules about them deny."""
+    assert not risk.reduces(ticket(SELL), snapshot(None))
+    assert codes(risk.check(ticket(SELL), snapshot(None), LIMITS)) == ["POSITION_UNKNOWN", "POSITION_CAP"]
+
+
+def test_the_holding_is_the_sum_over_its_lines_and_of_this_instrument_alone() -> None:
+    """Other instruments do not count; an instrument that is not listed is held zero times, which is known."""
+    moment = snapshot(positions=(position(7), position(5), position(100, con_id=1)))
+    assert moment.held(AAPL.con_id) == 12
+    assert moment.held(999) == 0
+    assert snapshot(None).held(AAPL.con_id) is None
+
+
+quantities = st.integers(1, 400)
+holdings = st.integers(-200, 200)
+
+
+@given(st.sampled_from(Side), quantities, holdings, st.integers(0, 200), st.integers(0, 200))
+def test_no_order_that_passes_can_break_the_limits(
+    side: Side, quantity: int, held: int, buying: int, selling: int
+) -> None:
+    """Whatever is held and works: if everything on the order's side fills, the cap holds or the position only shrank, and no short opens."""
+    on = tuple(
+        working(which, count, number=number)
+        for number, (which, count) in enumerate(((BUY, buying), (SELL, selling)), 1)
+        if count
+    )
+    moment = snapshot(held, working=on)
+    if risk.check(ticket(side, quantity), moment, LIMITS):
+        return
+    end = held + quantity + buying if side is BUY else held - quantity - selling
+    assert abs(end) <= 100 or abs(end) < abs(held)
+    if side is SELL:
+        assert end >= 0
+
+
+@given(
+    st.sampled_from(Side),
+    quantities,
+    holdings,
+    st.sampled_from(["limit", "stop", ""]),
+    st.integers(1, 40_000),
+)
+def test_every_verdict_is_a_value(side: Side, quantity: int, held: int, kind: str, cents: int) -> None:
+    """No ticket makes a rule raise, and each denial is a sentence with a code."""
+    asked = ticket(side, quantity, **({kind: str(Decimal(cents) / 100)} if kind else {}))
+    for moment in (snapshot(held), snapshot(None), snapshot(held, quote=None), snapshot(held, account=None)):
+        for denial in risk.check(asked, moment, LIMITS):
+            assert denial.code.isupper()
+            assert denial.message.endswith(".")
+
+
+def test_the_rates_of_the_account() -> None:
+    """The base currency is worth itself; what the broker has not said is unknown and not one."""
+    assert BASE.rate("USD") == 1
+    assert BASE.rate("EUR") == Decimal("1.10")
+    assert BASE.rate("JPY") is None
+
+
+def test_a_limit_order_without_a_limit_cannot_be_measured() -> None:
+    """Terms with a hole in them are denied and not filled in."""
+    holed = ticket(BUY, 1, order_type=OrderType.LIMIT)
+    assert codes(risk.check(holed, snapshot(), LIMITS)) == ["POSITION_CAP"]
