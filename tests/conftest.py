@@ -1,0 +1,10 @@
+"""What the whole suite says of itself: where something could not be tried, the last lines name it."""
+
+from typing import Any
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say which tests did not run, and why, in words that nobody overlooks."""
+    for report in terminalreporter.stats.get("skipped", []):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        terminalreporter.write_line(f"NOT TRIED: {report.nodeid}: {reason}", yellow=True)
