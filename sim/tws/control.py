@@ -90,6 +90,7 @@ class Switch(Body):
 class MessageBody(Body):
     code: int
     text: str
+    order: int | str | None = None
 
 
 class CountBody(Body):
@@ -182,7 +183,8 @@ def routes(server: "TwsServer") -> list[web.RouteDef]:
             else quote.bid
         )
         try:
-            made = engine.fill(chosen, body.quantity or chosen.remaining, at, server.clock.now())
+            quantity = body.quantity or chosen.remaining
+            made = engine.fill(chosen, quantity, at, server.clock.now(), body.overfill)
         except ValueError as error:
             raise Wrong(str(error)) from None
         server.flush()
@@ -283,13 +285,26 @@ def routes(server: "TwsServer") -> list[web.RouteDef]:
         return None
 
     def message(body: MessageBody) -> Answer:
-        """A notice to every client, such as 1100, 1101, 1102 or 2103 to 2108."""
-        server.broadcast(body.code, body.text)
+        """A notice to every client, such as 1100, 1101, 1102 or 2103 to 2108; or one about an order, to the client that placed it."""
+        if body.order is None:
+            server.broadcast(body.code, body.text)
+        else:
+            server.failed(order(body.order), body.code, body.text)
         return None
 
     def duplicate(body: CountBody) -> Answer:
         """Send the next order statuses twice."""
         faults.arm("duplicate", body.count)
+        return None
+
+    def stale(body: CountBody) -> Answer:
+        """Follow the last status of the next orders with one that is out of date."""
+        faults.arm("stale", body.count)
+        return None
+
+    def fill_first(body: CountBody) -> Answer:
+        """Leave the acknowledgement of the next orders out, so that a fill is the first thing heard of them."""
+        faults.arm("fill_first", body.count)
         return None
 
     def swallow(body: CountBody) -> Answer:
@@ -378,6 +393,8 @@ def routes(server: "TwsServer") -> list[web.RouteDef]:
         post("/tws/not_logged_in", Switch, not_logged_in),
         post("/tws/message", MessageBody, message),
         post("/tws/duplicate", CountBody, duplicate),
+        post("/tws/stale", CountBody, stale),
+        post("/tws/fill_first", CountBody, fill_first),
         post("/tws/swallow", CountBody, swallow),
         post("/tws/no_ack", CountBody, no_ack),
         post("/tws/delay", DelayBody, delay),

@@ -16,7 +16,7 @@ def unrealized(ledger: Ledger, account: str, now: datetime) -> Decimal:
     total = Decimal(0)
     for held in ledger.held(account):
         instrument = held.instrument
-        worth = ledger.market.quote(held.con_id, now).last * instrument.multiplier
+        worth = ledger.price(held.con_id, now) * instrument.multiplier
         total += held.quantity * (worth - held.average_cost) * USD_PER[instrument.currency]
     return total
 
@@ -91,7 +91,7 @@ def ledger_figures(ledger: Ledger, account: str, now: datetime) -> list[Figure]:
 def _stock(ledger: Ledger, account: str, currency: str, now: datetime) -> Decimal:
     held = [p for p in ledger.held(account) if p.instrument.currency == currency]
     return sum(
-        (p.quantity * ledger.market.quote(p.con_id, now).last * p.instrument.multiplier for p in held),
+        (p.quantity * ledger.price(p.con_id, now) * p.instrument.multiplier for p in held),
         Decimal(0),
     )
 
@@ -126,7 +126,7 @@ def pnl_single(
     held = ledger.positions.get((account, con_id))
     if held is None:
         return (Decimal(0),) * 5
-    quote = ledger.market.quote(con_id, now)
-    value = held.quantity * quote.last * held.instrument.multiplier
-    daily = held.quantity * (quote.last - quote.close) * held.instrument.multiplier
+    price, close = ledger.price(con_id, now), ledger.market.previous_close(con_id, now)
+    value = held.quantity * price * held.instrument.multiplier
+    daily = held.quantity * (price - close) * held.instrument.multiplier
     return held.quantity, daily, value - held.quantity * held.average_cost, held.realized, value

@@ -26,6 +26,7 @@ _SCALE = 0.42
 """Makes one day's standard deviation of the sum of all octaves equal to the volatility asked for (measured)."""
 _MINUTE = 60
 _TICKS = 4
+_BLOCK = 256
 _DAY = 86_400
 
 Floats = NDArray[np.float64]
@@ -33,7 +34,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """What the market shows at a moment. Sizes and volume in shares; open, high, low and volume of the latest session, close of the one before."""
+    """What the market shows at a moment. Sizes in shares."""
 
     at: datetime
     bid: Decimal
@@ -42,11 +43,17 @@ class Quote:
     bid_size: int
     ask_size: int
     last_size: int
-    volume: int
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """The latest session so far: open, high, low and shares traded; `close` is that of the session before."""
+
     open: Decimal
     high: Decimal
     low: Decimal
     close: Decimal
+    volume: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +86,7 @@ class Market:
     def __init__(self, seed: int) -> None:
         self._seed = seed
         self.pins: dict[int, list[Pin]] = {}
-        self._minute = lru_cache(maxsize=4096)(self._minute_price)
+        self._block = lru_cache(maxsize=1024)(self._price_block)
         self._free = lru_cache(maxsize=4096)(self._free_quote)
         self._day = lru_cache(maxsize=1024)(self._day_so_far)
         self._close_before = lru_cache(maxsize=1024)(self._closing_price)
@@ -97,8 +104,14 @@ class Market:
         pin = self._pinned(con_id, now)
         if pin is None or pin.bid is None or pin.ask is None or pin.last is None:
             return quote
-        high, low = max(quote.high, pin.last), min(quote.low, pin.last)
-        return replace(quote, bid=pin.bid, ask=pin.ask, last=pin.last, high=high, low=low)
+        return replace(quote, bid=pin.bid, ask=pin.ask, last=pin.last)
+
+    def day(self, con_id: int, now: datetime) -> Day:
+        """How the latest session has gone so far."""
+        last, bar = self.quote(con_id, now).last, self._day(con_id, int(now.timestamp() // _MINUTE))
+        return Day(
+            bar.open, max(bar.high, last), min(bar.low, last), self.previous_close(con_id, now), bar.volume
+        )
 
     def _free_quote(self, con_id: int, tick: int) -> Quote:
         instrument = BY_ID[con_id]
@@ -113,22 +126,7 @@ class Market:
         )  # the last trade was at the bid, between, or at the ask
         bid = max(_round(last - spread * lean / 2, instrument, ROUND_FLOOR), instrument.min_tick)
         sizes = [100 * (1 + int(_uniform(self._key(con_id, 95 + n), tick) ** 3 * 15)) for n in range(3)]
-        day = self._day(con_id, minute)
-        now = datetime.fromtimestamp(tick / _TICKS, UTC)
-        return Quote(
-            at=now,
-            bid=bid,
-            ask=bid + spread,
-            last=last,
-            bid_size=sizes[0],
-            ask_size=sizes[1],
-            last_size=sizes[2],
-            volume=day.volume,
-            open=day.open,
-            high=max(day.high, last),
-            low=min(day.low, last),
-            close=self.previous_close(con_id, now),
-        )
+        return Quote(datetime.fromtimestamp(tick / _TICKS, UTC), bid, bid + spread, last, *sizes)
 
     def previous_close(self, con_id: int, now: datetime) -> Decimal:
         """The close of the last session that ended before the session day of `now`."""
@@ -216,8 +214,13 @@ class Market:
         index = bisect_right([pin.at for pin in pins], now)
         return pins[index - 1] if index and pins[index - 1].last is not None else None
 
-    def _minute_price(self, con_id: int, minute: int) -> float:
-        return float(self._prices(con_id, np.array([minute]))[0])
+    def _minute(self, con_id: int, minute: int) -> float:
+        block, index = divmod(minute, _BLOCK)
+        return self._block(con_id, block)[index]
+
+    def _price_block(self, con_id: int, block: int) -> list[float]:
+        prices: list[float] = self._prices(con_id, np.arange(block * _BLOCK, (block + 1) * _BLOCK)).tolist()
+        return prices
 
     def _prices(self, con_id: int, minutes: NDArray[np.int64]) -> Floats:
         """The free price at full minutes since 1970."""

@@ -491,7 +491,15 @@ _REQUESTS: Mapping[int, tuple[str, str | Callable[[Reader, int], dict[str, Any]]
 NAMES = frozenset(name for name, _ in _REQUESTS.values())
 """Every request there is."""
 WRITES = frozenset(
-    ["place_order", "cancel_order", "global_cancel", "open_orders", "auto_open_orders", "all_open_orders", "completed_orders"]
+    [
+        "place_order",
+        "cancel_order",
+        "global_cancel",
+        "open_orders",
+        "auto_open_orders",
+        "all_open_orders",
+        "completed_orders",
+    ]
 )
 """What a read-only API refuses: everything about orders, reading them included, as TWS does."""
 _WITHOUT_VERSION = frozenset(

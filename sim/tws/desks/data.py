@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sim.tws import answers, history
 from sim.tws.desks.info import only
 from sim.tws.errors import Refused
-from sim.tws.market import Quote
+from sim.tws.market import Day, Quote
 from sim.tws.requests import Contract, Leg
 
 if TYPE_CHECKING:
@@ -144,26 +144,28 @@ class DataDesk:
     def _send_ticks(self, request_id: int, subscription: Subscription) -> None:
         """TWS sends a price with its size, then the size again by itself; a size alone where only it changed."""
         delayed, send = subscription.kind == DELAYED, self._session.send
-        quote = self._market.quote(
-            subscription.con_id, self._session.now - _DELAY if delayed else self._session.now
+        moment = self._session.now - _DELAY if delayed else self._session.now
+        quote, day = (
+            self._market.quote(subscription.con_id, moment),
+            self._market.day(subscription.con_id, moment),
         )
         unit = 1 if self._session.version >= 159 else 100  # before version 159 sizes are round lots
-        for kind, price, size in _price_ticks(quote, delayed, unit):
+        for kind, price, size in _price_ticks(quote, day, delayed, unit):
             before = subscription.sent.get(kind)
             if before is None or before[0] != price:
                 send(answers.tick_price(request_id, kind, price, size, int(kind in {1, 2})))
             if kind in _SIZE_OF and before != (price, size):
                 send(answers.tick_size(request_id, _SIZE_OF[kind], size))
             subscription.sent[kind] = (price, size)
-        if subscription.volume != quote.volume:
-            subscription.volume = quote.volume
-            send(answers.tick_size(request_id, 74 if delayed else 8, quote.volume // unit))
+        if subscription.volume != day.volume:
+            subscription.volume = day.volume
+            send(answers.tick_size(request_id, 74 if delayed else 8, day.volume // unit))
             send(answers.tick_string(request_id, 88 if delayed else 45, str(int(quote.at.timestamp()))))
 
 
-def _price_ticks(quote: Quote, delayed: bool, unit: int) -> list[tuple[int, Decimal, int]]:
+def _price_ticks(quote: Quote, day: Day, delayed: bool, unit: int) -> list[tuple[int, Decimal, int]]:
     """Tick types with price and size: bid, ask and last, then open, high, low and close, which have none."""
     kinds = (66, 67, 68, 76, 72, 73, 75) if delayed else (1, 2, 4, 14, 6, 7, 9)
-    prices = (quote.bid, quote.ask, quote.last, quote.open, quote.high, quote.low, quote.close)
+    prices = (quote.bid, quote.ask, quote.last, day.open, day.high, day.low, day.close)
     sizes = (quote.bid_size // unit, quote.ask_size // unit, quote.last_size // unit, 0, 0, 0, 0)
     return list(zip(kinds, prices, sizes, strict=True))
