@@ -35,13 +35,16 @@ class Memory:
         return self._store.all(kind)
 
     def flush(self) -> None:
-        """Write what is waiting."""
+        """Write what is waiting, all of it or, where the process is killed, nothing."""
         pending, self._pending = self._pending, {}
-        for (kind, key), value in pending.items():
-            if value is _FORGOTTEN:
-                self._store.delete(kind, key)
-            else:
-                self._store.put(kind, key, value)
+        if not pending:
+            return
+        with self._store.together():
+            for (kind, key), value in pending.items():
+                if value is _FORGOTTEN:
+                    self._store.delete(kind, key)
+                else:
+                    self._store.put(kind, key, value)
 
     def _set(self, kind: str, key: str | int, value: Any) -> None:
         first = not self._pending

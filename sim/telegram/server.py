@@ -97,8 +97,10 @@ class TelegramServer:
 
 
 def _soon(flush: Callable[[], None]) -> None:
-    """After the answer that is being written; at once where no loop runs."""
+    """After the answers that what just happened sets off: a poll that wakes up now writes first. At once without a loop."""
     try:
-        asyncio.get_running_loop().call_soon(flush)
+        loop = asyncio.get_running_loop()
     except RuntimeError:
         flush()
+    else:
+        loop.call_soon(loop.call_soon, flush)

@@ -4,8 +4,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from aiogram import Bot
+from aiogram.client.session.aiohttp import AiohttpSession
+from aiogram.client.telegram import TelegramAPIServer
 from aiogram.types import (
     BotCommand,
+    BufferedInputFile,
     ChatFullInfo,
     ChatMemberMember,
     ChatMemberOwner,
@@ -97,11 +101,6 @@ async def test_messages_fit_their_model(kit: Kit) -> None:
 
 
 async def test_pictures_and_files_fit_their_model(kit: Kit) -> None:
-    from aiogram import Bot
-    from aiogram.client.session.aiohttp import AiohttpSession
-    from aiogram.client.telegram import TelegramAPIServer
-    from aiogram.types import BufferedInputFile
-
     session = AiohttpSession(api=TelegramAPIServer.from_base(kit.server.address))
     async with Bot(kit.server.token, session=session) as bot:
         photo = await bot.send_photo(kit.server.user_id, BufferedInputFile(PNG, "x.png"), caption="x")

@@ -14,6 +14,7 @@ const AT_END_PX = 60;
 const scroller = byId("scroller");
 const list = byId("messages");
 const messages = new Map(); // by id, in the order in which they stand
+const nodes = new Map(); // what shows them, by id
 const pressed = new Map(); // presses without an answer: "message:data" -> callback_query_id, null until it is known
 
 let bot = { name: "Greenlight", username: "" };
@@ -69,48 +70,74 @@ function release(name) {
 
 // The list
 
-const nodeOf = (id) => list.querySelector(`[data-id="${id}"]`);
+const nodeOf = (id) => nodes.get(id);
 const atEnd = () => scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < AT_END_PX;
 const toEnd = () => scroller.scrollTo({ top: scroller.scrollHeight });
 let following = true; // the person looks at the newest message, and goes on doing so
 const dayOf = (seconds) => new Date(seconds * 1000).toDateString();
 
+function draw(message) {
+  const node = messageNode(message, page);
+  nodes.set(message.id, node);
+  return node;
+}
+
 function put(message) {
   const known = messages.has(message.id);
+  const before = [...messages.values()].at(-1);
   messages.set(message.id, message);
-  const node = messageNode(message, page);
-  if (known) nodeOf(message.id).replaceWith(node);
+  if (known) redraw(message.id);
   else {
-    list.append(node);
-    node.classList.add("fresh");
+    list.append(draw(message));
+    nodeOf(message.id).classList.add("fresh");
+    place(message, before);
   }
-  arrange();
   if (following || (!known && message.from === "user")) toEnd();
   else if (!known) unread += 1;
+  showEmpty();
   count();
 }
 
 function redraw(id) {
   if (!messages.has(id)) return;
-  const node = messageNode(messages.get(id), page);
-  node.classList.add(...[...nodeOf(id).classList].filter((name) => name === "first" || name === "last"));
-  nodeOf(id).replaceWith(node);
+  const old = nodeOf(id);
+  const node = draw(messages.get(id));
+  node.classList.add(...["first", "last"].filter((name) => old.classList.contains(name)));
+  old.replaceWith(node);
+}
+
+/** Show whole lists of messages at once, in place of those that are shown. */
+function fill(all) {
+  messages.clear();
+  nodes.clear();
+  for (const message of all) messages.set(message.id, message);
+  list.replaceChildren(...all.map(draw));
+  arrange();
 }
 
 /** Days between messages of different dates, and which messages stand together. */
 function arrange() {
   for (const day of list.querySelectorAll(".day")) day.remove();
-  let before = null;
+  let before;
   for (const message of messages.values()) {
-    const node = nodeOf(message.id);
-    const newDay = !before || dayOf(before.date) !== dayOf(message.date);
-    const apart = newDay || before.from !== message.from || message.date - before.date > TOGETHER_S;
-    if (newDay) node.before(element("li", { className: "day" }, dayName(message.date)));
-    node.classList.toggle("first", apart);
-    node.classList.add("last");
-    if (!apart) nodeOf(before.id).classList.remove("last");
+    place(message, before);
     before = message;
   }
+  showEmpty();
+}
+
+/** A message stands behind the one before it: on a new day, apart, or close together. */
+function place(message, before) {
+  const node = nodeOf(message.id);
+  const newDay = !before || dayOf(before.date) !== dayOf(message.date);
+  const apart = newDay || before.from !== message.from || message.date - before.date > TOGETHER_S;
+  if (newDay) node.before(element("li", { className: "day" }, dayName(message.date)));
+  node.classList.toggle("first", apart);
+  node.classList.add("last");
+  if (!apart) nodeOf(before.id).classList.remove("last");
+}
+
+function showEmpty() {
   byId("empty").hidden = messages.size > 0;
   list.hidden = messages.size === 0;
   showComposer();
@@ -128,11 +155,7 @@ function dayName(seconds) {
 /** Put older messages above, without moving what the person looks at. */
 function prepend({ messages: older, more: left }) {
   const height = scroller.scrollHeight;
-  const newer = [...messages.values()];
-  messages.clear();
-  for (const message of [...older, ...newer]) messages.set(message.id, message);
-  list.prepend(...older.map((message) => messageNode(message, page)));
-  arrange();
+  fill([...older, ...messages.values()]);
   scroller.scrollTop += scroller.scrollHeight - height;
   more = left;
 }
@@ -212,12 +235,9 @@ const ask = connect({
     skew = frame.now - Date.now() / 1000;
     page.fetched = frame.fetched;
     pressed.clear();
-    messages.clear();
-    for (const message of frame.messages) messages.set(message.id, message);
-    list.replaceChildren(...frame.messages.map((message) => messageNode(message, page)));
+    fill(frame.messages);
     byId("bot-name").textContent = bot.name;
     write.commands(frame.commands);
-    arrange();
     showPinned();
     if (following) toEnd();
     count();
@@ -230,6 +250,7 @@ const ask = connect({
   deleted({ id }) {
     messages.delete(id);
     nodeOf(id)?.remove();
+    nodes.delete(id);
     arrange();
     showPinned();
     count();
