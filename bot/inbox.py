@@ -55,8 +55,7 @@ class Poller:
         """Take up what an earlier run left unfinished, then poll; `hand_on` begins the work on an update. Raises InvalidToken, which no waiting mends."""
         self._seen.extend(await self._inbox.recent(REMEMBERED))
         for origin in await self._inbox.unfinished():
-            update = Update.de_json(json.loads(origin.raw), self._bot)
-            hand_on(Arrival(update, origin))
+            hand_on(_arrival(Update.de_json(json.loads(origin.raw), self._bot)))
         offset, pause = None, 1.0
         while True:
             try:
@@ -108,8 +107,9 @@ class Poller:
 
 
 def _arrival(update: Update) -> Arrival:
-    user = update.effective_user
-    return Arrival(update, Origin(update.update_id, user.id if user else 0, update.to_json()))
+    user, query = update.effective_user, update.callback_query
+    tapped = query.message.message_id if query and query.message else None
+    return Arrival(update, Origin(update.update_id, user.id if user else 0, update.to_json(), tapped))
 
 
 def seconds(limited: RetryAfter) -> float:

@@ -50,6 +50,12 @@ async def _order_note(desk: Desk, message: Outgoing) -> Worded:
     return f"{name}{escape(message.data['text'])}", ()
 
 
+async def _cancel_asked(desk: Desk, message: Outgoing) -> Worded:
+    found = [await desk.ledger.order(number=number) for number in message.data["numbers"]]
+    lines = [f"Cancel asked: #{order.number} {text.terms(order)}" for order in found if order is not None]
+    return "\n".join([*lines, text.badge(desk.broker.link)]), ()
+
+
 async def _away(desk: Desk, message: Outgoing) -> Worded:
     lines = ["<b>While you were away</b>"]
     for entry in message.data["orders"]:
@@ -78,6 +84,7 @@ _WORDS: Mapping[str, Callable[[Desk, Outgoing], Awaitable[Worded]]] = {
     "order": _order,
     "order_news": _order_news,
     "order_note": _order_note,
+    "cancel_asked": _cancel_asked,
     "away": _away,
     "link_down": _link_down,
     "link_up": _link_up,

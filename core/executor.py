@@ -260,8 +260,13 @@ class Executor:
         if order is not None and order.state is OrderState.SENDING:
             self._compare.set()
 
-    async def cancel(self, orders: Sequence[Order], origin: Origin) -> tuple[Order, ...]:
-        """Ask the broker to cancel; each stays open until the broker says that it is over. Raises BrokerError, StorageError."""
+    async def cancel(
+        self, orders: Sequence[Order], origin: Origin, *, announce: bool = False
+    ) -> tuple[Order, ...]:
+        """Ask the broker to cancel; each stays open until the broker says that it is over. Raises BrokerError, StorageError.
+
+        `announce` puts a message into the same commit, so that it stands in the chat before the answer of the broker.
+        """
         async with self._lock:
             self._broker.ensure_room()
             now = self._clock.now()
@@ -271,6 +276,8 @@ class Executor:
                 if o.number in self._open
             ]
             words = [Notice("order", subject=o.order_ref, to=o.owner) for o in asked if not o.external]
+            if announce:
+                words.append(Notice("cancel_asked", {"numbers": [o.number for o in asked]}, to=origin.user))
             await asyncio.shield(self._ledger.record_cancel(asked, origin, words))
             for order in asked:
                 self._open[order.number] = order

@@ -411,11 +411,15 @@ class Denial:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Which update of which user asked for something, and its raw text: what makes a repeat recognisable."""
+    """Which update of which user asked for something, and its raw text: what makes a repeat recognisable.
+
+    `message_id` is the chat's id of the message whose button was tapped.
+    """
 
     update_id: int
     user: int
     raw: str = ""
+    message_id: int | None = None
 
 
 Buttons = tuple[tuple[tuple[str, str], ...], ...]

@@ -83,6 +83,7 @@ class SqliteLedger:
 
         def work(db: sqlite3.Connection) -> None:
             _end_ticket(db, ticket.ticket_id, TicketState.SENT, now)
+            _card_arrived(db, origin, ticket.ticket_id)
             _finish_update(db, origin, "sent", now)
             _save_order(db, order)
             _post(db, self._addressed(notices, now))
@@ -93,7 +94,7 @@ class SqliteLedger:
         now = self._clock.now()
 
         def work(db: sqlite3.Connection) -> None:
-            _store_update(db, origin, now)
+            _finish_update(db, origin, "cancel", now)
             for order in orders:
                 _save_order(db, order)
                 _audit(db, now, "cancel", f"order #{order.number} {order.symbol}", origin.user)
@@ -159,6 +160,7 @@ class SqliteLedger:
         def work(db: sqlite3.Connection) -> None:
             if ends is not None:
                 _end_ticket(db, ends.ticket_id, ends.state, now)
+                _card_arrived(db, origin, ends.ticket_id)
             if opens is not None:
                 _save_ticket(db, opens)
             _finish_update(db, origin, outcome, now)
@@ -303,6 +305,15 @@ def _end_ticket(db: sqlite3.Connection, ticket_id: str, state: TicketState, now:
         row = db.execute("SELECT state FROM tickets WHERE ticket_id = ?", (ticket_id,)).fetchone()
         raise StaleCard(
             TicketState(row[0]).story if row else "This card is not known here. Nothing was sent."
+        )
+
+
+def _card_arrived(db: sqlite3.Connection, origin: Origin, ticket_id: str) -> None:
+    """A tap proves that its card arrived, even where a crash came between the sending and the note of it."""
+    if origin.message_id is not None:
+        db.execute(
+            "UPDATE messages SET state = 'sent', telegram_id = ? WHERE subject = ? AND chat = ? AND is_edit = 0 AND state = 'waiting'",
+            (origin.message_id, ticket_id, origin.user),
         )
 
 

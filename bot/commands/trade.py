@@ -132,7 +132,7 @@ async def cancel(desk: Desk, who: Caller, which: Target) -> Reply:
             f"⏱ Your message took {minutes(who.age)} to arrive, so nothing was cancelled. Tap to do it now:",
             rows,
         )
-    return await _cancel(desk, who, chosen)
+    return await _cancel(desk, who, chosen, announce=True)
 
 
 @button("cancel")
@@ -141,7 +141,7 @@ async def cancel_button(desk: Desk, who: Caller, number: str) -> Reply:
     order = next((o for o in desk.executor.orders if str(o.number) == number), None)
     if order is None:
         raise StaleCard(f"Order #{number} is over already; /trades and /orders show what became of it.")
-    return await _cancel(desk, who, [order])
+    return await _cancel(desk, who, [order], announce=False)
 
 
 def _chosen(desk: Desk, which: Target) -> list[Order]:
@@ -162,7 +162,7 @@ def _chosen(desk: Desk, which: Target) -> list[Order]:
     return found
 
 
-async def _cancel(desk: Desk, who: Caller, chosen: list[Order]) -> Reply:
+async def _cancel(desk: Desk, who: Caller, chosen: list[Order], *, announce: bool) -> Reply:
     foreign = [
         o for o in chosen if o.external and (o.order_id == 0 or o.client_id != desk.broker.link.client_id)
     ]
@@ -171,6 +171,5 @@ async def _cancel(desk: Desk, who: Caller, chosen: list[Order]) -> Reply:
         raise BadInput(
             f"{names} was placed by another program or in TWS, and only that can cancel it: do it there."
         )
-    asked = await desk.executor.cancel(chosen, who.origin)
-    lines = [f"Cancel asked: #{o.number} {text.terms(o)}" for o in asked]
-    return Reply("\n".join([*lines, text.badge(desk.broker.link)]), toast="Cancel asked.", recorded=True)
+    await desk.executor.cancel(chosen, who.origin, announce=announce)
+    return Reply(toast="Cancel asked.", recorded=True)
