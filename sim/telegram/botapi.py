@@ -13,7 +13,7 @@ from sim.telegram.engine import Engine
 from sim.telegram.errors import ApiError, conflict, internal_error, not_found, too_many_requests, unauthorized
 from sim.telegram.faults import Fault, Faults
 from sim.telegram.journal import Event
-from sim.telegram.methods import METHODS
+from sim.telegram.methods import METHODS, TALKING
 from sim.telegram.params import Params
 from sim.telegram.requests import read_params
 
@@ -78,6 +78,8 @@ class BotApi:
         method = METHODS.get(name.lower())
         if method is None:
             raise not_found()
+        if name.lower() in TALKING and (seconds := self._faults.flooded(params.text("chat_id"))):
+            raise too_many_requests(seconds)
         return method(self._engine, params)
 
     # Long polling

@@ -1,26 +1,67 @@
 """The Telegram part of the control port: arrange what people do and what goes wrong, read what truly happened."""
 
-import json
-from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+import functools
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 from aiohttp import web
+from pydantic import Field
 
+from sim.control import Answer, Body, Wrong, get, post
 from sim.telegram.botapi import BotApi
 from sim.telegram.engine import Engine, PersonError
-from sim.telegram.faults import KINDS, Faults
+from sim.telegram.faults import Faults
+from sim.telegram.flood import FloodLimit
 from sim.telegram.methods import METHODS
 from sim.telegram.people import Json
 from sim.telegram.view import seen
 
-Handler = Callable[[web.Request], Awaitable[web.Response]]
+Count = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
-#: Types of body values, as the complaints call them.
-_NAMES: dict[type, str] = {str: "a string", int: "a whole number", bool: "true or false", float: "a number"}
+
+class MessageBody(Body):
+    text: str
+    user: int | None = None
+    chat: Literal["private", "group"] = "private"
+    forward: bool = False
+    reply_to: int | None = None
+
+
+class EditBody(Body):
+    message_id: int
+    text: str
+
+
+class PressBody(Body):
+    message_id: int
+    data: str | None = None
+    button: str | None = None
+    user: int | None = None
+    repeat: Annotated[int, Field(ge=1, le=100)] = 1
+    late: bool = False
+
+
+class BlockBody(Body):
+    blocked: bool
+    user: int | None = None
+
+
+class FaultBody(Body):
+    kind: Literal["outage", "429", "409", "500", "garbage", "black_hole", "slow", "lost_answer", "clear"]
+    method: str | None = None
+    count: Count | None = None
+    seconds: Seconds | None = None
+    retry_after: Count = 1
+
+
+class FloodBody(Body):
+    per_second: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
+    burst: Count = 1
 
 
 class Doors(Protocol):
-    """What the control port tells about where the server listens."""
+    """Where the server listens, and with what it is opened."""
 
     @property
     def token(self) -> str: ...
@@ -30,8 +71,11 @@ class Doors(Protocol):
     def page_url(self) -> str: ...
 
 
+B = TypeVar("B", bound=Body)
+
+
 class Control:
-    """The routes, over the engine and the faults."""
+    """The routes, over the engine, the faults and the Bot API's counters."""
 
     def __init__(self, engine: Engine, faults: Faults, api: BotApi, doors: Doors) -> None:
         self._engine = engine
@@ -42,19 +86,21 @@ class Control:
     def routes(self) -> list[web.RouteDef]:
         """Everything under /telegram."""
         return [
-            web.get("/telegram", _answered(self._about)),
-            web.get("/telegram/chat", _answered(self._chat)),
-            web.get("/telegram/events", _answered(self._events)),
-            web.get("/telegram/counts", _answered(self._counts)),
-            web.get("/telegram/commands", _answered(self._commands)),
-            web.post("/telegram/message", _answered(self._message)),
-            web.post("/telegram/edit", _answered(self._edit)),
-            web.post("/telegram/press", _answered(self._press)),
-            web.post("/telegram/block", _answered(self._block)),
-            web.post("/telegram/fault", _answered(self._fault)),
+            get("/telegram", self._about),
+            get("/telegram/counts", self._counts),
+            get("/telegram/commands", self._commands),
+            web.get("/telegram/chat", self._chat),
+            web.get("/telegram/events", self._events),
+            post("/telegram/message", MessageBody, _said(self._message)),
+            post("/telegram/edit", EditBody, _said(self._edit)),
+            post("/telegram/press", PressBody, _said(self._press)),
+            post("/telegram/block", BlockBody, _said(self._block)),
+            post("/telegram/fault", FaultBody, self._fault),
+            post("/telegram/flood", FloodBody, self._flood),
         ]
 
-    async def _about(self, request: web.Request) -> Json:
+    def _about(self) -> Answer:
+        """The token, the bot, the person at the chat page, the group, and where to find the page and the Bot API."""
         return {
             "token": self._doors.token,
             "bot": self._engine.bot,
@@ -64,157 +110,114 @@ class Control:
             "api_url": self._doors.address,
         }
 
-    async def _chat(self, request: web.Request) -> Json:
-        engine = self._engine
-        chat_id = (
-            engine.group["id"]
-            if request.query.get("chat") == "group"
-            else _number(request, "user", engine.owner["id"])
-        )
-        return {"messages": [seen(message, engine.bot["id"]) for message in engine.history(int(chat_id))]}
-
-    async def _events(self, request: web.Request) -> Json:
-        events = await self._engine.journal.after(
-            int(_number(request, "after", 0)), _number(request, "timeout", 0)
-        )
-        return {"events": events, "last": events[-1]["seq"] if events else self._engine.journal.last}
-
-    async def _counts(self, request: web.Request) -> Json:
+    def _counts(self) -> Answer:
+        """Calls by method, faults that fired by kind, and how many updates the bot has not confirmed."""
         return {
             "calls": dict(self._api.calls),
             "faults": dict(self._faults.fired),
             "waiting": len(self._engine.updates),
         }
 
-    async def _commands(self, request: web.Request) -> Json:
+    def _commands(self) -> Answer:
+        """The command menu as the person sees it, and as the bot has set it by scope."""
         return {"menu": self._engine.command_menu(), "scopes": self._engine.commands}
 
-    async def _message(self, request: web.Request) -> Json:
-        body = await _body(request, {"text": str}, user=int, chat=str, forward=bool, reply_to=int)
-        if body.get("chat", "private") not in ("private", "group"):
-            raise _wrong('"chat" must be "private" or "group"')
+    async def _chat(self, request: web.Request) -> web.Response:
+        """A chat's messages as its people see them: of the person at the page, of ?user=ID, or of ?chat=group."""
+        engine = self._engine
+        in_group = request.query.get("chat") == "group"
+        chat_id = engine.group["id"] if in_group else int(_number(request, "user", engine.owner["id"]))
+        return web.json_response({"messages": [seen(m, engine.bot["id"]) for m in engine.history(chat_id)]})
+
+    async def _events(self, request: web.Request) -> web.Response:
+        """What happened after ?after=SEQ; waits up to ?timeout=SECONDS for something."""
+        journal = self._engine.journal
+        events = await journal.after(int(_number(request, "after", 0)), _number(request, "timeout", 0))
+        return web.json_response({"events": events, "last": events[-1]["seq"] if events else journal.last})
+
+    def _message(self, body: MessageBody) -> Answer:
+        """A person writes: the one at the page or `user`, privately or in the group, as a forward, as a reply."""
         ids = self._engine.say(
-            self._who(body),
-            body["text"],
-            in_group=body.get("chat") == "group",
-            forward=body.get("forward", False),
-            reply_to=body.get("reply_to"),
+            self._who(body.user),
+            body.text,
+            in_group=body.chat == "group",
+            forward=body.forward,
+            reply_to=body.reply_to,
         )
-        return ids | self._now()
+        return ids | self._latest()
 
-    async def _edit(self, request: web.Request) -> Json:
-        body = await _body(request, {"message_id": int, "text": str})
-        return self._engine.edit(body["message_id"], body["text"]) | self._now()
+    def _edit(self, body: EditBody) -> Answer:
+        """A person changes a message of their own."""
+        return self._engine.edit(body.message_id, body.text) | self._latest()
 
-    async def _press(self, request: web.Request) -> Json:
-        body = await _body(
-            request, {"message_id": int}, data=str, button=str, user=int, repeat=int, late=bool
-        )
-        if not 1 <= body.get("repeat", 1) <= 100:
-            raise _wrong('"repeat" must be between 1 and 100')
+    def _press(self, body: PressBody) -> Answer:
+        """A person taps a button, named by data or visible text; `repeat` delivers it again, `late` allows one that has gone."""
         data = self._button_data(body)
-        pressed = self._engine.press(
-            body["message_id"], data, user_id=body.get("user"), repeat=body.get("repeat", 1)
-        )
-        return {"update_id": pressed["update_ids"][0]} | pressed | self._now()
+        pressed = self._engine.press(body.message_id, data, user_id=body.user, repeat=body.repeat)
+        return {"update_id": pressed["update_ids"][0]} | pressed | self._latest()
 
-    def _button_data(self, body: Json) -> str:
-        """What the named button says; a late press may be of a button that has gone meanwhile."""
-        if ("data" in body) == ("button" in body):
-            raise _wrong('name the button by either "data" or "button" (its visible text)')
-        message = self._engine.messages.get(body["message_id"])
+    def _button_data(self, body: PressBody) -> str:
+        if (body.data is None) == (body.button is None):
+            raise Wrong('name the button by either "data" or "button" (its visible text)')
+        message = self._engine.messages.get(body.message_id)
         if message is None:
-            raise PersonError(f"there is no message {body['message_id']}")
-        if body.get("late") and "data" in body:
-            return str(body["data"])
+            raise Wrong(f"there is no message {body.message_id}")
+        if body.late and body.data is not None:
+            return body.data
         buttons = [button for row in seen(message, 0)["buttons"] for button in row if "data" in button]
-        key, wanted = ("data", body["data"]) if "data" in body else ("text", body["button"])
+        key, wanted = ("data", body.data) if body.data is not None else ("text", body.button)
         for button in buttons:
             if button[key] == wanted:
                 return str(button["data"])
         shown = ", ".join(f"{button['text']!r} ({button['data']})" for button in buttons) or "none"
-        raise PersonError(
-            f"message {body['message_id']} has no button with {key} {wanted!r}; it shows: {shown}"
-        )
+        raise Wrong(f"message {body.message_id} has no button with {key} {wanted!r}; it shows: {shown}")
 
-    async def _block(self, request: web.Request) -> Json:
-        body = await _body(request, {"blocked": bool}, user=int)
-        self._engine.block(self._who(body), body["blocked"])
-        return self._now()
+    def _block(self, body: BlockBody) -> Answer:
+        """A person blocks the bot, or takes it back."""
+        self._engine.block(self._who(body.user), body.blocked)
+        return self._latest()
 
-    async def _fault(self, request: web.Request) -> Json:
-        body = await _body(request, {"kind": str}, method=str, count=int, seconds=float, retry_after=int)
-        if body["kind"] == "clear":
+    def _fault(self, body: FaultBody) -> Answer:
+        """Arm a fault for calls of a method, or of any; "clear" ends them all, and a flood limit."""
+        if body.method is not None and body.method.lower() not in METHODS.keys() | {"getupdates"}:
+            raise Wrong(f"method: the Bot API here has no {body.method}")
+        if body.kind == "clear":
             self._faults.clear()
-        elif body["kind"] not in KINDS:
-            raise _wrong(f'"kind" must be one of {", ".join(KINDS)}, or clear')
-        else:
-            if "method" in body and body["method"].lower() not in METHODS.keys() | {"getupdates"}:
-                raise _wrong(f'"method": the Bot API here has no {body["method"]}')
-            if body.get("count", 1) < 1 or body.get("seconds", 0) < 0 or body.get("retry_after", 1) < 1:
-                raise _wrong('"count" and "retry_after" are at least 1, "seconds" is not negative')
-            self._faults.arm(
-                body["kind"],
-                body.get("method"),
-                body.get("count"),
-                body.get("seconds"),
-                body.get("retry_after", 1),
-            )
-            if body["kind"] in ("outage", "black_hole", "409"):
-                self._api.interrupt()
-        return self._now()
+            return None
+        self._faults.arm(body.kind, body.method, body.count, body.seconds, body.retry_after)
+        if body.kind in ("outage", "black_hole", "409"):
+            self._api.interrupt()
+        return None
 
-    def _who(self, body: Json) -> int:
-        return int(body["user"] if "user" in body else self._engine.owner["id"])
+    def _flood(self, body: FloodBody) -> Answer:
+        """Allow so many sends and edits a second in one chat, `burst` at once; null is no limit, as in the beginning."""
+        self._faults.flood = FloodLimit(body.per_second, body.burst)
+        return None
 
-    def _now(self) -> Json:
-        last = self._engine.journal.latest()
-        return {"at_ns": last["at_ns"], "seq": last["seq"]} if last else {}
+    def _who(self, user: int | None) -> int:
+        return int(self._engine.owner["id"]) if user is None else user
+
+    def _latest(self) -> Json:
+        """When what was just arranged took place, as the events have it."""
+        event: dict[str, Any] = self._engine.journal.latest() or {}
+        return {key: event[key] for key in ("seq", "at_ns") if key in event}
 
 
-def _wrong(reason: str) -> PersonError:
-    return PersonError(reason)
+def _said(action: Callable[[B], Answer]) -> Callable[[B], Answer]:
+    """What people cannot do is a wrong request."""
 
-
-def _answered(handler: Callable[[web.Request], Awaitable[Json]]) -> Handler:
-    """JSON out; 400 with a sentence where something cannot be done."""
-
-    async def answer(request: web.Request) -> web.Response:
+    @functools.wraps(action)
+    def act(body: B) -> Answer:
         try:
-            return web.json_response(await handler(request))
+            return action(body)
         except PersonError as error:
-            return web.json_response({"error": str(error)}, status=400)
+            raise Wrong(str(error)) from None
 
-    return answer
+    return act
 
 
 def _number(request: web.Request, name: str, default: float) -> float:
-    """A number in the query."""
     try:
         return float(request.query.get(name, default))
     except ValueError:
-        raise _wrong(f"{name!r} must be a number, not {request.query[name]!r}") from None
-
-
-async def _body(request: web.Request, required: dict[str, type], **optional: type) -> Json:
-    """The JSON object in the body, checked key by key."""
-    try:
-        body = json.loads(await request.read() or b"{}")
-    except ValueError:
-        raise _wrong("the body must be JSON") from None
-    if not isinstance(body, dict):
-        raise _wrong("the body must be a JSON object")
-    known = required | optional
-    if unknown := body.keys() - known.keys():
-        raise _wrong(f"unknown keys {', '.join(sorted(unknown))}; known are {', '.join(known)}")
-    if missing := required.keys() - body.keys():
-        raise _wrong(f"missing keys: {', '.join(sorted(missing))}")
-    return {key: _typed(key, value, known[key]) for key, value in body.items()}
-
-
-def _typed(key: str, value: Any, kind: type) -> Any:
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise _wrong(f'"{key}" must be {_NAMES[kind]}, not {json.dumps(value)}')
-    return value
+        raise Wrong(f"{name} must be a number, not {request.query[name]!r}") from None

@@ -157,7 +157,8 @@ class Engine:
                 "message is not modified: specified new message content and reply markup are exactly the same "
                 "as a current content and reply markup of the message"
             )
-        changed["edit_date"] = self._timestamp()
+        if any(changed.get(key) != message.get(key) for key in content if key != "reply_markup"):
+            changed["edit_date"] = self._timestamp()  # another keyboard alone does not count as an edit
         self._keep(changed)
         return changed
 

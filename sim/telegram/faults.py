@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from sim.clock import Clock
+from sim.telegram.flood import FloodLimit
 
 #: What can go wrong, and how often it does where no count is given (None: until it is cleared).
 KINDS: dict[str, int | None] = {
@@ -43,6 +44,7 @@ class Faults:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._armed: list[Fault] = []
+        self.flood = FloodLimit()
         self.fired: dict[str, int] = {}
 
     def arm(
@@ -61,11 +63,19 @@ class Faults:
         self._armed.append(fault)
         return fault
 
+    def flooded(self, chat: str) -> int:
+        """Seconds to wait where a chat has heard too much, counted as "flood"; else 0."""
+        seconds = self.flood.wait(chat, self._clock.now())
+        if seconds:
+            self.fired["flood"] = self.fired.get("flood", 0) + 1
+        return seconds
+
     def clear(self) -> None:
         """Everything works again, and calls that hang in a black hole are dropped."""
         for fault in self._armed:
             fault.over.set()
         self._armed.clear()
+        self.flood = FloodLimit()
 
     def strike(self, method: str) -> Fault | None:
         """The fault that strikes this call, counted; None where there is none."""

@@ -343,3 +343,6 @@ METHODS: dict[str, Method] = {
         "unpinChatMessage": unpin_chat_message,
     }.items()
 }
+
+#: Those that put something into a chat, which is what flood limits count.
+TALKING = {name for name in METHODS if name.startswith(("send", "edit"))} - {"sendchataction"}

@@ -10,6 +10,7 @@ from typing import Any
 from aiohttp import ClientSession, web
 
 from sim.clock import Clock
+from sim.control import application
 from sim.store import Store
 from sim.telegram import TelegramServer
 
@@ -79,9 +80,7 @@ async def telegram(path: Path | None = None, seed: int = 1, token: str | None = 
     clock, store = Clock(), Store(path)
     server = TelegramServer(clock, store, seed, token=token)
     await server.start()
-    app = web.Application()
-    app.add_routes(server.control())
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    runner = web.AppRunner(application(server.control()), shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

@@ -223,20 +223,22 @@ async def test_closing_is_quick_with_a_poll_hanging() -> None:
 @pytest.mark.parametrize(
     ("path", "body", "words"),
     [
-        ("message", {}, "missing keys: text"),
-        ("message", {"text": 1}, '"text" must be a string, not 1'),
-        ("message", {"text": "x", "usr": 1}, "unknown keys usr; known are text, user, chat, forward, reply_to"),
+        ("message", {}, "text: Field required"),
+        ("message", {"text": 1}, "text: Input should be a valid string"),
+        ("message", {"text": "x", "usr": 1}, "usr: Extra inputs are not permitted"),
         ("message", {"text": " "}, "a message needs a text"),
-        ("message", {"text": "x", "chat": "club"}, '"chat" must be "private" or "group"'),
+        ("message", {"text": "x", "chat": "club"}, "chat: Input should be 'private' or 'group'"),
+        ("message", {"text": "x", "reply_to": 9}, "there is no message 9 in this chat"),
         ("press", {"message_id": 1, "data": "x"}, "there is no message 1"),
         ("press", {"message_id": 1}, 'name the button by either "data" or "button" (its visible text)'),
         ("edit", {"message_id": 1, "text": "x"}, "there is no message 1 written by a person"),
-        ("fault", {"kind": "rain"}, '"kind" must be one of outage, 429, 409, 500, garbage, black_hole, slow, lost_answer, or clear'),
-        ("fault", {"kind": "429", "method": "sendRain"}, '"method": the Bot API here has no sendRain'),
-        ("fault", {"kind": "429", "count": True}, '"count" must be a whole number, not true'),
+        ("fault", {"kind": "rain"}, "kind: Input should be 'outage', '429'"),
+        ("fault", {"kind": "429", "method": "sendRain"}, "method: the Bot API here has no sendRain"),
+        ("fault", {"kind": "429", "count": 0}, "count: Input should be greater than or equal to 1"),
     ],
 )  # fmt: skip
 async def test_the_control_port_says_what_was_wrong(
     kit: Kit, path: str, body: dict[str, Any], words: str
 ) -> None:
-    assert await kit.post(path, status=400, **body) == {"error": words}
+    answer = await kit.post(path, status=400, **body)
+    assert answer["error"].startswith(words)

@@ -108,3 +108,22 @@ async def test_a_slow_call_is_performed_in_the_end(kit: Kit, bot: Bot) -> None:
     await kit.post("fault", kind="slow", seconds=0.05, method="sendMessage")
     await bot.send_message(kit.server.user_id, "x")
     assert await fired(kit) == {"slow": 1}
+
+
+async def test_a_flood_limit_counts_sends_and_edits_of_a_chat(kit: Kit) -> None:
+    await kit.post("flood", per_second=0.5, burst=2)
+    user = kit.server.user_id
+    first = await kit.call("sendMessage", chat_id=user, text="one")
+    assert (await kit.call("sendMessage", chat_id=user, text="two"))["ok"]
+    at = {"chat_id": user, "message_id": first["result"]["message_id"]}
+    refused = await kit.call("editMessageText", **at, text="three")
+    assert refused == {
+        "ok": False,
+        "error_code": 429,
+        "description": "Too Many Requests: retry after 2",
+        "parameters": {"retry_after": 2},
+    }
+    assert (await kit.call("sendChatAction", chat_id=user, action="typing"))["ok"]
+    kit.clock.advance(2)
+    assert (await kit.call("editMessageText", **at, text="three"))["ok"]
+    assert await fired(kit) == {"flood": 1}
