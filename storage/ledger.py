@@ -309,10 +309,10 @@ def _end_ticket(db: sqlite3.Connection, ticket_id: str, state: TicketState, now:
 
 
 def _card_arrived(db: sqlite3.Connection, origin: Origin, ticket_id: str) -> None:
-    """A tap proves that its card arrived, even where a crash came between the sending and the note of it."""
+    """A tap proves that its card arrived, even where a crash came before the note of it, and tells which copy is looked at."""
     if origin.message_id is not None:
         db.execute(
-            "UPDATE messages SET state = 'sent', telegram_id = ? WHERE subject = ? AND chat = ? AND is_edit = 0 AND state = 'waiting'",
+            "UPDATE messages SET state = 'sent', telegram_id = ? WHERE subject = ? AND chat = ? AND is_edit = 0",
             (origin.message_id, ticket_id, origin.user),
         )
 
