@@ -349,6 +349,7 @@ def _place_order(reader: Reader, version: int) -> dict[str, Any]:
         take(["faProfile"])
     take(_EXTENDED)
     if raw["deltaNeutralOrderType"]:
+        _expect_name(raw["deltaNeutralOrderType"])
         take(_DELTA_NEUTRAL)
     take(_TRAIL_AND_SCALE)
     increment = decimal(raw["scalePriceIncrement"])
@@ -356,11 +357,13 @@ def _place_order(reader: Reader, version: int) -> dict[str, Any]:
         take(_SCALE)
     take(["scaleTable", "activeStartTime", "activeStopTime", "hedgeType"])
     if raw["hedgeType"]:
+        _expect_name(raw["hedgeType"])
         take(["hedgeParam"])
     take(_CLEARING)
     _delta_neutral(reader)
     take(["algoStrategy"])
     if raw["algoStrategy"]:
+        _expect_name(raw["algoStrategy"])
         raw["algoParams"] = _pairs(reader)
     take(_MISC)
     if raw["orderType"] in {"PEG BENCH", "PEGBENCH"}:
@@ -379,6 +382,12 @@ def _place_order(reader: Reader, version: int) -> dict[str, Any]:
         "contract": replace(contract, legs=legs),
         "terms": terms(raw, legs, leg_prices, conditions),
     }
+
+
+def _expect_name(text: str) -> None:
+    """What opens another block of fields is a name; a number there means that the fields before it are out of step."""
+    if not text[0].isalpha():
+        raise WireError(f"a name was expected, not {text!r}")
 
 
 def _peg_offsets(exchange: str, order_type: str) -> list[str]:
