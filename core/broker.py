@@ -30,7 +30,6 @@ from core.model import (
     Instrument,
     Link,
     LinkChanged,
-    Mode,
     Order,
     OrderReport,
     Position,
@@ -43,7 +42,6 @@ from core.ports import Clock
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-LIVE_PORTS, PAPER_PORTS = frozenset({7496, 4001}), frozenset({7497, 4002})
 MESSAGES_PER_SECOND = 45  # the broker disconnects a client above 50
 RESERVED_FOR_ORDERS = 15  # of them, so that a flood of data requests never makes a cancel wait
 ANSWER_SECONDS = 8.0
@@ -294,7 +292,7 @@ class IBBroker:
             silent = isinstance(problem, TimeoutError | asyncio.CancelledError) or "timed out" in str(problem)
             return (ib_messages.SILENT if silent else ib_messages.CANNOT_CONNECT).format(**where)
         epoch = max(int(self._clock.now().timestamp() * 1000), self._link.epoch + 1)
-        mode = None if account is None else Mode.PAPER if account.startswith("D") else Mode.LIVE
+        mode = None if account is None else ib_messages.mode(account)
         self._link = Link(
             wanted=self._link.wanted,
             connected=True,
@@ -304,7 +302,7 @@ class IBBroker:
             account=account,
             accounts=accounts,
             mode=mode,
-            trouble=trouble or self._port_trouble(account, mode),
+            trouble=trouble or ib_messages.port_trouble(self._port, account),
         )
         self._events.put_nowait(LinkChanged(up=True, epoch=epoch))
         return ""
@@ -318,13 +316,6 @@ class IBBroker:
         if len(accounts) == 1:
             return accounts[0], ""
         return None, ib_messages.SEVERAL_ACCOUNTS.format(accounts=names)
-
-    def _port_trouble(self, account: str | None, mode: Mode | None) -> str:
-        if mode is Mode.PAPER and self._port in LIVE_PORTS:
-            return ib_messages.LIVE_PORT_PAPER.format(port=self._port, account=account)
-        if mode is Mode.LIVE and self._port in PAPER_PORTS:
-            return ib_messages.PAPER_PORT_LIVE.format(port=self._port, account=account)
-        return ""
 
     async def _keep(self) -> None:
         """Return when the connection is gone, dead or no longer wanted."""

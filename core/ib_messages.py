@@ -1,5 +1,9 @@
 """The broker's message codes in plain words, each with what to do. Facts from the broker's published table of API message codes."""
 
+from core.model import Mode
+
+LIVE_PORTS, PAPER_PORTS = frozenset({7496, 4001}), frozenset({7497, 4002})
+
 CANNOT_CONNECT = (
     "Cannot connect to TWS or IB Gateway at {host}:{port}. Is it running and logged in? Is this its API port (TWS 7497 paper, 7496 live; "
     "Gateway 4002 paper, 4001 live)? In its API settings: ActiveX and Socket Clients enabled, Read-Only API unticked, 127.0.0.1 trusted. "
@@ -68,3 +72,19 @@ def plain_words(code: int, text: str) -> str:
         for part in (meaning, hint, f"Broker: {said} ({code})." if said else f"Broker code {code}.")
         if part
     )
+
+
+def mode(account: str) -> Mode:
+    """Whose money an account holds: the broker names paper accounts D..., whatever the port."""
+    return Mode.PAPER if account.startswith("D") else Mode.LIVE
+
+
+def port_trouble(port: int, account: str | None) -> str:
+    """What is wrong where one of the broker's own ports and the account contradict each other; empty where nothing is."""
+    if account is None:
+        return ""
+    if mode(account) is Mode.PAPER and port in LIVE_PORTS:
+        return LIVE_PORT_PAPER.format(port=port, account=account)
+    if mode(account) is Mode.LIVE and port in PAPER_PORTS:
+        return PAPER_PORT_LIVE.format(port=port, account=account)
+    return ""

@@ -183,11 +183,13 @@ async def test_strangers_get_nothing(live: House) -> None:
     """A stranger, a group, a forward and an edit do nothing, get nothing, and are logged."""
     phone, owner = live.phone, live.world.telegram.user_id
     first = await phone.says("/whoami")
+    card = await phone.asks("/buy AAPL 10", "BUY 10 AAPL")
     await phone.hears(f"{owner}")
     await live.control.post("/telegram/message", text="/positions", user=99)
     await live.control.post("/telegram/message", text="/positions", chat="group")
     await live.control.post("/telegram/message", text="/positions", forward=True)
     await live.control.post("/telegram/edit", message_id=first, text="/positions")
+    await live.control.post("/telegram/press", message_id=card["id"], button="Send", user=99)
     await phone.settled()
     assert not [m for m in await phone.chat() if "Total" in m["text"]]
     assert not [
@@ -199,7 +201,14 @@ async def test_strangers_get_nothing(live: House) -> None:
             for (detail,) in books.execute("SELECT detail FROM audit WHERE kind = 'refused' ORDER BY id")
         ]
     books.close()
-    assert [line.partition(": ")[2] for line in logged] == ["stranger", "not private", "forwarded", "edited"]
+    assert [line.partition(": ")[2] for line in logged] == [
+        "stranger",
+        "not private",
+        "forwarded",
+        "edited",
+        "not private",
+    ]
+    assert not (await live.control.book())["orders"]
 
 
 async def test_empty_allow_list_allows_nobody(house: House) -> None:
