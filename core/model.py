@@ -70,6 +70,14 @@ class OrderState(StrEnum):
 _ENDED = frozenset({OrderState.FILLED, OrderState.CANCELLED, OrderState.REJECTED, OrderState.NOT_AT_BROKER})
 
 
+class Role(StrEnum):
+    """What an order is for: to enter or leave by itself, or to protect what its parent entered."""
+
+    ENTRY = "ENTRY"
+    TARGET = "TARGET"
+    STOP = "STOP"
+
+
 class TicketState(StrEnum):
     """The story of a card: open until one tap, or its age, ends it."""
 
@@ -185,11 +193,16 @@ class Request:
     limit_price: Decimal | None = None
     stop_price: Decimal | None = None
     tif: TimeInForce = TimeInForce.DAY
+    stop_loss: Decimal | None = None
+    take_profit: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """The exact terms that a card shows and that leave on approval; `ticket_id` becomes the order's order_ref."""
+    """The exact terms that a card shows and that leave on approval; `ticket_id` becomes the order's order_ref.
+
+    `stop_loss` and `take_profit` leave as a bracket with the entry. A `decision_id` makes the card a proposal of the analyst.
+    """
 
     ticket_id: str
     owner: int
@@ -205,6 +218,9 @@ class Ticket:
     created_at: datetime
     expires_at: datetime
     state: TicketState = TicketState.OPEN
+    stop_loss: Decimal | None = None
+    take_profit: Decimal | None = None
+    decision_id: str | None = None
 
     def terms(self) -> dict[str, str]:
         """What is approved, as plain text: the same words are hashed, stored and sent."""
@@ -217,6 +233,8 @@ class Ticket:
             "limit_price": "" if self.limit_price is None else f"{self.limit_price:f}",
             "stop_price": "" if self.stop_price is None else f"{self.stop_price:f}",
             "tif": self.tif,
+            "stop_loss": "" if self.stop_loss is None else f"{self.stop_loss:f}",
+            "take_profit": "" if self.take_profit is None else f"{self.take_profit:f}",
         }
 
     def terms_hash(self) -> str:
@@ -254,6 +272,9 @@ class Order:
     average_price: Decimal | None = None
     reason: str = ""
     cancel_requested_at: datetime | None = None
+    role: Role = Role.ENTRY
+    parent: int | None = None
+    decision_id: str | None = None
 
     @property
     def external(self) -> bool:
@@ -485,3 +506,43 @@ def plain(value: Any) -> dict[str, Any]:
         return item
 
     return {key: simple(entry) for key, entry in asdict(value).items()}
+
+
+class Outcome(StrEnum):
+    """How a call of the model ended. Anything but DECISION yields no proposal."""
+
+    DECISION = "decision"
+    REFUSED = "refused"
+    TRUNCATED = "truncated"
+    MALFORMED = "malformed"
+    INVALID = "invalid"
+    INCOMPLETE = "incomplete"
+    OVERLOADED = "overloaded"
+    RATE_LIMITED = "rate_limited"
+    SPEND_CAP = "spend_cap"
+    TIMEOUT = "timeout"
+    UNREACHABLE = "unreachable"
+    AUTH = "auth"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCall:
+    """One call of the model, whole: what it was told, what it said, what it cost. `cost` is in dollars, None where it is unpriced."""
+
+    call_id: str
+    user: int
+    ticker: str
+    at: datetime
+    model: str
+    prompt_version: str
+    prompt_hash: str
+    facts: str
+    outcome: Outcome
+    said: str = ""
+    problem: str = ""
+    request_id: str = ""
+    stop_reason: str = ""
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost: Decimal | None = None
+    latency_seconds: float = 0.0

@@ -49,10 +49,11 @@ class Database:
         except (sqlite3.Error, StorageError) as problem:
             await connection.close()
             lock.close()
-            if isinstance(problem, StorageError):
+            said = problem.__cause__ if isinstance(problem.__cause__, sqlite3.Error) else problem
+            if isinstance(said, StorageError):
                 raise
             raise StorageError(
-                f"The database {path} cannot be opened: {problem}. Restore a copy, or move it away."
+                f"The database {path} cannot be opened: {said}. Restore a copy, or move it away."
             ) from problem
         return database
 

@@ -292,6 +292,7 @@ def _save_ticket(db: sqlite3.Connection, ticket: Ticket) -> None:
         "terms_hash": ticket.terms_hash(),
         "ticket": json.dumps(plain(ticket)),
         "created_at": rows.text(ticket.created_at),
+        "decision_id": ticket.decision_id,
     }
     rows.insert(db, "tickets", values)
 

@@ -121,6 +121,71 @@ MIGRATIONS: tuple[str, ...] = (
         )
         LEFT JOIN commissions c ON c.key = e.key;
     """,
+    """
+    ALTER TABLE orders ADD COLUMN role TEXT NOT NULL DEFAULT 'ENTRY';
+    ALTER TABLE orders ADD COLUMN parent INTEGER REFERENCES orders (number);
+    ALTER TABLE orders ADD COLUMN decision_id TEXT;
+    ALTER TABLE tickets ADD COLUMN decision_id TEXT;
+    CREATE INDEX tickets_proposed ON tickets (ticket_id) WHERE decision_id IS NOT NULL AND state = 'open';
+
+    CREATE TABLE model_calls (
+        call_id TEXT PRIMARY KEY,
+        user INTEGER NOT NULL,
+        ticker TEXT NOT NULL,
+        at TEXT NOT NULL,
+        model TEXT NOT NULL,
+        prompt_version TEXT NOT NULL,
+        prompt_hash TEXT NOT NULL,
+        facts TEXT NOT NULL,
+        outcome TEXT NOT NULL,
+        said TEXT NOT NULL,
+        problem TEXT NOT NULL,
+        request_id TEXT NOT NULL,
+        stop_reason TEXT NOT NULL,
+        input_tokens INTEGER,
+        output_tokens INTEGER,
+        cost TEXT,
+        latency_seconds REAL NOT NULL
+    ) STRICT;
+    CREATE INDEX model_calls_at ON model_calls (at);
+
+    CREATE TABLE decisions (
+        decision_id TEXT PRIMARY KEY REFERENCES model_calls (call_id),
+        ticker TEXT NOT NULL,
+        con_id INTEGER NOT NULL,
+        verdict TEXT NOT NULL,
+        confidence INTEGER NOT NULL,
+        time_horizon INTEGER NOT NULL,
+        reference_price TEXT,
+        target_price TEXT,
+        stop_loss TEXT,
+        reasoning TEXT NOT NULL,
+        bear_case TEXT NOT NULL,
+        evidence TEXT NOT NULL,
+        injection_suspected INTEGER NOT NULL,
+        demo INTEGER NOT NULL,
+        at TEXT NOT NULL
+    ) STRICT;
+
+    -- A proposal is a card with a decision behind it: the card's story in the words of proposals.
+    CREATE VIEW proposals AS
+        SELECT t.ticket_id AS proposal_id, t.decision_id, t.owner, d.ticker, d.verdict, d.confidence, t.created_at, t.ended_at,
+               CASE t.state WHEN 'open' THEN 'pending' WHEN 'sent' THEN 'approved' WHEN 'discarded' THEN 'rejected'
+                            WHEN 'replaced' THEN 'superseded' WHEN 'refused' THEN 'blocked' ELSE t.state END AS state
+        FROM tickets t JOIN decisions d USING (decision_id);
+
+    DROP VIEW trade_history;
+    CREATE VIEW trade_history AS
+        SELECT e.symbol AS ticker, e.side AS action, e.quantity, e.price, o.order_type, o.number AS order_number, e.order_id,
+               e.order_ref, e.time, e.exec_id, e.currency, c.amount AS commission, c.currency AS commission_currency, c.realized,
+               o.decision_id, d.confidence, d.reasoning, o.sent_at
+        FROM executions e
+        LEFT JOIN orders o ON o.number = (
+            SELECT number FROM orders WHERE (order_ref <> '' AND order_ref = e.order_ref) OR (perm_id = e.perm_id AND e.perm_id <> 0) LIMIT 1
+        )
+        LEFT JOIN decisions d USING (decision_id)
+        LEFT JOIN commissions c ON c.key = e.key;
+    """,
 )
 
 

@@ -3,7 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -14,6 +14,7 @@ from core.model import (
     OrderState,
     OrderType,
     Outgoing,
+    Role,
     Side,
     Ticket,
     TicketState,
@@ -24,7 +25,7 @@ from core.model import (
 
 def text(value: datetime) -> str:
     """A time as sortable text, always UTC with microseconds."""
-    return value.isoformat(timespec="microseconds")
+    return value.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def amount(value: str | None) -> Decimal | None:
@@ -63,6 +64,9 @@ def order(row: sqlite3.Row) -> Order:
         average_price=amount(row["average_price"]),
         reason=row["reason"],
         cancel_requested_at=moment(row["cancel_requested_at"]),
+        role=Role(row["role"]),
+        parent=row["parent"],
+        decision_id=row["decision_id"],
     )
 
 
@@ -105,6 +109,8 @@ def ticket(row: sqlite3.Row) -> Ticket:
             "limit_price": amount(told["limit_price"]),
             "stop_price": amount(told["stop_price"]),
             "tif": TimeInForce(told["tif"]),
+            "stop_loss": amount(told.get("stop_loss")),
+            "take_profit": amount(told.get("take_profit")),
             "reference_price": Decimal(told["reference_price"]),
             "created_at": datetime.fromisoformat(told["created_at"]),
             "expires_at": datetime.fromisoformat(told["expires_at"]),
