@@ -3,6 +3,7 @@
 GreenlightError
 ├── BadInput            what was typed cannot be meant; says what would be right
 ├── Denied              the desk refuses; carries every denial
+├── DecisionError       the model's answer cannot be believed; `kind` says whether it was malformed or invalid
 ├── StaleCard           the button belongs to a story that has ended; says how it ended
 ├── BrokerError
 │   ├── NotConnected    no healthy connection; nothing was sent
@@ -11,6 +12,8 @@ GreenlightError
 │   └── Refused         the broker answered a request with an error; `code` is its number
 └── StorageError        the database did not take it; nothing was done
 """
+
+from typing import Literal
 
 from core.model import Denial
 
@@ -29,6 +32,14 @@ class Denied(GreenlightError):
     def __init__(self, *denials: Denial) -> None:
         super().__init__(" ".join(denial.message for denial in denials))
         self.denials = denials
+
+
+class DecisionError(GreenlightError):
+    """The model's answer is not a decision: it has not the agreed form (malformed), or says what cannot be (invalid)."""
+
+    def __init__(self, kind: Literal["malformed", "invalid"], message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 class StaleCard(GreenlightError):

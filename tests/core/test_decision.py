@@ -1,0 +1,271 @@
+"""What the model answered: only an exact decision gets through, and everything else says why not."""
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.decision import DECISION_SCHEMA, HORIZONS, Decision, Verdict, read_decision
+from core.errors import DecisionError
+from core.facts import Fact, prompt
+from sim.model.demo import decide
+from sim.model.facts import read_facts
+from sim.model.schema import complaint, conform
+
+KNOWN = {"price": "240", "atr14": "8", "rsi14": "61.2", "position_quantity": "0"}
+GOOD: dict[str, Any] = {
+    "ticker": "AAPL",
+    "evidence": [{"fact": "rsi14", "says": "momentum without excess"}],
+    "bear_case": "The market may turn.",
+    "reasoning": "The trend is up.",
+    "decision": "BUY",
+    "time_horizon": 20,
+    "confidence": 78,
+    "target_price": 255,
+    "stop_loss": 235.5,
+    "option_plan": None,
+    "injection_suspected": False,
+}
+SELL = {"decision": "SELL", "target_price": 225, "stop_loss": 245}
+BARE = {"target_price": None, "stop_loss": None}
+
+
+def facts(**change: str | None) -> tuple[Fact, ...]:
+    return tuple(Fact(name, value, "", "") for name, value in {**KNOWN, **change}.items())
+
+
+def read(change: dict[str, Any] | None = None, **known: str | None) -> Decision:
+    return read_decision(json.dumps(GOOD | (change or {})), "AAPL", facts(**known))
+
+
+def fault(text: str, **known: str | None) -> DecisionError:
+    with pytest.raises(DecisionError) as caught:
+        read_decision(text, "AAPL", facts(**known))
+    return caught.value
+
+
+def test_a_good_answer() -> None:
+    """Every field arrives, prices without a detour over binary fractions."""
+    told = read()
+    assert (told.ticker, told.verdict, told.time_horizon, told.confidence) == ("AAPL", Verdict.BUY, 20, 78)
+    assert (told.target_price, told.stop_loss, told.injection_suspected) == (
+        Decimal(255),
+        Decimal("235.5"),
+        False,
+    )
+    assert [(item.fact, item.says) for item in told.evidence] == [("rsi14", "momentum without excess")]
+    assert (told.bear_case, told.reasoning, told.term) == (
+        "The market may turn.",
+        "The trend is up.",
+        "MEDIUM",
+    )
+
+
+def test_words_of_the_horizon() -> None:
+    """One and five sessions are SHORT, twenty MEDIUM, sixty LONG."""
+    words = {sessions: read({"time_horizon": sessions}).term for sessions in HORIZONS}
+    assert words == {1: "SHORT", 5: "SHORT", 20: "MEDIUM", 60: "LONG"}
+
+
+def test_nulls() -> None:
+    """A HOLD needs no levels and may have some; nor does leaving a holding; opening anything does."""
+    assert read({"decision": "HOLD", **BARE}).target_price is None
+    assert read({"decision": "HOLD"}).stop_loss == Decimal("235.5")
+    assert read({**SELL, **BARE}, position_quantity="10").stop_loss is None
+    assert read(SELL).verdict is Verdict.SELL
+    for change in ({**BARE}, {"stop_loss": None}, {"target_price": None}, {**SELL, **BARE}):
+        assert fault(json.dumps(GOOD | change)).kind == "invalid"
+    assert fault(json.dumps(GOOD | BARE), position_quantity="10").kind == "invalid"
+    assert fault(json.dumps(GOOD | SELL | BARE), position_quantity="-10").kind == "invalid"
+    assert read({"decision": "HOLD", **BARE}, price=None, atr14=None).verdict is Verdict.HOLD
+
+
+LEVELS = [
+    {"stop_loss": 240}, {"stop_loss": 245}, {"target_price": 240}, {"target_price": 239}, {"stop_loss": 238.01}, {"stop_loss": 255, "target_price": 235},
+    {"stop_loss": 0}, {"stop_loss": -5}, {"target_price": 1e300}, {"stop_loss": 1e-300}, {**SELL, "target_price": 241}, {**SELL, "stop_loss": 239},
+    {**SELL, "stop_loss": 241.5}, {**SELL, "target_price": 0}, {"decision": "HOLD", "stop_loss": -1},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", LEVELS)
+def test_levels(change: dict[str, Any]) -> None:
+    """Target and stop stand on their sides of the price, and the stop a quarter of the ATR away."""
+    assert fault(json.dumps(GOOD | change)).kind == "invalid"
+
+
+def test_stop_at_the_limit() -> None:
+    """Exactly a quarter of the ATR is far enough; a holding that is left keeps its levels in order all the same."""
+    assert read({"stop_loss": 238}).stop_loss == 238
+    assert read({**SELL, "stop_loss": 242}).stop_loss == 242
+    assert (
+        fault(json.dumps(GOOD | SELL | {"target_price": None, "stop_loss": 239}), position_quantity="1").kind
+        == "invalid"
+    )
+    assert (
+        fault(json.dumps(GOOD | SELL | {"target_price": 250, "stop_loss": None}), position_quantity="1").kind
+        == "invalid"
+    )
+
+
+@pytest.mark.parametrize("unknown", ["price", "atr14"])
+def test_unknown_facts_prove_nothing(unknown: str) -> None:
+    """A stop cannot be judged against a price or an ATR that nobody knew."""
+    assert fault(json.dumps(GOOD), **{unknown: None}).kind == "invalid"
+
+
+MEANINGS = [
+    {"ticker": "ZZZZ"}, {"ticker": "aapl"}, {"ticker": " AAPL"}, {"ticker": ""}, {"confidence": 101}, {"confidence": -1}, {"confidence": 10**40},
+    {"time_horizon": 7}, {"time_horizon": 0}, {"time_horizon": -20}, {"decision": "STRONG BUY"}, {"decision": "buy"}, {"decision": ""},
+    {"evidence": [{"fact": "insider_tip", "says": "trust me"}]}, {"evidence": [{"fact": "rsi14", "says": "x"}] * 51},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", MEANINGS)
+def test_meanings(change: dict[str, Any]) -> None:
+    """Another ticker, a figure out of range, an unknown word or an uncited fact is invalid."""
+    assert fault(json.dumps(GOOD | change)).kind == "invalid"
+
+
+SHAPES: list[dict[str, Any]] = [
+    {"confidence": True}, {"confidence": "78"}, {"confidence": 78.0}, {"confidence": None}, {"confidence": [78]}, {"time_horizon": "20"}, {"time_horizon": 20.0},
+    {"time_horizon": True}, {"target_price": "255"}, {"target_price": True}, {"target_price": [255]}, {"target_price": {}}, {"stop_loss": "none"},
+    {"injection_suspected": "false"}, {"injection_suspected": 0}, {"injection_suspected": None}, {"ticker": None}, {"ticker": 1}, {"reasoning": None},
+    {"reasoning": ["a"]}, {"bear_case": {}}, {"decision": None}, {"decision": ["BUY"]}, {"option_plan": {"strategy": "call"}}, {"option_plan": ""},
+    {"quantity": 1000}, {"order_type": "MKT"}, {"account": "U1"}, {"evidence": None}, {"evidence": {}}, {"evidence": "rsi14"}, {"evidence": ["rsi14"]},
+    {"evidence": [{"fact": "rsi14"}]}, {"evidence": [{"says": "x"}]}, {"evidence": [{"fact": "rsi14", "says": 1}]}, {"evidence": [{"fact": None, "says": "x"}]},
+    {"evidence": [{"fact": "rsi14", "says": "x", "weight": 1}]}, {"evidence": [[]]},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", SHAPES)
+def test_shapes(change: dict[str, Any]) -> None:
+    """A type that is nearly right, a key nobody asked for and a value of another kind are malformed: nothing is converted."""
+    assert fault(json.dumps(GOOD | change)).kind == "malformed"
+
+
+@pytest.mark.parametrize("key", sorted(GOOD))
+def test_every_key_is_needed(key: str) -> None:
+    """Without any one of its keys it is not a decision."""
+    assert fault(json.dumps({name: value for name, value in GOOD.items() if name != key})).kind == "malformed"
+
+
+TEXT = json.dumps(GOOD)
+TEXTS = [
+    "", " ", "null", "true", "42", '"BUY"', "[]", "{}", f"[{TEXT}]", f"Here is my decision: {TEXT}", f"{TEXT}\nGood luck!", f"```json\n{TEXT}\n```",
+    TEXT + TEXT, TEXT[: len(TEXT) * 2 // 3], TEXT.replace("255", "NaN"), TEXT.replace("255", "Infinity"), TEXT.replace("255", "-Infinity"),
+    TEXT.replace("78", "0x4e"), TEXT.replace("78", "078"), TEXT.replace("78", "+78"), TEXT.replace('"', "'"), TEXT[:-1] + ",}", TEXT[:-1] + ', "confidence": 99}',
+    TEXT.replace("255", "1e999999999999999999999"), TEXT.replace("78", "9" * 5000), "[" * 100_000, '{"a":' * 50_000, "\ufeff" + TEXT, TEXT.replace("BUY", "BU\nY"),
+    "{" + " " * 100_000 + TEXT[1:], "<decision>BUY</decision>", "I cannot help with that.", TEXT.replace('"rsi14"', '"rsi14", "fact": "price"'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_texts(text: str) -> None:
+    """Prose, fences, halves, doubles, nests and numbers that are none are malformed, each with a sentence."""
+    error = fault(text)
+    assert error.kind == "malformed"
+    assert str(error).startswith("The model's answer cannot be read: ")
+
+
+def test_space_around_is_no_prose() -> None:
+    """JSON may stand in white space and in any order of keys."""
+    assert (
+        read_decision(f"\n  {json.dumps(dict(reversed(GOOD.items())), indent=2)}\n", "AAPL", facts())
+        == read()
+    )
+
+
+def test_texts_are_cut_and_cleaned() -> None:
+    """A long text is shortened, not refused; what cannot be stored or turns the writing round is left out; markup stays text."""
+    long, odd = read({"reasoning": "x" * 5000}), read({"bear_case": "a\x00b\x1b[2J\ud800c\u202ed\nline <b>"})
+    assert (len(long.reasoning), long.reasoning[-2:]) == (1200, "x…")
+    assert odd.bear_case == "ab[2Jcd\nline <b>"
+    assert read({"reasoning": "x" * 1200}).reasoning == "x" * 1200
+    odd.bear_case.encode()
+
+
+def test_sentences_quote_briefly() -> None:
+    """A hostile value is quoted short and on one line, however long it is."""
+    error = fault(json.dumps(GOOD | {"ticker": "EVIL\n" * 1000}))
+    assert "\n" not in str(error)
+    assert len(str(error)) < 160
+
+
+def test_schema() -> None:
+    """The API accepts the schema: closed objects, every key required, no bounds; and evidence comes before the verdict."""
+    schema = json.loads(json.dumps(DECISION_SCHEMA))
+    keys = list(schema["properties"])
+    assert complaint(schema) is None
+    assert keys == list(GOOD) == schema["required"]
+    assert keys.index("evidence") < keys.index("bear_case") < keys.index("reasoning") < keys.index("decision")
+    assert conform(GOOD, schema) == GOOD
+    assert schema["properties"]["evidence"]["items"]["additionalProperties"] is False
+
+
+numbers = st.decimals("0.5", "900", places=2)
+
+
+@given(
+    values=st.fixed_dictionaries(
+        {"price": numbers, "atr14": st.decimals("0.01", "60", places=2), "sma20": numbers, "sma50": numbers},
+        optional={
+            "sma200": numbers,
+            "rsi14": st.decimals("0", "100", places=1),
+            "position_quantity": st.integers(0, 500),
+        },
+    ),
+    verdict=st.sampled_from([None, "BUY", "SELL", "HOLD"]),
+)
+def test_reads_what_the_demo_answers(values: dict[str, Any], verdict: Any) -> None:
+    """From facts over prompt, demo analyst, schema and text to a decision: the two sides agree, or a stop makes no sense."""
+    supplied = [Fact(name, str(value), "", "") for name, value in values.items()]
+    answer = conform(
+        decide(read_facts(prompt(supplied, "AAPL", [], "5d1f00aa")), verdict), dict(DECISION_SCHEMA)
+    )
+    leaves = answer["decision"] == "SELL" and values.get("position_quantity", 0) > 0
+    if answer["decision"] != "HOLD" and answer["stop_loss"] is None and not leaves:
+        with pytest.raises(DecisionError) as caught:
+            read_decision(json.dumps(answer), "AAPL", supplied)
+        assert caught.value.kind == "invalid"
+        return
+    told = read_decision(json.dumps(answer), "AAPL", supplied)
+    assert (told.verdict, told.confidence, told.time_horizon) == (
+        answer["decision"],
+        answer["confidence"],
+        answer["time_horizon"],
+    )
+    assert "not an AI" in told.reasoning
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.sampled_from([*GOOD, "extra"]), json_values, max_size=4), st.booleans())
+def test_nothing_odd_gets_through(change: dict[str, Any], from_good: bool) -> None:
+    """Any JSON in any place is refused with one of the two kinds, or is a decision that keeps every promise."""
+    answer = (GOOD if from_good else {}) | change
+    try:
+        told = read_decision(json.dumps(answer), "AAPL", facts())
+    except DecisionError as error:
+        assert error.kind in ("malformed", "invalid")  # noqa: PT017 (a refusal is one of two good outcomes)
+        return
+    assert told.ticker == "AAPL"
+    assert told.time_horizon in HORIZONS
+    assert 0 <= told.confidence <= 100
+    if told.verdict is Verdict.BUY:
+        assert told.stop_loss is not None
+        assert told.target_price is not None
+        assert told.stop_loss <= 238 < 240 < told.target_price
+
+
+@given(st.text(max_size=200))
+def test_any_text(text: str) -> None:
+    """No text makes the reader fall over."""
+    assert fault(text).kind == "malformed"
