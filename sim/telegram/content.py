@@ -8,6 +8,7 @@ from sim.telegram.entities import Entity, ParseError, sort_entities, tidy
 from sim.telegram.errors import bad_request
 from sim.telegram.html import parse_html
 from sim.telegram.images import image_size
+from sim.telegram.links import checked_link
 from sim.telegram.markdown import parse_markdown
 from sim.telegram.params import Params, Upload
 from sim.telegram.people import Json
@@ -15,6 +16,16 @@ from sim.telegram.people import Json
 #: In code points, after parsing.
 TEXT_LIMIT = 4096
 CAPTION_LIMIT = 1024
+
+#: Entities that a bot can ask for, with the fields that belong to them.
+_GIVEN: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("bold", "italic", "underline", "strikethrough", "spoiler", "code"), ()),
+    **dict.fromkeys(("blockquote", "expandable_blockquote"), ()),
+    "pre": ("language",),
+    "text_link": ("url",),
+    "text_mention": ("user",),
+    "custom_emoji": ("custom_emoji_id",),
+}
 
 _PARSERS = {"html": parse_html, "markdownv2": parse_markdown}
 
@@ -43,8 +54,8 @@ def _formatted(
     text = params.text(text_name)
     mode = params.text("parse_mode").lower()
     if mode in ("", "none"):
-        entities = params.json(entities_name, list, "entities") or []
-        return tidy(text, _resolved(engine, [entity for entity in entities if isinstance(entity, dict)]))
+        given = params.json(entities_name, list, "entities") or []
+        return tidy(text, _resolved(engine, [entity for raw in given if (entity := _given(raw))]))
     parser = _PARSERS.get(mode)
     if parser is None:
         raise bad_request("unsupported parse_mode")
@@ -55,6 +66,21 @@ def _formatted(
     return tidy(plain, _resolved(engine, found))
 
 
+def _given(raw: Any) -> Entity | None:
+    """An entity as the bot describes it; None for those that Telegram finds by itself, and for links that are none."""
+    fields = _GIVEN.get(str(raw.get("type"))) if isinstance(raw, dict) else None
+    if fields is None:
+        return None
+    offset, length = raw.get("offset"), raw.get("length")
+    if not isinstance(offset, int) or not isinstance(length, int):
+        raise bad_request('can\'t parse MessageEntity: fields "offset" and "length" must be of type Number')
+    entity: Entity = {"type": raw["type"], "offset": offset, "length": length}
+    entity |= {name: raw[name] for name in fields if raw.get(name)}
+    if raw["type"] == "text_link":
+        entity["url"] = checked_link(str(raw.get("url", "")))
+    return entity if all(entity.get(name) for name in fields if name != "language") else None
+
+
 def _resolved(engine: Engine, entities: list[Entity]) -> list[Entity]:
     """Mentions carry the user they mean; those of somebody unknown are dropped, as Telegram does."""
     resolved = []
@@ -63,7 +89,8 @@ def _resolved(engine: Engine, entities: list[Entity]) -> list[Entity]:
             resolved.append(entity)
             continue
         user = entity.get("user")
-        known = engine.users.get(user["id"] if isinstance(user, dict) else user or 0)
+        user_id = user.get("id") if isinstance(user, dict) else user
+        known = engine.users.get(user_id) if isinstance(user_id, int) else None
         if known is not None:
             resolved.append(entity | {"user": known})
     return sort_entities(resolved)

@@ -118,11 +118,20 @@ class Engine:
         return facts
 
     def block(self, user_id: int, blocked: bool) -> None:
-        """A person stops the bot, or starts it again."""
-        self._person(user_id)
-        self.blocked = self.blocked | {user_id} if blocked else self.blocked - {user_id}
+        """A person stops the bot, or starts it again; the bot hears of it as my_chat_member."""
+        user = self._person(user_id)
+        if (user_id in self.blocked) == blocked:
+            return
+        self.blocked = self.blocked ^ {user_id}
         self._memory.put("telegram.state", "blocked", sorted(self.blocked))
-        self.journal.record("blocked" if blocked else "unblocked", user_id=user_id)
+        out, back = (
+            {"status": "kicked", "user": self.bot, "until_date": 0},
+            {"status": "member", "user": self.bot},
+        )
+        change = {"old_chat_member": back, "new_chat_member": out} if blocked else {"old_chat_member": out, "new_chat_member": back}  # fmt: skip
+        facts = {"chat": self.chats[user_id], "from": user, "date": self._timestamp()}
+        update_id = self.updates.add("my_chat_member", facts | change, self.clock.now())
+        self.journal.record("blocked" if blocked else "unblocked", user_id=user_id, update_id=update_id)
 
     # What the bot does
 

@@ -57,7 +57,7 @@ def _record(engine: Engine, kind: str, message: Json) -> Json:
 def _send(engine: Engine, params: Params, kind: str, content: Json) -> Json:
     chat = _chat(engine, params)
     reply = params.json("reply_parameters", dict, "reply parameters") or {}
-    reply_to = int(reply.get("message_id") or params.integer("reply_to_message_id"))
+    reply_to = Params(reply).integer("message_id") or params.integer("reply_to_message_id")
     extras: Json = {"reply_markup": keyboard_of(params)}
     if reply_to:
         original = engine.messages.get(reply_to)

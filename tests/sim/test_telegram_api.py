@@ -94,6 +94,30 @@ async def test_the_limit_counts_code_points_after_parsing(kit: Kit) -> None:
     assert await kit.refusal("sendPhoto", **photo) == "Bad Request: message caption is too long"
 
 
+async def test_entities_can_be_given_instead_of_markup(kit: Kit) -> None:
+    entities = [
+        {"type": "bold", "offset": 0, "length": 3},
+        {"type": "bot_command", "offset": 0, "length": 1},
+        {"type": "text_link", "offset": 4, "length": 4, "url": "example.com"},
+        {"type": "text_link", "offset": 4, "length": 4, "url": "nowhere"},
+        {"type": "pre", "offset": 9, "length": 4, "language": "python"},
+        {"type": "text_mention", "offset": 14, "length": 2, "user": {"id": kit.server.user_id}},
+        {"type": "unheard_of", "offset": 0, "length": 1},
+    ]
+    message = await sent(kit, text="BUY AAPL code me /cmd", entities=entities)
+    assert [(e["type"], e["offset"], e["length"]) for e in message["entities"]] == [
+        ("bold", 0, 3),
+        ("text_link", 4, 4),
+        ("pre", 9, 4),
+        ("text_mention", 14, 2),
+        ("bot_command", 17, 4),
+    ]
+    broken = [{"type": "bold", "offset": "x", "length": 1}]
+    assert "can't parse MessageEntity" in await kit.refusal(
+        "sendMessage", chat_id=kit.server.user_id, text="x", entities=broken
+    )
+
+
 async def test_edits_are_refused_where_telegram_refuses_them(kit: Kit) -> None:
     user = kit.server.user_id
     message = await sent(kit, text="<b>x</b>", parse_mode="HTML", reply_markup=BUTTON)

@@ -119,7 +119,8 @@ async def test_updates_fit_their_model(kit: Kit) -> None:
     await kit.say("hello", user=4242)
     await kit.post("edit", message_id=said["message_id"], text="/buy AAPL 20")
     await kit.post("press", message_id=card["result"]["message_id"], button="a")
+    await kit.post("block", blocked=True)
     updates = (await kit.call("getUpdates"))["result"]
-    assert len(updates) == 6
+    assert len(updates) == 7
     for update in updates:
         fits(Update, update)
