@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 
 from core.model import Commission, Execution, Side
 
-CENT = Decimal("0.01")
+ZERO, CENT = Decimal(0), Decimal("0.01")
 EXCHANGE_ZONE = ZoneInfo("America/New_York")
 """Whose calendar says on which day a trade was: the trade date counts, not the day in UTC."""
 
@@ -263,22 +263,23 @@ class _Deal:
         self.execution, self.side, self.left = execution, execution.side, execution.quantity
         self.price = execution.price if multiplier is None else execution.price * multiplier
         self.known = fee is not None
-        self.fee = self.fee_left = fee or Decimal(0)
+        self.fee = self.fee_left = fee or ZERO
 
     def take(self, quantity: Decimal) -> Decimal:
         """What `quantity` of the rest cost, or brought, with its part of the commission; the last piece takes all that is left."""
-        left = self.left = self.left - quantity
-        fee, self.fee_left = self.fee_left, Decimal(0)
-        if left:
-            self.fee_left = (self.fee * left / self.execution.quantity).quantize(CENT)
+        self.left -= quantity
+        fee, self.fee_left = self.fee_left, ZERO
+        if fee and self.left:
+            self.fee_left = (self.fee * self.left / self.execution.quantity).quantize(CENT)
             fee -= self.fee_left
-        return self.price * quantity + (fee if self.side is Side.BUY else -fee)
+        cost = self.price * quantity
+        return cost + fee if self.side is Side.BUY else cost - fee
 
 
 def _close(lot: _Deal, deal: _Deal, zone: tzinfo) -> Closure:
     """Match as much as possible of an open lot with the execution that closes it."""
     opening, closing = lot.execution, deal.execution
-    quantity = min(lot.left, deal.left)
+    quantity = lot.left if lot.left <= deal.left else deal.left
     first, second = lot.take(quantity), deal.take(quantity)
     known = lot.known and deal.known
     if lot.side is Side.SELL:
@@ -297,7 +298,7 @@ def _lot(deal: _Deal) -> Lot:
 def _opening(key: str, pieces: list[Closure | Lot], provisional: bool) -> TaxTransaction:
     """The line of an execution that opened, from the pieces that its lot went into."""
     opening = pieces[0].opening
-    side, quantity, money = opening.side, Decimal(0), Decimal(0)
+    side, quantity, money = opening.side, ZERO, ZERO
     for piece in pieces:
         if isinstance(piece, Lot):
             quantity += abs(piece.signed_quantity)
