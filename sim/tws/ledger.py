@@ -97,6 +97,7 @@ class Ledger:
         position = self._position(execution)
         execution.realized = _trade(position, execution)
         self._pay(execution, 1)
+        self.accounts[execution.account].realized += _in_base(execution)
         self.restore(execution)
         for record in (execution, position):
             self._changed(record)
@@ -122,6 +123,10 @@ class Ledger:
         self.restore(new)
         position = self._replay(self._position(new))
         self._pay(new, 1)
+        account = self.accounts[new.account]
+        account.realized = sum(
+            (_in_base(e) for e in self.executed_on(new.at) if e.account == account.id), Decimal(0)
+        )
         for record in (old, new, position):
             self._changed(record)
         return new
@@ -155,7 +160,6 @@ class Ledger:
         )
         balance = account.cash.get(instrument.currency, Decimal(0))
         account.cash[instrument.currency] = balance - direction * value
-        account.realized += direction * execution.realized * USD_PER[instrument.currency]
         self._changed(account)
 
     def roll_day(self, account: Account, now: datetime) -> None:
@@ -170,6 +174,11 @@ def cost_of(filled: Decimal, average: Decimal, paid: Iterable[Execution]) -> Dec
     """The commission of the next fill of an order: that of the whole order less what its fills before paid."""
     before = sum((execution.commission for execution in paid), Decimal(0))
     return max(money.commission(filled, average) - before, Decimal(0))
+
+
+def _in_base(execution: Execution) -> Decimal:
+    """What an execution realized, in the base currency; nothing where it was superseded."""
+    return Decimal(0) if execution.superseded else execution.realized * USD_PER[execution.currency]
 
 
 def _trade(position: Position, execution: Execution) -> Decimal:
