@@ -279,7 +279,7 @@ class _Deal:
 def _close(lot: _Deal, deal: _Deal, zone: tzinfo) -> Closure:
     """Match as much as possible of an open lot with the execution that closes it."""
     opening, closing = lot.execution, deal.execution
-    quantity = lot.left if lot.left <= deal.left else deal.left
+    quantity = min(lot.left, deal.left)
     first, second = lot.take(quantity), deal.take(quantity)
     known = lot.known and deal.known
     if lot.side is Side.SELL:

@@ -110,6 +110,11 @@ def test_stop_at_the_limit() -> None:
     )
 
 
+def test_stop_at_the_price() -> None:
+    """A stop at the price is none, even where nothing moved and the ATR is zero."""
+    assert fault(json.dumps(GOOD | {"stop_loss": 240}), atr14="0").kind == "invalid"
+
+
 @pytest.mark.parametrize("unknown", ["price", "atr14"])
 def test_unknown_facts_prove_nothing(unknown: str) -> None:
     """A stop cannot be judged against a price or an ATR that nobody knew."""

@@ -209,6 +209,7 @@ def test_regime() -> None:
     assert regime(flat(rising)) is Regime.UP
     assert regime(flat(rising[::-1])) is Regime.DOWN
     assert regime(flat([*rising[:-1], 250.0])) is Regime.SIDEWAYS
+    assert regime(flat([*rising[::-1][:-1], 150.0])) is Regime.SIDEWAYS
 
 
 def test_flat_market() -> None:
