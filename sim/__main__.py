@@ -3,8 +3,10 @@
 import argparse
 import asyncio
 import contextlib
+import ctypes
 import os
 import signal
+import sqlite3
 import sys
 import time
 from collections import deque
@@ -15,6 +17,7 @@ from sim.world import AlreadyRunning, PortTaken, World
 ROOT = Path(__file__).resolve().parent.parent
 GRACE_SECONDS = 6.0
 RESTARTS_A_MINUTE = 3
+_PR_SET_PDEATHSIG = 1
 
 
 def main() -> int:
@@ -24,7 +27,9 @@ def main() -> int:
         return asyncio.run(_run(options))
     except (AlreadyRunning, PortTaken) as error:
         print(f"sim: {error}", file=sys.stderr)
-        return 1
+    except (OSError, sqlite3.Error) as error:
+        print(f"sim: the state in {options.state} cannot be used: {error}", file=sys.stderr)
+    return 1
 
 
 def _options() -> argparse.Namespace:
@@ -54,6 +59,12 @@ def _options() -> argparse.Namespace:
         metavar="N",
         help="what the market's prices are drawn from (default: 1)",
     )
+    parser.add_argument(
+        "--account",
+        action="append",
+        metavar="ID",
+        help="an account of the broker login, more than once for several (default: DU1234567; U1234567 looks like a live one)",
+    )
     parser.add_argument("--no-bot", action="store_true", help="only the world, without the bot")
     return parser.parse_args()
 
@@ -66,11 +77,17 @@ def _port(text: str) -> int:
 
 async def _run(options: argparse.Namespace) -> int:
     stop = asyncio.Event()
-    for signum in (signal.SIGINT, signal.SIGTERM):
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
     world = World(
-        options.state, options.seed, options.tws_port, options.telegram_port, options.model_port, options.control_port
-    )  # fmt: skip
+        options.state,
+        options.seed,
+        options.tws_port,
+        options.telegram_port,
+        options.model_port,
+        options.control_port,
+        tuple(options.account or ("DU1234567",)),
+    )
     async with world:
         print(
             f"tws: {world.tws.address}",
@@ -119,10 +136,7 @@ async def _keep_bot(world: World, state: Path, stop: asyncio.Event) -> None:
     starts: deque[float] = deque(maxlen=RESTARTS_A_MINUTE + 1)
     while not stop.is_set():
         starts.append(time.monotonic())
-        # Its working directory is the state's, so that a .env lying about here is not read.
-        bot = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "bot", cwd=state, env=environment, start_new_session=True
-        )
+        bot = await _start(state, environment)
         died = asyncio.create_task(bot.wait())
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({died, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -143,6 +157,24 @@ async def _keep_bot(world: World, state: Path, stop: asyncio.Event) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(2):
                 await stop.wait()
+
+
+async def _start(state: Path, environment: dict[str, str]) -> asyncio.subprocess.Process:
+    """The bot as a child of ours, in a session of its own: a Ctrl-C is for us, and we tell it."""
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "bot",
+        cwd=state,  # so that a .env lying about where we were started is not read
+        env=environment,
+        start_new_session=True,
+        preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+    )
+
+
+def _end_with_parent() -> None:
+    """Ask Linux for a SIGTERM when our parent dies, a kill included, so that no bot is left behind without its world."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 async def _end(bot: asyncio.subprocess.Process) -> None:
