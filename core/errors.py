@@ -4,6 +4,8 @@ GreenlightError
 ├── BadInput            what was typed cannot be meant; says what would be right
 ├── Denied              the desk refuses; carries every denial
 ├── DecisionError       the model's answer cannot be believed; `kind` says whether it was malformed or invalid
+├── NoAnalyst           there is no key for the model; says which setting is missing
+├── AnalystBusy         the model is not asked now; says why and until when
 ├── StaleCard           the button belongs to a story that has ended; says how it ended
 ├── BrokerError
 │   ├── NotConnected    no healthy connection; nothing was sent
@@ -40,6 +42,14 @@ class DecisionError(GreenlightError):
     def __init__(self, kind: Literal["malformed", "invalid"], message: str) -> None:
         super().__init__(message)
         self.kind = kind
+
+
+class NoAnalyst(GreenlightError):
+    """There is no key for the model."""
+
+
+class AnalystBusy(GreenlightError):
+    """The model is not asked now: the same question is under way, or it failed too often in a row."""
 
 
 class StaleCard(GreenlightError):

@@ -546,3 +546,28 @@ class ModelCall:
     output_tokens: int | None = None
     cost: Decimal | None = None
     latency_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDecision:
+    """A proved decision as it is kept, with what it was measured against. `decision_id` is the id of the call that made it.
+
+    `reference_price` is what one unit traded at when it was made; `evidence` pairs of (fact id, what it says); texts are raw.
+    A `demo` was made by rules, not by a model, and is never scored.
+    """
+
+    decision_id: str
+    ticker: str
+    con_id: int
+    verdict: str
+    confidence: int
+    time_horizon: int
+    reference_price: Decimal | None
+    target_price: Decimal | None
+    stop_loss: Decimal | None
+    reasoning: str
+    bear_case: str
+    evidence: tuple[tuple[str, str], ...]
+    injection_suspected: bool
+    demo: bool
+    at: datetime

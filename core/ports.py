@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Protocol
 
+from core.decision import Decision
 from core.model import (
     Account,
     BrokerBook,
@@ -12,12 +14,14 @@ from core.model import (
     Execution,
     Instrument,
     Link,
+    ModelCall,
     Notice,
     Order,
     Origin,
     Outgoing,
     Position,
     Quote,
+    StoredDecision,
     Ticket,
     Trade,
     WhatIf,
@@ -214,4 +218,34 @@ class Notifier(Protocol):
 
     def wake(self) -> None:
         """There is something new in the outbox."""
+        ...
+
+
+class CallRecords(Protocol):
+    """What was asked of the model, what it said and what it cost: kept for good."""
+
+    async def record_call(self, call: ModelCall) -> None:
+        """Write one call down."""
+        ...
+
+    async def calls_since(self, moment: datetime) -> tuple[int, Decimal, int]:
+        """(calls that were made, their known cost in dollars, how many may have cost something unknown) at or after `moment`."""
+        ...
+
+
+class DecisionRecords(Protocol):
+    """What the analyst decided, executed or not: kept to be graded."""
+
+    async def record_decision(
+        self, call: ModelCall, decision: Decision, con_id: int, reference_price: Decimal | None, demo: bool
+    ) -> StoredDecision:
+        """Write the decision of a recorded call down; returns what was written. Raises StorageError the second time."""
+        ...
+
+    async def decision(self, decision_id: str) -> StoredDecision | None:
+        """A decision by its id, which is the id of its call."""
+        ...
+
+    async def model_call(self, call_id: str) -> ModelCall | None:
+        """A call by its id."""
         ...

@@ -63,6 +63,8 @@ def test_the_settings_have_exactly_their_names() -> None:
         "ANTHROPIC_API_KEY",
         "ANTHROPIC_BASE_URL",
         "ANTHROPIC_MODEL",
+        "ANALYST_DAILY_DOLLARS",
+        "ANALYST_DAILY_CALLS",
         "MIN_CONFIDENCE",
         "MAX_POSITION_SIZE",
         "MAX_PORTFOLIO_RISK",
