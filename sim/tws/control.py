@@ -1,112 +1,40 @@
 """What can be arranged and read at the simulated TWS over the control port."""
 
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING
 
 from aiohttp import web
-from pydantic import Field
 
-from sim.control import Answer, Body, Wrong, get, post
+from sim.control import Answer, Wrong, get, post
 from sim.tws import contracts
-from sim.tws.book import Execution, Order
+from sim.tws.bodies import (
+    AccountsBody,
+    CommissionBody,
+    CommissionsBody,
+    CorrectBody,
+    CountBody,
+    DelayBody,
+    DropBody,
+    ExternalBody,
+    FillBody,
+    FillsBody,
+    MarketBody,
+    MessageBody,
+    OrderBody,
+    PriceBody,
+    RejectBody,
+    RollBackBody,
+    Switch,
+)
+from sim.tws.book import Order
 from sim.tws.contracts import Instrument
-from sim.tws.engine import CommissionMode, Opening
+from sim.tws.engine import Opening
 from sim.tws.market import Pin
 from sim.tws.requests import terms
+from sim.tws.views import describe_execution, describe_order
 
 if TYPE_CHECKING:
     from sim.tws.server import TwsServer
-
-Price = Annotated[Decimal, Field(gt=0, allow_inf_nan=False)]
-
-
-class PriceBody(Body):
-    symbol: str
-    bid: Price | None = None
-    ask: Price | None = None
-    last: Price | None = None
-    unpin: bool = False
-
-
-class MarketBody(Body):
-    symbol: str | None = None
-    data: Literal["live", "delayed", "none"] | None = None
-    open: bool | Literal["hours"] | None = None
-
-
-class FillsBody(Body):
-    mode: Literal["auto", "hold"]
-
-
-class FillBody(Body):
-    order: int | str
-    quantity: Price | None = None
-    price: Price | None = None
-    overfill: bool = False
-
-
-class OrderBody(Body):
-    order: int | str
-    reason: str = ""
-
-
-class RejectBody(Body):
-    code: int = 201
-    message: str = "Order rejected - reason:The exchange does not accept this order"
-    count: Annotated[int, Field(ge=0)] = 1
-
-
-class ExternalBody(Body):
-    symbol: str
-    side: Literal["BUY", "SELL"]
-    quantity: Price
-    price: Price | None = None
-    working: bool = False
-    account: str = ""
-
-
-class CorrectBody(Body):
-    exec_id: str
-    price: Price | None = None
-    quantity: Price | None = None
-
-
-class CommissionsBody(Body):
-    mode: CommissionMode
-
-
-class CommissionBody(Body):
-    exec_id: str
-
-
-class DropBody(Body):
-    client: int | None = None
-
-
-class Switch(Body):
-    on: bool = True
-
-
-class MessageBody(Body):
-    code: int
-    text: str
-    order: int | str | None = None
-
-
-class CountBody(Body):
-    count: Annotated[int, Field(ge=0)] = 1
-
-
-class DelayBody(Body):
-    milliseconds: Annotated[float, Field(ge=0, le=60_000)]
-
-
-class RollBackBody(Body):
-    next: Annotated[int, Field(ge=1)] = 1
-
-
-class AccountsBody(Body):
-    add: Annotated[str, Field(pattern=r"^[A-Z]{1,2}\d{4,9}$")]
 
 
 def routes(server: "TwsServer") -> list[web.RouteDef]:
@@ -122,9 +50,11 @@ def routes(server: "TwsServer") -> list[web.RouteDef]:
     def order(reference: int | str) -> Order:
         """The order with a perm id, or the latest with a reference."""
         if isinstance(reference, int) or reference.isdigit():
-            found = engine.orders.get(int(reference))
+            found = engine.register.orders.get(int(reference))
         else:
-            found = next((o for o in reversed(engine.orders.values()) if o.terms.ref == reference), None)
+            found = next(
+                (o for o in reversed(engine.register.orders.values()) if o.terms.ref == reference), None
+            )
         if found is None:
             raise Wrong(f"there is no order with the permId or orderRef {reference!r}")
         return found
@@ -324,7 +254,7 @@ def routes(server: "TwsServer") -> list[web.RouteDef]:
 
     def roll_back_ids(body: RollBackBody) -> Answer:
         """Order ids begin anew, as after a reset of the API's order id sequence."""
-        engine.restart_ids(body.next)
+        engine.register.restart_ids(body.next)
         server.flush()
         return None
 
@@ -345,7 +275,7 @@ def routes(server: "TwsServer") -> list[web.RouteDef]:
                 for p in engine.ledger.positions.values()
                 if p.quantity
             ],
-            "orders": [describe_order(o) for o in engine.orders.values()],
+            "orders": [describe_order(o) for o in engine.register.orders.values()],
             "executions": [describe_execution(e) for e in engine.ledger.executions.values()],
         }  # fmt: skip
 
@@ -418,29 +348,3 @@ def _pin(body: PriceBody, instrument: Instrument, server: "TwsServer") -> Pin:
     if bid > ask:
         raise Wrong(f"a bid of {bid} above an ask of {ask} is not a market")
     return Pin(server.clock.now(), bid, ask, last)
-
-
-def describe_order(order: Order) -> dict[str, Any]:
-    terms = order.terms
-    return {
-        "perm_id": order.perm_id, "client": order.client_id, "order_id": order.order_id, "ref": terms.ref, "account": order.account,
-        "symbol": order.instrument.symbol, "con_id": order.con_id, "side": terms.action, "quantity": str(terms.quantity), "type": terms.type,
-        "limit": _text(terms.limit), "aux": _text(terms.aux), "stop": _text(order.stop), "tif": terms.tif,
-        "status": order.status or "Untransmitted", "why_held": order.why_held, "held": order.held, "filled": str(order.filled),
-        "average": str(order.average), "parent": order.parent_perm_id, "oca_group": terms.oca_group, "manual": order.manual,
-        "created": order.created.isoformat(), "received_ns": order.received_ns,
-    }  # fmt: skip
-
-
-def describe_execution(execution: Execution) -> dict[str, Any]:
-    return {
-        "exec_id": execution.exec_id, "perm_id": execution.perm_id, "client": execution.client_id, "order_id": execution.order_id,
-        "ref": execution.ref, "account": execution.account, "symbol": execution.instrument.symbol, "side": execution.side,
-        "quantity": str(execution.quantity), "price": str(execution.price), "at": execution.at.isoformat(),
-        "commission": str(execution.commission), "realized": str(execution.realized), "reported": execution.reported,
-        "superseded": execution.superseded,
-    }  # fmt: skip
-
-
-def _text(value: Decimal | None) -> str | None:
-    return None if value is None else str(value)

@@ -18,6 +18,7 @@ from sim.tws.errors import Refused
 from sim.tws.history import parse_moment
 from sim.tws.ledger import Ledger, cost_of
 from sim.tws.market import Market, Quote, full_minutes
+from sim.tws.register import Register
 from sim.tws.requests import Terms
 
 _ROUTES = ("ISLAND", "ARCA", "BATS", "IEX")
@@ -83,10 +84,7 @@ class Engine:
         self.rules = Rules()
         self.changed: dict[tuple[str, str | int], Record] = {}
         self.ledger = Ledger(seed, market, self._note)
-        self.orders: dict[int, Order] = {}
-        self._counters = Counters()
-        self._by_id: dict[tuple[int, int], Order] = {}
-        self._working: dict[int, Order] = {}
+        self.register = Register(self._note)
         self._listener = listener
         self._last_run: datetime | None = None
 
@@ -103,10 +101,9 @@ class Engine:
                 case Execution():
                     self.ledger.restore(record)
                 case Order():
-                    self.orders[record.perm_id] = record
-                    self._index(record)
+                    self.register.enter(record)
                 case Counters():
-                    self._counters = record
+                    self.register.counters = record
 
     def _note(self, record: Record) -> None:
         match record:
@@ -121,35 +118,7 @@ class Engine:
             case Counters():
                 self.changed["counters", "all"] = record
 
-    def _index(self, order: Order) -> None:
-        if order.order_id:
-            self._by_id[order.client_id, order.order_id] = order
-        if not order.done:
-            self._working[order.perm_id] = order
-
     # -- questions
-
-    def next_id(self, client_id: int) -> int:
-        """The next order id a client may use."""
-        return self._counters.next_ids.get(client_id, 1)
-
-    def order(self, client_id: int, order_id: int) -> Order | None:
-        """The order a client knows by an id."""
-        return self._by_id.get((client_id, order_id))
-
-    def working(self) -> list[Order]:
-        """All orders that are not done and have been transmitted, in the order in which they came."""
-        return [order for order in self._working.values() if order.status]
-
-    def completed(self, now: datetime) -> list[Order]:
-        """The orders done since midnight in New York."""
-        day = hours.new_york_day(now)
-        done = [
-            order
-            for order in self.orders.values()
-            if order.completed and hours.new_york_day(order.completed) == day
-        ]
-        return sorted(done, key=lambda order: order.completed or now)
 
     def is_open(self, now: datetime) -> bool:
         """Whether the exchange takes orders at a moment."""
@@ -195,19 +164,19 @@ class Engine:
         received_ns: int = 0,
     ) -> None:
         """A new order, or a change of a working one. Refused where TWS takes no note of it; a rejected one stays on record."""
-        known = self.order(client_id, order_id)
+        known = self.register.find(client_id, order_id)
         if known is not None and not known.done:
             self._modify(known, instrument, terms, now)
             return
         if known is not None and known.status == "Filled":
             raise Refused(104, "Cannot modify a filled order.")
-        if known is not None or order_id < self.next_id(client_id):
+        if known is not None or order_id < self.register.next_id(client_id):
             raise Refused(103, "Duplicate order id")
         account = checks.check(instrument, terms, self.ledger.accounts)
-        parent = self.order(client_id, terms.parent_id) if terms.parent_id else None
+        parent = self.register.find(client_id, terms.parent_id) if terms.parent_id else None
         if terms.parent_id and (parent is None or parent.status in {"Cancelled", "Inactive"}):
             raise Refused(135, f"Can't find order with id ={terms.parent_id}")
-        self._counters.next_ids[client_id] = order_id + 1
+        self.register.used(client_id, order_id)
         order = self._new(client_id, order_id, instrument, exchange, terms, account, now)
         order.received_ns = received_ns
         if parent is not None:
@@ -224,24 +193,6 @@ class Engine:
         self._activate(order, now)
         return order
 
-    def bind(self, order: Order) -> None:
-        """Give an order typed by hand an id of client 0, a negative one."""
-        order.order_id = self._counters.next_bound
-        self._counters.next_bound -= 1
-        self._index(order)
-        self._note(order)
-        self._note(self._counters)
-
-    def restart_ids(self, next_id: int) -> None:
-        """Order ids begin anew, as after a reset of the API's order id sequence: those of orders that are done mean nothing any more."""
-        self._counters.next_ids = dict.fromkeys(self._counters.next_ids, next_id)
-        self._by_id = {key: order for key, order in self._by_id.items() if not order.done}
-        for order in self.orders.values():
-            if order.done and order.order_id:
-                order.order_id = 0
-                self._note(order)
-        self._note(self._counters)
-
     def _new(
         self,
         client_id: int,
@@ -252,19 +203,25 @@ class Engine:
         account: str,
         now: datetime,
     ) -> Order:
-        perm_id = self._counters.next_perm
-        self._counters.next_perm += 1
-        order = Order(perm_id, client_id, order_id, instrument.con_id, exchange, terms, account, now, 0)
+        order = Order(
+            self.register.next_perm_id(),
+            client_id,
+            order_id,
+            instrument.con_id,
+            exchange,
+            terms,
+            account,
+            now,
+            0,
+        )
         order.stop = terms.trail_stop
         order.starts = parse_moment(terms.good_after) if terms.good_after else None
         if terms.type in matching.AT_CLOSE:
             order.ends = hours.next_close(now)
         elif terms.tif == "GTD" and terms.good_till:
             order.ends = parse_moment(terms.good_till)
-        self.orders[perm_id] = order
-        self._index(order)
+        self.register.enter(order)
         self._note(order)
-        self._note(self._counters)
         return order
 
     def _modify(self, order: Order, instrument: Instrument, terms: Terms, now: datetime) -> None:
@@ -293,12 +250,9 @@ class Engine:
     def _transmit(self, order: Order, now: datetime) -> None:
         """Send an order with everything that waits for it: its parent, and the parent's other children."""
         family = order.parent_perm_id or order.perm_id
-        for member in [self.orders[family], *self._children(family)]:
+        for member in [self.register.orders[family], *self.register.children(family)]:
             if not member.status:
                 self._activate(member, now)
-
-    def _children(self, perm_id: int) -> list[Order]:
-        return [order for order in self._working.values() if order.parent_perm_id == perm_id]
 
     def _activate(self, order: Order, now: datetime) -> None:
         """A transmitted order: rejected, held, or at work."""
@@ -320,10 +274,10 @@ class Engine:
         return (201 if text else 0), text
 
     def _reject(self, order: Order, code: int, text: str, now: datetime) -> None:
-        self._complete(order, "Inactive", text, now)
+        self.register.complete(order, "Inactive", text, now)
         self._listener.failed(order, code, text)
         self._listener.opened(order)
-        for child in self._children(order.perm_id):
+        for child in self.register.children(order.perm_id):
             self.cancelled(child, "parent order was rejected", now)
 
     def _waits(self, order: Order, now: datetime) -> bool:
@@ -345,7 +299,7 @@ class Engine:
         self._listener.opened(order)
 
     def _waits_for_parent(self, order: Order) -> bool:
-        parent = self.orders.get(order.parent_perm_id)
+        parent = self.register.parent(order)
         return parent is not None and not parent.done
 
     # -- the market moves
@@ -353,12 +307,12 @@ class Engine:
     def run(self, now: datetime) -> None:
         """Let the market run up to `now`: every price it passed on the way is met by the orders that wait."""
         since, self._last_run = self._last_run or now, now
-        if self._working:
+        if self.register.working():
             for moment in [*full_minutes(since, now), now]:
                 self._step(moment)
 
     def _step(self, moment: datetime) -> None:
-        for order in self.working():
+        for order in self.register.working():
             if not order.done and moment >= order.created:
                 self._turn(order, self.market.quote(order.con_id, moment), moment)
 
@@ -413,7 +367,7 @@ class Engine:
         order.average = (order.average * order.filled + price * quantity) / filled
         order.filled, order.last_price, order.why_held, order.triggered = filled, price, "", True
         if order.remaining <= 0:
-            self._complete(order, "Filled", f"Filled Size: {order.filled}", now)
+            self.register.complete(order, "Filled", f"Filled Size: {order.filled}", now)
         elif order.status != "PendingCancel":
             order.status = "Submitted"
         execution = self._book(order, quantity, price, now)
@@ -423,14 +377,8 @@ class Engine:
         self._settle_group(order, quantity, now)
         return execution
 
-    def _complete(self, order: Order, status: str, text: str, now: datetime) -> None:
-        order.status, order.completed, order.completed_text, order.why_held = status, now, text, ""
-        self._working.pop(order.perm_id, None)
-        self._note(order)
-
     def _book(self, order: Order, quantity: Decimal, price: Decimal, now: datetime) -> Execution:
-        number = self._counters.next_exec
-        self._counters.next_exec += 1
+        number = self.register.next_execution()
         earlier = self.ledger.valid(order.perm_id)
         fee = cost_of(order.filled, order.average, earlier)
         execution = Execution(
@@ -455,7 +403,6 @@ class Engine:
         self.ledger.book(execution)
         order.commission = sum((fill.commission for fill in earlier), fee)
         self._note(order)
-        self._note(self._counters)
         return execution
 
     def _report(self, order: Order, execution: Execution) -> None:
@@ -480,12 +427,12 @@ class Engine:
     def release_commission(self, exec_id: str) -> None:
         """Report a commission that was held back. KeyError for an unknown execution."""
         execution = self.ledger.executions[exec_id]
-        self._report_commission(self.orders[execution.perm_id], execution)
+        self._report_commission(self.register.orders[execution.perm_id], execution)
 
     def correct(self, exec_id: str, quantity: Decimal | None, price: Decimal | None) -> Execution:
         """Correct an execution: it is told again under its next revision. KeyError where it is unknown, ValueError where it was corrected."""
         new = self.ledger.correct(exec_id, quantity, price)
-        order = self.orders[new.perm_id]
+        order = self.register.orders[new.perm_id]
         fills = self.ledger.valid(order.perm_id)
         order.filled = sum((fill.quantity for fill in fills), Decimal(0))
         order.average = sum((fill.quantity * fill.price for fill in fills), Decimal(0)) / order.filled
@@ -496,7 +443,7 @@ class Engine:
 
     def _wake_children(self, parent: Order, now: datetime) -> None:
         """What was attached to an order begins to work, for as much as the order traded."""
-        for child in self._children(parent.perm_id):
+        for child in self.register.children(parent.perm_id):
             if child.status:
                 child.terms = replace(child.terms, quantity=min(child.terms.quantity, parent.filled))
                 child.held = self._waits(child, now)
@@ -505,17 +452,7 @@ class Engine:
 
     def _settle_group(self, order: Order, quantity: Decimal, now: datetime) -> None:
         """One cancels all: the other orders of the group go, or shrink where the order is only partly filled (types 2 and 3)."""
-        group = order.terms.oca_group
-        if not group:
-            return
-        for other in self.working():
-            if (
-                other is order
-                or other.terms.oca_group != group
-                or other.account != order.account
-                or other.done
-            ):
-                continue
+        for other in self.register.group(order):
             left = other.terms.quantity - quantity
             if order.status == "Filled" or order.terms.oca_type == 1 or left <= other.filled:
                 self.cancelled(other, "", now)
@@ -528,7 +465,7 @@ class Engine:
 
     def cancel(self, client_id: int, order_id: int, now: datetime) -> None:
         """A client takes an order back. Refused where there is nothing to take back."""
-        order = self.order(client_id, order_id)
+        order = self.register.find(client_id, order_id)
         if order is None:
             raise Refused(10147, f"OrderId {order_id} that needs to be cancelled is not found.")
         if order.done:
@@ -542,7 +479,7 @@ class Engine:
 
     def cancel_everything(self, now: datetime) -> None:
         """Every working order of every client goes, those typed by hand included."""
-        for order in self.working():
+        for order in self.register.working():
             if not order.done and order.status != "PendingCancel":
                 self._cancel(order, now)
 
@@ -556,7 +493,7 @@ class Engine:
 
     def cancelled(self, order: Order, reason: str, now: datetime) -> None:
         """An order is gone, whoever wanted it. What was attached to it goes too, or protects what it traded."""
-        self._complete(
+        self.register.complete(
             order, "Cancelled", f"Cancelled by {'Trader' if not reason else 'System: ' + reason}", now
         )
         self._listener.status(order)
@@ -564,7 +501,7 @@ class Engine:
         if order.filled:
             self._wake_children(order, now)
         else:
-            for child in self._children(order.perm_id):
+            for child in self.register.children(order.perm_id):
                 self.cancelled(child, reason, now)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
@@ -14,11 +15,12 @@ from sim.clock import Clock
 from sim.control import EventLog
 from sim.store import Store
 from sim.tws.book import Account, Counters, Execution, Order, Position, Record, read, written
-from sim.tws.control import describe_execution, describe_order, routes
+from sim.tws.control import routes
 from sim.tws.engine import Engine
 from sim.tws.faults import Faults
 from sim.tws.market import Market, Pin
 from sim.tws.session import Session
+from sim.tws.views import describe_execution, describe_order
 
 TICK_SECONDS = 0.4
 ACCOUNT_EVERY = 450
@@ -63,6 +65,7 @@ class TwsServer:
         self.flush()
         await self._listen(port)
         self._ticking = asyncio.create_task(self._tick_for_ever(), name="tws ticks")
+        self._ticking.add_done_callback(_say_why)
 
     async def _listen(self, port: int) -> None:
         loop = asyncio.get_running_loop()
@@ -265,7 +268,10 @@ class TwsServer:
 
     def tick(self) -> None:
         """Let the market run up to now, and show it."""
-        self.engine.run(self.clock.now())
+        now = self.clock.now()
+        self.engine.run(now)
+        for account in self.engine.ledger.accounts.values():
+            self.engine.ledger.roll_day(account, now)
         for session in self._ready():
             session.data.tell()
         self.flush()
@@ -302,6 +308,12 @@ class TwsServer:
     def control(self) -> list[web.RouteDef]:
         """Its routes on the control port."""
         return routes(self)
+
+
+def _say_why(ticking: asyncio.Task[None]) -> None:
+    """The market stands still when its task ends by itself: that must not go unnoticed."""
+    if not ticking.cancelled() and (error := ticking.exception()):
+        logging.getLogger(__name__).error("the market stands still", exc_info=error)
 
 
 def _pin(at: str, *prices: str | None) -> Pin:

@@ -49,7 +49,7 @@ def trade(engine: Engine, order_id: int, action: str, quantity: int, price: str)
         "lmtPrice": "1" if action == "BUY" else "1000",
     }
     engine.place(1, order_id, AAPL, "SMART", terms(said), NOON)
-    order = engine.order(1, order_id)
+    order = engine.register.find(1, order_id)
     assert order is not None
     return engine.fill(order, Decimal(quantity), Decimal(price), NOON + timedelta(seconds=order_id))
 
@@ -146,10 +146,10 @@ def test_the_same_seed_makes_the_same_broker() -> None:
 def test_order_ids_go_up_and_survive() -> None:
     engine = broker()
     trade(engine, 7, "BUY", 1, "100")
-    assert engine.next_id(1) == 8
+    assert engine.register.next_id(1) == 8
     again = Engine(1, Market(1), Deaf())
     again.restore(engine.changed.values())
-    assert again.next_id(1) == 8
+    assert again.register.next_id(1) == 8
     with pytest.raises(Refused) as caught:
         again.place(
             1, 5, AAPL, "SMART", terms({"action": "BUY", "totalQuantity": "1", "orderType": "MKT"}), NOON
@@ -165,7 +165,7 @@ def test_a_limit_fills_when_the_price_passed_it_between_two_looks() -> None:
     low = min(engine.market.quote(AAPL.con_id, NOON + timedelta(minutes=n)).ask for n in range(1, 300))
     said = {"action": "BUY", "totalQuantity": "1", "orderType": "LMT", "lmtPrice": str(low)}
     engine.place(1, 1, AAPL, "SMART", terms(said), NOON)
-    order = engine.order(1, 1)
+    order = engine.register.find(1, 1)
     assert order is not None
     engine.run(NOON + timedelta(minutes=300))
     assert order.status == "Filled"

@@ -53,7 +53,9 @@ class InfoDesk:
 
     def on_ids(self, count: int) -> None:
         """The next order id; TWS ignores how many are asked for."""
-        self._session.send(answers.next_valid_id(self._session.engine.next_id(self._session.client_id or 0)))
+        self._session.send(
+            answers.next_valid_id(self._session.engine.register.next_id(self._session.client_id or 0))
+        )
 
     def on_current_time(self) -> None:
         """The time."""

@@ -60,7 +60,7 @@ class OrderDesk:
         """The client's own working orders; client 0 takes those typed by hand over."""
         if self._client_id == 0:
             self._bind_all()
-        for order in self._engine.working():
+        for order in self._engine.register.working():
             if order.client_id == self._client_id:
                 self.tell(order)
         self._session.send(answers.open_orders_end())
@@ -76,13 +76,13 @@ class OrderDesk:
 
     def on_all_open_orders(self) -> None:
         """The working orders of all clients, without binding any."""
-        for order in self._engine.working():
+        for order in self._engine.register.working():
             self.tell(order)
         self._session.send(answers.open_orders_end())
 
     def on_completed_orders(self, api_only: bool) -> None:
         """The orders done today."""
-        for order in self._engine.completed(self._session.now):
+        for order in self._engine.register.completed(self._session.now):
             if not (api_only and order.manual):
                 self._session.send(answers.completed_order(self._session.version, order))
         self._session.send(answers.completed_orders_end())
@@ -124,7 +124,7 @@ class OrderDesk:
     def tell(self, order: Order, status_only: bool = False) -> None:
         """An order as it stands."""
         session, faults = self._session, self._session.server.faults
-        parent = self._engine.orders.get(order.parent_perm_id)
+        parent = self._engine.register.parent(order)
         parent_id = parent.order_id if parent else 0
         if not status_only:
             session.send(answers.open_order(session.version, order, parent_id))
@@ -144,10 +144,10 @@ class OrderDesk:
     def bind(self, order: Order) -> None:
         """Give an order typed into TWS an id of this client (0), and say so."""
         if not order.order_id:
-            self._engine.bind(order)
+            self._engine.register.bind(order)
             self._session.send(answers.order_bound(order.perm_id, 0, order.order_id))
 
     def _bind_all(self) -> None:
-        for order in self._engine.working():
+        for order in self._engine.register.working():
             if order.manual:
                 self.bind(order)
