@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter
 
 from sim.tws.contracts import BY_ID, Instrument
-from sim.tws.requests import Terms
+from sim.tws.terms import Terms
 
 T = TypeVar("T")
 DONE = frozenset({"Filled", "Cancelled", "Inactive"})

@@ -7,7 +7,7 @@ from sim.tws import matching
 from sim.tws.contracts import Instrument
 from sim.tws.errors import Refused, invalid
 from sim.tws.money import Preview
-from sim.tws.requests import Terms
+from sim.tws.terms import Terms
 
 _TIMES_IN_FORCE = frozenset({"DAY", "GTC", "IOC", "GTD", "OPG", "FOK"})
 

@@ -30,7 +30,7 @@ from sim.tws.book import Order
 from sim.tws.contracts import Instrument
 from sim.tws.engine import Opening
 from sim.tws.market import Pin
-from sim.tws.requests import terms
+from sim.tws.terms import terms
 from sim.tws.views import describe_execution, describe_order
 
 if TYPE_CHECKING:

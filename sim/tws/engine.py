@@ -19,7 +19,7 @@ from sim.tws.history import parse_moment
 from sim.tws.ledger import Ledger, cost_of
 from sim.tws.market import Market, Quote, full_minutes
 from sim.tws.register import Register
-from sim.tws.requests import Terms
+from sim.tws.terms import Terms
 
 _ROUTES = ("ISLAND", "ARCA", "BATS", "IEX")
 

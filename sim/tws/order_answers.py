@@ -11,7 +11,7 @@ from sim.tws.answers import contract_fields, moment_text, rounded
 from sim.tws.book import Execution, Order
 from sim.tws.codec import UNSET_DOUBLE, UNSET_INTEGER, message
 from sim.tws.money import Preview
-from sim.tws.requests import Terms
+from sim.tws.terms import Terms
 
 _NEVER = {"D": UNSET_DOUBLE, "I": UNSET_INTEGER}
 

@@ -12,7 +12,7 @@ from sim.tws.contracts import BY_ID
 from sim.tws.engine import Engine
 from sim.tws.errors import Refused
 from sim.tws.market import Market, Pin
-from sim.tws.requests import terms
+from sim.tws.terms import terms
 
 AAPL = BY_ID[265598]
 NOON = datetime(2026, 3, 4, 17, tzinfo=UTC)

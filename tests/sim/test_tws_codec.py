@@ -14,7 +14,8 @@ from sim.tws import codec, order_answers
 from sim.tws.book import Order
 from sim.tws.codec import MAX_VERSION, MIN_VERSION, Reader, WireError
 from sim.tws.money import Preview, margin
-from sim.tws.requests import BadRequest, Terms, UnknownRequest, parse, terms
+from sim.tws.requests import BadRequest, UnknownRequest, parse
+from sim.tws.terms import Terms, terms
 
 NOON = datetime(2026, 3, 2, 17, tzinfo=UTC)
 VERSIONS = range(MIN_VERSION, MAX_VERSION + 1)

@@ -12,7 +12,7 @@ from sim.tws import contracts, hours, matching, money
 from sim.tws.book import Order
 from sim.tws.contracts import BY_ID, INSTRUMENTS
 from sim.tws.market import Market, Pin, Quote, full_minutes
-from sim.tws.requests import terms
+from sim.tws.terms import terms
 
 AAPL = 265598
 NOON = datetime(2026, 3, 4, 17, tzinfo=UTC)

@@ -9,7 +9,7 @@ from sim.tws import answers, history
 from sim.tws.desks.info import only
 from sim.tws.errors import Refused
 from sim.tws.market import Day, Quote
-from sim.tws.requests import Contract, Leg
+from sim.tws.terms import Contract, Leg
 
 if TYPE_CHECKING:
     from sim.tws.session import Session

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sim.tws import answers, contracts
 from sim.tws.contracts import Instrument
 from sim.tws.errors import Refused
-from sim.tws.requests import Contract
+from sim.tws.terms import Contract
 
 if TYPE_CHECKING:
     from sim.tws.session import Session

@@ -8,7 +8,7 @@ from sim.tws import order_answers as answers
 from sim.tws.book import Execution, Order
 from sim.tws.desks.info import only
 from sim.tws.errors import Refused
-from sim.tws.requests import Contract, Terms
+from sim.tws.terms import Contract, Terms
 
 if TYPE_CHECKING:
     from sim.tws.session import Session
