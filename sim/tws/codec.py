@@ -100,7 +100,11 @@ class Reader:
 
     def texts(self, count: int) -> list[str]:
         """The next `count` fields as they are."""
-        return [self.text() for _ in range(count)]
+        taken = self._values[self._next : self._next + count]
+        if len(taken) < count:
+            raise WireError("the message ends too early")
+        self._next += count
+        return list(taken)
 
     def integer(self, default: int = 0) -> int:
         """The next field as a whole number, or `default` where it is unset."""
