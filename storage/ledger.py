@@ -6,22 +6,25 @@ from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
+from core.decision import Decision
 from core.errors import StaleCard
 from core.model import (
     Commission,
     Execution,
+    ModelCall,
     Notice,
     Order,
     OrderType,
     Origin,
     Outgoing,
+    StoredDecision,
     Ticket,
     TicketState,
     Trade,
     plain,
 )
 from core.ports import Clock
-from storage import rows
+from storage import analysis, rows
 from storage.database import Database
 
 
@@ -141,6 +144,27 @@ class SqliteLedger:
 
     async def audit(self, kind: str, detail: str, user: int | None = None) -> None:
         await self._database.write(_audit, self._clock.now(), kind, detail, user)
+
+    # --- the analyst's books --------------------------------------------------------------------------------------------
+
+    async def record_call(self, call: ModelCall) -> None:
+        await self._database.write(analysis.save_call, call)
+
+    async def model_call(self, call_id: str) -> ModelCall | None:
+        return await self._database.read(analysis.call, call_id)
+
+    async def calls_since(self, moment: datetime) -> tuple[int, Decimal, int]:
+        return await self._database.read(analysis.spent_since, moment)
+
+    async def record_decision(
+        self, call: ModelCall, decision: Decision, con_id: int, reference_price: Decimal | None, demo: bool
+    ) -> StoredDecision:
+        kept = analysis.stored(call, decision, con_id, reference_price, demo)
+        await self._database.write(analysis.save_decision, kept)
+        return kept
+
+    async def decision(self, decision_id: str) -> StoredDecision | None:
+        return await self._database.read(analysis.decision, decision_id)
 
     # --- the inbox ------------------------------------------------------------------------------------------------------
 
