@@ -19,8 +19,10 @@ from bot.notifier import OutboxSender
 from bot.services import Desk
 from bot.settings import Settings
 from bot.transport import AiohttpRequest
+from core.bookkeeper import Bookkeeper
 from core.broker import IBBroker
 from core.executor import Executor, Timing
+from core.orderbook import OrderBook
 from core.ports import Clock
 from core.risk import Limits
 from storage.database import Database
@@ -65,22 +67,29 @@ async def running(
         for request in chat._request:
             stack.push_async_callback(request.shutdown)
         notifier = OutboxSender(chat, ledger, clock)
-        limits = Limits(max_position_size=settings.max_position_size)
-        executor = Executor(broker, ledger, notifier, clock, limits, Timing())
+        limits = Limits(
+            max_position_size=settings.max_position_size,
+            max_portfolio_risk=settings.max_portfolio_risk,
+            assumed_stop_atr=settings.assumed_stop_atr,
+        )
+        book = OrderBook(ledger, notifier, clock)
+        keeper = Bookkeeper(broker, ledger, notifier, clock, book)
+        executor = Executor(broker, ledger, notifier, clock, book, limits, Timing(), keeper.compare)
+        keeper.after_compare.append(executor.closer.resume)
         lanes = Lanes()
         poller = Poller(chat, ledger, clock)
         desk = Desk(executor, broker, broker, ledger, clock, settings, started_at, poller.last_poll_seconds)
         dispatcher = Dispatcher(chat, desk, ledger, notifier, lanes)
-        await executor.start()
+        await book.load()
         if not broker.link.wanted:
-            executor.first_word.set()
+            keeper.first_word.set()
 
         async def live() -> None:
             async with asyncio.TaskGroup() as parts:
                 parts.create_task(broker.run(), name="broker")
-                parts.create_task(executor.run(), name="executor")
+                parts.create_task(keeper.run(), name="bookkeeper")
                 parts.create_task(notifier.run(desk), name="notifier")
-                parts.create_task(_poll(poller, dispatcher, executor), name="poller")
+                parts.create_task(_poll(poller, dispatcher, keeper), name="poller")
                 parts.create_task(_announce(chat, poller, clock), name="announce")
 
         life = asyncio.create_task(live(), name="greenlight")
@@ -92,11 +101,11 @@ async def running(
             await asyncio.wait({life}, timeout=PATIENCE_SECONDS)
 
 
-async def _poll(poller: Poller, dispatcher: Dispatcher, executor: Executor) -> None:
+async def _poll(poller: Poller, dispatcher: Dispatcher, keeper: Bookkeeper) -> None:
     """Listen to the chat once the broker has been tried, so that what waited there is not answered with "not connected"."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(BROKER_FIRST_SECONDS):
-            await executor.first_word.wait()
+            await keeper.first_word.wait()
     await poller.run(dispatcher.take)
 
 

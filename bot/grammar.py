@@ -52,11 +52,11 @@ class OrderLine:
 
 
 _PARTS = {"all": Decimal(1), "half": Decimal("0.5")}
-_WORDS = ("@", "limit", "stop", "gtc", "day", "preview")
+_WORDS = ("@", "limit", "stop", "sl", "tp", "gtc", "day", "preview")
 
 
 def order_line(side: Side, line: str) -> OrderLine:
-    """`AAPL 10`, `AAPL $2500 @ 187.50`, `AAPL 10 stop 180 gtc`, `AAPL half`, with `preview` at the end to look only. Raises BadInput."""
+    """`AAPL 10`, `AAPL $2500 @ 187.50 sl 180 tp 200`, `AAPL 10 stop 180 gtc`, `AAPL half`, with `preview` at the end to look only. Raises BadInput."""
     words = re.sub(r"@", " @ ", line).split()
     verb = f"/{side.lower()}"
     if not words:
@@ -89,6 +89,20 @@ def order_line(side: Side, line: str) -> OrderLine:
                     order_type=OrderType.STOP if stops else OrderType.LIMIT,
                     limit_price=None if stops else price,
                     stop_price=price if stops else None,
+                )
+            case "sl" | "tp":
+                if side is Side.SELL:
+                    raise BadInput(
+                        "A sale closes a holding, so there is nothing left for sl or tp to protect. To sell at a falling price, "
+                        f"write {verb} {name} {words[1]} stop 180."
+                    )
+                if not rest:
+                    raise BadInput(
+                        f"A price is missing behind {word!r}, for example: {verb} {name} {words[1]} {word} 180"
+                    )
+                level = number(rest.pop(0).removeprefix("$"), "price")
+                request = (
+                    replace(request, stop_loss=level) if word == "sl" else replace(request, take_profit=level)
                 )
             case "gtc" | "day":
                 request = replace(request, tif=TimeInForce(word.upper()))
@@ -132,7 +146,7 @@ def _not_understood(word: str, verb: str, name: str, size: str) -> str:
     hint = (
         f" Did you mean {near[0]!r}?"
         if near
-        else f" The whole line can be: {verb} {name} {size} @ 187.50 gtc"
+        else f" The whole line can be: {verb} {name} {size} @ 187.50 sl 180 tp 200 gtc"
     )
     return f"{word[:40]!r} is not understood here.{hint}"
 

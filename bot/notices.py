@@ -19,18 +19,32 @@ async def word(desk: Desk, message: Outgoing) -> Worded:
 
 
 async def _order(desk: Desk, message: Outgoing) -> Worded:
-    order = await desk.ledger.order(order_ref=message.subject)
-    if order is None:
+    family = await desk.ledger.family(message.subject)
+    entry = next((order for order in family if order.order_ref == message.subject), None)
+    if entry is None:
         return "", ()
-    return text.order_card(order, desk.broker.link), text.order_buttons(order)
+    children = [order for order in family if order is not entry]
+    buttons = tuple(row for order in family for row in text.order_buttons(order))
+    return text.order_card(entry, children, desk.broker.link), buttons
 
 
 async def _order_news(desk: Desk, message: Outgoing) -> Worded:
-    order = await desk.ledger.order(number=message.data["number"])
-    return ("", ()) if order is None else (await _news(desk, order, OrderState(message.data["state"])), ())
+    order, state = await desk.ledger.order(number=message.data["number"]), OrderState(message.data["state"])
+    if order is None or await _goes_without_saying(desk, order, state):
+        return "", ()
+    return await _news(desk, order, state, message.data), ()
 
 
-async def _news(desk: Desk, order: Order, state: OrderState) -> str:
+async def _goes_without_saying(desk: Desk, order: Order, state: OrderState) -> bool:
+    """A stop or target that goes because its other half was filled, or because its entry never was."""
+    if not order.protects or state is not OrderState.CANCELLED:
+        return False
+    family = await desk.ledger.family(order.card)
+    others = [o for o in family if o.number != order.number]
+    return any(o.protects and o.filled for o in others) or not any(o.filled for o in others if not o.protects)
+
+
+async def _news(desk: Desk, order: Order, state: OrderState, data: Mapping[str, str]) -> str:
     commission, position = "", ""
     if state is OrderState.FILLED:
         trades = [t for t in await desk.ledger.trades(200) if t.order_number == order.number]
@@ -38,10 +52,26 @@ async def _news(desk: Desk, order: Order, state: OrderState) -> str:
         if trades and all(cost is not None for cost in costs):
             currency = trades[0].commission_currency or order.currency
             commission = text.money(sum((cost for cost in costs if cost is not None), Decimal(0)), currency)
-        held = [p for p in desk.broker.positions or () if p.con_id == order.con_id]
-        if held:
-            position = f"Position now {text.quantity(held[0].signed_quantity)} {order.symbol}"
+        if "after" in data:
+            before, after = (text.quantity(Decimal(data[key])) for key in ("before", "after"))
+            position = f"Position {before} → {after} {escape(order.symbol)}"
     return text.order_news(order, state, commission, position, desk.broker.link)
+
+
+async def _closing(_desk: Desk, message: Outgoing) -> Worded:
+    return f"⏳ {escape(message.data['text'])}", ()
+
+
+async def _closing_ended(desk: Desk, message: Outgoing) -> Worded:
+    again = [await desk.ledger.order(number=number) for number in message.data["numbers"]]
+    lines = [
+        f"↩️ <b>{escape(message.data['symbol'])}: the sale did not happen as asked.</b>",
+        escape(message.data["text"]),
+    ]
+    lines += [
+        f"Protected again: {text.terms(order)} (#{order.number})" for order in again if order is not None
+    ]
+    return "\n".join([*lines, text.badge(desk.broker.link)]), ()
 
 
 async def _order_note(desk: Desk, message: Outgoing) -> Worded:
@@ -85,6 +115,8 @@ _WORDS: Mapping[str, Callable[[Desk, Outgoing], Awaitable[Worded]]] = {
     "order_news": _order_news,
     "order_note": _order_note,
     "cancel_asked": _cancel_asked,
+    "closing": _closing,
+    "closing_ended": _closing_ended,
     "away": _away,
     "link_down": _link_down,
     "link_up": _link_up,

@@ -37,6 +37,7 @@ class Settings(BaseSettings):
     min_confidence: int = Field(default=70, ge=0, le=100)
     max_position_size: Decimal = Field(default=Decimal(10000), gt=0, allow_inf_nan=False)
     max_portfolio_risk: Decimal = Field(default=Decimal("0.02"), gt=0, le=1, allow_inf_nan=False)
+    assumed_stop_atr: Decimal = Field(default=Decimal(3), gt=0, allow_inf_nan=False)
     max_command_age_seconds: int = Field(default=60, ge=1)
     database_path: Path = Path("greenlight.db")
     log_level: str = "INFO"

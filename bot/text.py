@@ -18,6 +18,7 @@ from core.model import (
     OrderType,
     Position,
     Quote,
+    Role,
     Side,
     Ticket,
     TimeInForce,
@@ -119,6 +120,12 @@ def card(preview: Preview, link: Link, account: Account | None, cap: Decimal, se
             lines.append(f"⚠️ {escape(what.warning)}")
     elif not preview.denials:
         lines.append("⚠️ The broker did not say what it does to margin.")
+    if ticket.side is Side.BUY:
+        lines.append(risk_line(preview, account))
+    lines += [
+        f"First takes down its {order.role.lower()} {escape(terms(order))} (#{order.number})"
+        for order in preview.takes_down
+    ]
     if account is not None and ticket.side is Side.BUY:
         lines.append(
             f"Cash {money(account.cash, account.currency)} · position cap {money(cap, account.currency)}"
@@ -130,6 +137,25 @@ def card(preview: Preview, link: Link, account: Account | None, cap: Decimal, se
     else:
         lines += ["", "A preview: nothing can be sent from here."]
     return "\n".join(lines)
+
+
+def risk_line(preview: Preview, account: Account | None) -> str:
+    """What an entry loses at its stop; or that nothing bounds it, and what it is then measured by."""
+    ticket = preview.ticket
+    share = ""
+    if preview.risk is not None and account is not None and account.net_liquidation:
+        share = f" ({preview.risk / account.net_liquidation * 100:.2f}% of the account)"
+    base = account.currency if account else ticket.instrument.currency
+    if ticket.stop_loss is None:
+        target = f"Target {plain_price(ticket.take_profit)} · " if ticket.take_profit is not None else ""
+        measured = (
+            f" Measured as {money(preview.risk, base)}{share}, at a stop that is not there."
+            if preview.risk is not None
+            else ""
+        )
+        return f"{target}⚠️ Risk not bounded: no stop.{measured}"
+    target = f" · target {plain_price(ticket.take_profit)}" if ticket.take_profit is not None else ""
+    return f"Stop {plain_price(ticket.stop_loss)}{target} · risk {money(preview.risk, base)}{share}"
 
 
 STATE_WORDS = {
@@ -154,9 +180,12 @@ def order_state(order: Order) -> str:
     return f"#{order.number} · {STATE_WORDS[order.state]}{filled}{asked}"
 
 
-def order_card(order: Order, link: Link) -> str:
-    """The one message of an order, edited in place while it works."""
+def order_card(order: Order, children: Sequence[Order], link: Link) -> str:
+    """The one message of an order and of the bracket that belongs to it, edited in place while they work."""
     lines = [f"<b>{terms(order)}</b>", order_state(order)]
+    for child in children:
+        price = child.stop_price if child.role is Role.STOP else child.limit_price
+        lines.append(f"   {child.role.lower()} {plain_price(price)} · {order_state(child)}")
     if order.reason:
         lines.append(escape(order.reason))
     lines.append(f"EXTERNAL · {badge(link)}" if order.external else badge(link))
@@ -172,8 +201,9 @@ def order_buttons(order: Order) -> Buttons:
 
 def order_news(order: Order, state: OrderState, commission: str, position: str, link: Link) -> str:
     """A new message for what a person must know. It names the order, so that a repeat is recognised."""
+    what = {Role.STOP: "Stop hit: ", Role.TARGET: "Target reached: "}.get(order.role, "")
     heads = {
-        OrderState.FILLED: f"✅ <b>FILLED {terms(order)}</b>",
+        OrderState.FILLED: f"✅ <b>{what}FILLED {terms(order)}</b>",
         OrderState.CANCELLED: f"✖️ <b>Cancelled {terms(order)}</b>",
         OrderState.REJECTED: f"⛔ <b>REJECTED {terms(order)}</b>",
         OrderState.SUSPENDED: f"⏸ <b>Held by the broker: {terms(order)}</b>",

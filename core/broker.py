@@ -8,7 +8,7 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -23,6 +23,7 @@ from core import ib_mapping, ib_messages
 from core.errors import BadInput, BrokerError, Busy, NoAnswer, NotConnected, Refused
 from core.model import (
     Account,
+    Bar,
     BrokerBook,
     BrokerEvent,
     BrokerMessage,
@@ -34,6 +35,7 @@ from core.model import (
     OrderReport,
     Position,
     Quote,
+    Role,
     Ticket,
     WhatIf,
 )
@@ -46,6 +48,7 @@ MESSAGES_PER_SECOND = 45  # the broker disconnects a client above 50
 RESERVED_FOR_ORDERS = 15  # of them, so that a flood of data requests never makes a cancel wait
 ANSWER_SECONDS = 8.0
 FIRST_QUOTE_SECONDS = 4.0
+BARS_ANSWER_SECONDS, BARS_SECONDS = 15.0, 600.0
 HEARTBEAT_SECONDS = 5.0
 LONGEST_PAUSE_SECONDS = 30.0
 NO_HARM_TO_DATA = frozenset(
@@ -66,18 +69,17 @@ class Budget:
             self._sent.popleft()
         return len(self._sent)
 
-    @property
-    def has_room(self) -> bool:
-        """Whether an order could leave now."""
-        return self._used() < MESSAGES_PER_SECOND
-
-    def take(self) -> None:
-        """Use one message now; raises Busy where none is left."""
-        if not self.has_room:
+    def ensure(self, messages: int = 1) -> None:
+        """Raises Busy where there is no room for so many now."""
+        if self._used() + messages > MESSAGES_PER_SECOND:
             raise Busy(
                 "The broker's limit of messages per second is reached, so nothing was sent. Try again in a second."
             )
-        self._sent.append(self._clock.monotonic())
+
+    def take(self, messages: int = 1) -> None:
+        """Use so many now; raises Busy, and uses none, where they are not left."""
+        self.ensure(messages)
+        self._sent.extend([self._clock.monotonic()] * messages)
 
     async def wait(self) -> None:
         """Use one message as soon as the part that is not reserved for orders allows it."""
@@ -195,6 +197,7 @@ class IBBroker:
         self._asking = asyncio.Lock()
         self._subscriptions: dict[int, _Subscription] = {}
         self._found: dict[str, Instrument] = {}
+        self._bars: dict[int, tuple[float, tuple[Bar, ...]]] = {}
 
     # --- the connection -------------------------------------------------------------------------------------------------
 
@@ -550,10 +553,26 @@ class IBBroker:
         for con_id in [c for c, s in self._subscriptions.items() if s.until < now]:
             self._unsubscribe(con_id)
 
+    async def bars(self, instrument: Instrument) -> tuple[Bar, ...]:
+        known = self._bars.get(instrument.con_id)
+        if known is not None and self._clock.monotonic() - known[0] < BARS_SECONDS:
+            return known[1]
+        line = self._line()
+        await self._budget.wait()
+        raw = await self._ask(
+            line.reqHistoricalDataAsync(
+                ib_mapping.contract(instrument), "", "1 Y", "1 day", "TRADES", useRTH=True, timeout=0
+            ),
+            BARS_ANSWER_SECONDS,
+        )
+        told = tuple(bar for one in raw if (bar := ib_mapping.bar(one)) is not None)
+        self._bars[instrument.con_id] = (self._clock.monotonic(), told)
+        return told
+
     async def what_if(self, ticket: Ticket) -> WhatIf:
         line = self._line()
         await self._budget.wait()
-        order = ib_mapping.order(ticket, "", ticket.account)
+        order = ib_mapping.order(ticket)
         return ib_mapping.what_if(
             await self._ask(line.whatIfOrderAsync(ib_mapping.contract(ticket.instrument), order))
         )
@@ -589,21 +608,19 @@ class IBBroker:
     def next_order_id(self) -> int:
         return int(self._line().client.getReqId())
 
-    def ensure_room(self) -> None:
+    def ensure_room(self, messages: int = 1) -> None:
         self._line()
-        if not self._budget.has_room:
-            raise Busy(
-                "The broker's limit of messages per second is reached, so nothing was sent. Try again in a second."
-            )
+        self._budget.ensure(messages)
 
-    def place(self, order: Order, instrument: Instrument) -> None:
+    def place(self, orders: Sequence[Order], instrument: Instrument) -> None:
         line = self._line()
-        self._budget.take()
-        line.client.placeOrder(
-            order.order_id,
-            ib_mapping.contract(instrument),
-            ib_mapping.order(order, order.order_ref, order.account),
-        )
+        self._budget.take(len(orders))
+        contract, bracket = ib_mapping.contract(instrument), orders[0].role is Role.ENTRY
+        for order in orders:
+            parent = orders[0].order_id if bracket and order is not orders[0] else 0
+            last = order is orders[-1] or not bracket
+            raw = ib_mapping.order(order, order.order_ref, parent_id=parent, transmit=last)
+            line.client.placeOrder(order.order_id, contract, raw)
 
     def cancel(self, order: Order) -> None:
         line = self._line()

@@ -8,6 +8,7 @@ from typing import Any
 import ib_async as ib
 
 from core.model import (
+    Bar,
     Commission,
     Execution,
     Instrument,
@@ -74,17 +75,20 @@ def contract(of: Instrument) -> ib.Contract:
     )
 
 
-def order(of: Ticket | Order, order_ref: str, account: str) -> ib.Order:
-    """The order as it leaves, from the same terms that the card showed."""
+def order(of: Ticket | Order, order_ref: str = "", *, parent_id: int = 0, transmit: bool = True) -> ib.Order:
+    """The order as it leaves, from the same terms that the card showed. What is not transmitted waits for the rest of its bracket."""
     made = ib.Order(
         action=of.side.value,
         totalQuantity=float(of.quantity),
         orderType=of.order_type.value,
         tif=of.tif.value,
         orderRef=order_ref,
-        account=account,
-        transmit=True,
+        account=of.account,
+        parentId=parent_id,
+        transmit=transmit,
     )
+    if isinstance(of, Order) and of.oca:
+        made.ocaGroup, made.ocaType = of.oca, 1  # one cancels the other, never both filled
     if of.limit_price is not None:
         made.lmtPrice = float(of.limit_price)
     if of.stop_price is not None:
@@ -101,6 +105,16 @@ def quote(ticker: ib.Ticker, time: datetime) -> Quote:
         time=time,
         delayed=ticker.marketDataType in (3, 4),
     )
+
+
+def bar(raw: ib.BarData) -> Bar | None:
+    """One daily bar; None where a price is missing."""
+    prices = [price(value) for value in (raw.open, raw.high, raw.low, raw.close)]
+    if any(one is None for one in prices):
+        return None
+    day = raw.date.date() if isinstance(raw.date, datetime) else raw.date
+    opened, high, low, close = (one for one in prices if one is not None)
+    return Bar(day, opened, high, low, close, number(raw.volume))
 
 
 def what_if(state: ib.OrderState) -> WhatIf:

@@ -38,6 +38,7 @@ def advance(order: Order, report: OrderReport, *, snapshot: bool = False) -> Ord
         filled=filled,
         average_price=report.average_price if newer else order.average_price,
         quantity=report.quantity or order.quantity,
+        confirmed_quantity=report.quantity or order.confirmed_quantity,
         limit_price=report.limit_price if report.limit_price is not None else order.limit_price,
         stop_price=report.stop_price if report.stop_price is not None else order.stop_price,
     )
@@ -79,3 +80,8 @@ def filled_by(order: Order, executions: tuple[Execution, ...]) -> Order:
         state=state,
         perm_id=order.perm_id or mine[0].perm_id or None,
     )
+
+
+def with_reason(order: Order, words: str) -> Order:
+    """The order with what the broker said against it; its state waits for evidence."""
+    return replace(order, reason=words)

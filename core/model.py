@@ -274,7 +274,19 @@ class Order:
     cancel_requested_at: datetime | None = None
     role: Role = Role.ENTRY
     parent: int | None = None
+    oca: str = ""
+    confirmed_quantity: Decimal | None = None
     decision_id: str | None = None
+
+    @property
+    def protects(self) -> bool:
+        """Whether it is there to close a holding at a stop or a target."""
+        return self.role is not Role.ENTRY
+
+    @property
+    def card(self) -> str:
+        """The name of the card on which the order is shown: a bracket is one card."""
+        return self.order_ref.partition(".")[0]
 
     @property
     def external(self) -> bool:
@@ -285,6 +297,24 @@ class Order:
     def remaining(self) -> Decimal:
         """What may still trade; nothing once the order is over."""
         return max(self.quantity - self.filled, Decimal(0)) if self.state.is_open else Decimal(0)
+
+
+class ClosingState(StrEnum):
+    """How far a sale is that has protection in its way."""
+
+    TAKING_DOWN = "taking_down"
+    SELLING = "selling"
+    DONE = "done"
+    PUT_BACK = "put_back"
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """A sale, and the protective orders (number, quantity as it was) that it has to move out of its way."""
+
+    ticket: Ticket
+    protection: tuple[tuple[int, Decimal], ...]
+    state: ClosingState
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,11 @@ from typing import Protocol
 from core.decision import Decision
 from core.model import (
     Account,
+    Bar,
     BrokerBook,
     BrokerEvent,
+    Closing,
+    ClosingState,
     Commission,
     Execution,
     Instrument,
@@ -70,6 +73,10 @@ class Broker(Protocol):
         """A quote no older than `max_age_seconds`, kept subscribed for `keep_seconds`. Raises Refused or NoAnswer."""
         ...
 
+    async def bars(self, instrument: Instrument) -> tuple[Bar, ...]:
+        """A year of daily bars, oldest first, at most ten minutes old. Raises Refused or NoAnswer."""
+        ...
+
     async def what_if(self, ticket: Ticket) -> WhatIf:
         """What the broker says the order would do to margin, and its commission."""
         ...
@@ -82,12 +89,15 @@ class Broker(Protocol):
         """A fresh order id of this connection."""
         ...
 
-    def ensure_room(self) -> None:
-        """Raises Busy where the message limit leaves no room for an order now, NotConnected where nothing can leave."""
+    def ensure_room(self, messages: int = 1) -> None:
+        """Raises Busy where the message limit leaves no room for so many now, NotConnected where nothing can leave."""
         ...
 
-    def place(self, order: Order, instrument: Instrument) -> None:
-        """Write the order to the socket, now or never: raises Busy or NotConnected, in which case nothing was sent."""
+    def place(self, orders: Sequence[Order], instrument: Instrument) -> None:
+        """Write an order, or a bracket with its entry first, to the socket, now or never; an order id in use changes that order.
+
+        Raises Busy or NotConnected, in which case nothing was sent.
+        """
         ...
 
     def cancel(self, order: Order) -> None:
@@ -123,13 +133,29 @@ class Ledger(Protocol):
         ...
 
     async def record_sending(
-        self, ticket: Ticket, order: Order, origin: Origin, notices: Sequence[Notice]
+        self, ticket: Ticket, orders: Sequence[Order], origin: Origin, notices: Sequence[Notice]
     ) -> None:
-        """THE commit before an order leaves: update done, tap consumed, intent, messages. Raises StaleCard if the tap was consumed."""
+        """THE commit before an order leaves: update done, tap consumed, intents, messages. Raises StaleCard if the tap was consumed."""
         ...
 
     async def record_cancel(self, orders: Sequence[Order], origin: Origin, notices: Sequence[Notice]) -> None:
         """The commit before cancels leave."""
+        ...
+
+    async def begin_closing(
+        self, closing: Closing, orders: Sequence[Order], origin: Origin, notices: Sequence[Notice]
+    ) -> None:
+        """The commit before protection is taken down for a sale. Raises StaleCard if the tap was consumed."""
+        ...
+
+    async def move_closing(
+        self, ticket_id: str, state: ClosingState, orders: Sequence[Order], notices: Sequence[Notice]
+    ) -> None:
+        """The next step of such a sale, with the orders that leave with it."""
+        ...
+
+    async def unfinished_closings(self) -> tuple[Closing, ...]:
+        """Such sales that are neither done nor put back, oldest first."""
         ...
 
     async def record(
@@ -144,6 +170,10 @@ class Ledger(Protocol):
 
     async def order(self, order_ref: str = "", number: int = 0) -> Order | None:
         """One order by its name or its number."""
+        ...
+
+    async def family(self, card: str) -> tuple[Order, ...]:
+        """The order of a card and the stop and target that belong to it, as they stand, oldest first."""
         ...
 
     async def trades(self, count: int) -> tuple[Trade, ...]:

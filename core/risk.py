@@ -8,16 +8,22 @@ The order of RULES is the order in which denials are shown; all are returned, no
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_FLOOR, Decimal
 
 from core.model import Account, Denial, Link, Mode, Order, OrderType, Position, Quote, Side, Ticket
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the owner allows. Money in the base currency of the account; a unit stands in every name that needs one."""
+    """What the owner allows. Money in the base currency of the account; a unit stands in every name that needs one.
+
+    `max_portfolio_risk` is the part of net liquidation that one trade may lose at its stop (0.02 is 2 %); an entry without a stop is
+    measured as if it had one `assumed_stop_atr` times the ATR of 14 sessions away.
+    """
 
     max_position_size: Decimal
+    max_portfolio_risk: Decimal = Decimal("0.02")
+    assumed_stop_atr: Decimal = Decimal(3)
     max_quote_age_seconds: float = 15.0
     max_shares: Decimal = Decimal(1_000_000)
     max_price_factor: Decimal = Decimal(2)
@@ -33,6 +39,7 @@ class Snapshot:
     quote: Quote | None
     positions: tuple[Position, ...] | None
     working: tuple[Order, ...]
+    atr: Decimal | None = None
 
     def held(self, con_id: int) -> Decimal | None:
         """The signed holding; None while positions are unknown."""
@@ -41,9 +48,13 @@ class Snapshot:
         return sum((p.signed_quantity for p in self.positions if p.con_id == con_id), Decimal(0))
 
     def working_quantity(self, con_id: int, side: Side) -> Decimal:
-        """What orders that may still trade would add on one side."""
-        orders = (o for o in self.working if o.con_id == con_id and o.side is side)
+        """What orders that may still trade would add on one side, without those that protect a holding."""
+        orders = (o for o in self.working if o.con_id == con_id and o.side is side and not o.protects)
         return sum((o.remaining for o in orders), Decimal(0))
+
+    def on_sale(self, con_id: int) -> Decimal:
+        """The shares that working sales may take. Stops and targets that protect them do not count: a sale moves them away first."""
+        return self.working_quantity(con_id, Side.SELL)
 
 
 Rule = Callable[[Ticket, Snapshot, Limits], Denial | None]
@@ -131,7 +142,13 @@ def quantity_sane(ticket: Ticket, _snapshot: Snapshot, limits: Limits) -> Denial
 
 def price_sane(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
     """Prices are finite, on the tick, and not off by a factor."""
-    for name, price in (("limit", ticket.limit_price), ("stop", ticket.stop_price)):
+    prices = {
+        "limit": ticket.limit_price,
+        "stop": ticket.stop_price,
+        "stop loss": ticket.stop_loss,
+        "take profit": ticket.take_profit,
+    }
+    for name, price in prices.items():
         if price is None:
             continue
         if not price.is_finite() or price <= 0:
@@ -264,6 +281,92 @@ def position_cap(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial |
     )
 
 
+def bracket_sides(ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial | None:
+    """The stop loss lies on the losing side of the entry, the target on the winning one."""
+    price = worst_price(ticket, snapshot.quote)
+    if price is None:
+        return None
+    sign = ticket.side.sign
+    if ticket.stop_loss is not None and (price - ticket.stop_loss) * sign <= 0:
+        side = "below" if sign > 0 else "above"
+        return Denial(
+            "BRACKET",
+            f"The stop loss must lie {side} the entry.",
+            f"{ticket.stop_loss:f}",
+            f"{side} {price:f}",
+        )
+    if ticket.take_profit is not None and (ticket.take_profit - price) * sign <= 0:
+        side = "above" if sign > 0 else "below"
+        return Denial(
+            "BRACKET",
+            f"The take profit must lie {side} the entry.",
+            f"{ticket.take_profit:f}",
+            f"{side} {price:f}",
+        )
+    return None
+
+
+def stop_distance(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Decimal | None:
+    """How far the price may go against an entry, per share: to its stop, or to the assumed one. None where that is unknown."""
+    price = worst_price(ticket, snapshot.quote)
+    if ticket.stop_loss is not None:
+        return None if price is None else abs(price - ticket.stop_loss)
+    return None if snapshot.atr is None else snapshot.atr * limits.assumed_stop_atr
+
+
+def at_risk(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Decimal | None:
+    """What the order loses if its stop is hit, in base currency; None where that cannot be measured."""
+    distance = stop_distance(ticket, snapshot, limits)
+    rate = snapshot.account.rate(ticket.instrument.currency) if snapshot.account else None
+    if distance is None or rate is None:
+        return None
+    return distance * ticket.quantity * ticket.instrument.multiplier * rate
+
+
+def offered_stop(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Decimal | None:
+    """A stop for an entry that has none: the assumed distance below the entry, on the tick. None where there is nothing to offer."""
+    price, tick = worst_price(ticket, snapshot.quote), ticket.instrument.min_tick
+    if (
+        ticket.stop_loss is not None
+        or price is None
+        or snapshot.atr is None
+        or reduces(ticket, snapshot)
+        or tick <= 0
+    ):
+        return None
+    stop = price - ticket.side.sign * snapshot.atr * limits.assumed_stop_atr
+    on_tick = (stop / tick).to_integral_value(ROUND_FLOOR) * tick
+    return on_tick if on_tick > 0 else None
+
+
+def risk_per_trade(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
+    """What is lost at the stop stays under MAX_PORTFOLIO_RISK of net liquidation."""
+    lost = at_risk(ticket, snapshot, limits)
+    worth = snapshot.account.net_liquidation if snapshot.account else None
+    if lost is None or worth is None or snapshot.account is None:
+        return Denial(
+            "RISK_PER_TRADE",
+            "What this order could lose cannot be measured: no stop, and no average range of the last sessions to assume one.",
+            remedy="give it a stop: sl 180",
+        )
+    allowed = worth * limits.max_portfolio_risk
+    if lost <= allowed:
+        return None
+    fits = int(allowed / (lost / ticket.quantity)) if lost else 0
+    assumed = (
+        ""
+        if ticket.stop_loss is not None
+        else f", measured at {limits.assumed_stop_atr:f} x ATR because it has no stop"
+    )
+    return Denial(
+        "RISK_PER_TRADE",
+        f"It could lose more than MAX_PORTFOLIO_RISK of the account{assumed}.",
+        f"{lost:,.2f} {snapshot.account.currency}",
+        f"{allowed:,.2f} {snapshot.account.currency}",
+        f"{fits}" if fits else "",
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class RuleRow:
     """A rule and whether it binds an order that only reduces a position."""
@@ -280,7 +383,9 @@ RULES: tuple[RuleRow, ...] = (
     RuleRow(price_sane, binds_exits=True),
     RuleRow(stop_side, binds_exits=True),
     RuleRow(sale_covered, binds_exits=True),
+    RuleRow(bracket_sides, binds_exits=True),
     RuleRow(position_cap, binds_exits=False),
+    RuleRow(risk_per_trade, binds_exits=False),
 )
 
 

@@ -9,6 +9,8 @@ from decimal import Decimal
 from core.decision import Decision
 from core.errors import StaleCard
 from core.model import (
+    Closing,
+    ClosingState,
     Commission,
     Execution,
     ModelCall,
@@ -60,6 +62,15 @@ class SqliteLedger:
         )
         return found[0] if found else None
 
+    async def family(self, card: str) -> tuple[Order, ...]:
+        # Of protection that was put back only the latest of its kind is shown; refs of one card share its beginning.
+        return await self._database.read(
+            _orders,
+            "number IN (SELECT max(number) FROM orders WHERE order_ref = ? OR order_ref LIKE ? || '.%' GROUP BY role)",
+            card,
+            card,
+        )
+
     async def executions_since(self, moment: datetime) -> tuple[Execution, ...]:
         def work(db: sqlite3.Connection) -> tuple[Execution, ...]:
             found = db.execute(
@@ -80,7 +91,7 @@ class SqliteLedger:
         return await self._database.read(work)
 
     async def record_sending(
-        self, ticket: Ticket, order: Order, origin: Origin, notices: Sequence[Notice]
+        self, ticket: Ticket, orders: Sequence[Order], origin: Origin, notices: Sequence[Notice]
     ) -> None:
         now = self._clock.now()
 
@@ -88,7 +99,8 @@ class SqliteLedger:
             _end_ticket(db, ticket.ticket_id, TicketState.SENT, now)
             _card_arrived(db, origin, ticket.ticket_id)
             _finish_update(db, origin, "sent", now)
-            _save_order(db, order)
+            for order in orders:
+                _save_order(db, order)
             _post(db, self._addressed(notices, now))
 
         await self._database.write(work)
@@ -126,6 +138,63 @@ class SqliteLedger:
             _post(db, self._addressed(notices, now))
 
         await self._database.write(work)
+
+    async def begin_closing(
+        self, closing: Closing, orders: Sequence[Order], origin: Origin, notices: Sequence[Notice]
+    ) -> None:
+        now = self._clock.now()
+
+        def work(db: sqlite3.Connection) -> None:
+            _end_ticket(db, closing.ticket.ticket_id, TicketState.SENT, now)
+            _card_arrived(db, origin, closing.ticket.ticket_id)
+            _finish_update(db, origin, "closing", now)
+            for order in orders:
+                _save_order(db, order)
+            values = {
+                "ticket_id": closing.ticket.ticket_id,
+                "protection": json.dumps(
+                    [[number, f"{quantity:f}"] for number, quantity in closing.protection]
+                ),
+                "state": closing.state,
+                "begun_at": rows.text(now),
+            }
+            rows.insert(db, "closings", values)
+            _post(db, self._addressed(notices, now))
+
+        await self._database.write(work)
+
+    async def move_closing(
+        self, ticket_id: str, state: ClosingState, orders: Sequence[Order], notices: Sequence[Notice]
+    ) -> None:
+        now = self._clock.now()
+
+        def work(db: sqlite3.Connection) -> None:
+            ended = None if state is ClosingState.SELLING else rows.text(now)
+            db.execute(
+                "UPDATE closings SET state = ?, ended_at = ? WHERE ticket_id = ?", (state, ended, ticket_id)
+            )
+            for order in orders:
+                _save_order(db, order)
+            _post(db, self._addressed(notices, now))
+
+        await self._database.write(work)
+
+    async def unfinished_closings(self) -> tuple[Closing, ...]:
+        def work(db: sqlite3.Connection) -> tuple[Closing, ...]:
+            found = db.execute(
+                "SELECT c.protection, c.state AS step, t.ticket, t.state FROM closings c JOIN tickets t USING (ticket_id) "
+                "WHERE c.ended_at IS NULL ORDER BY c.begun_at"
+            )
+            return tuple(
+                Closing(
+                    rows.ticket(row),
+                    tuple((number, Decimal(quantity)) for number, quantity in json.loads(row["protection"])),
+                    ClosingState(row["step"]),
+                )
+                for row in found
+            )
+
+        return await self._database.read(work)
 
     async def remember(self, key: str, value: str) -> None:
         await self._database.write(
@@ -276,6 +345,7 @@ _NEWEST_ORDER = "ON CONFLICT (number) DO UPDATE SET " + ", ".join(
     for name in (
         "perm_id",
         "quantity",
+        "confirmed_quantity",
         "limit_price",
         "stop_price",
         "state",

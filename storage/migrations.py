@@ -124,9 +124,20 @@ MIGRATIONS: tuple[str, ...] = (
     """
     ALTER TABLE orders ADD COLUMN role TEXT NOT NULL DEFAULT 'ENTRY';
     ALTER TABLE orders ADD COLUMN parent INTEGER REFERENCES orders (number);
+    ALTER TABLE orders ADD COLUMN oca TEXT NOT NULL DEFAULT '';
+    ALTER TABLE orders ADD COLUMN confirmed_quantity TEXT;
     ALTER TABLE orders ADD COLUMN decision_id TEXT;
     ALTER TABLE tickets ADD COLUMN decision_id TEXT;
     CREATE INDEX tickets_proposed ON tickets (ticket_id) WHERE decision_id IS NOT NULL AND state = 'open';
+
+    -- A sale that first takes down the orders that protect what it sells; a row that has not ended is taken up after a crash.
+    CREATE TABLE closings (
+        ticket_id TEXT PRIMARY KEY REFERENCES tickets (ticket_id),
+        protection TEXT NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('taking_down', 'selling', 'done', 'put_back')),
+        begun_at TEXT NOT NULL,
+        ended_at TEXT
+    ) STRICT;
 
     CREATE TABLE model_calls (
         call_id TEXT PRIMARY KEY,

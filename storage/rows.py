@@ -66,6 +66,8 @@ def order(row: sqlite3.Row) -> Order:
         cancel_requested_at=moment(row["cancel_requested_at"]),
         role=Role(row["role"]),
         parent=row["parent"],
+        oca=row["oca"],
+        confirmed_quantity=amount(row["confirmed_quantity"]),
         decision_id=row["decision_id"],
     )
 

@@ -9,15 +9,16 @@ from bot.grammar import Target
 from bot.reply import Reply
 from bot.services import Desk
 from core.errors import BadInput, StaleCard
-from core.model import Order, Request, Side, Ticket, TicketState
+from core.model import Buttons, Order, Request, Side, Ticket, TicketState
 
 
-@command("/buy AAPL 10 [@ 187.50 | stop 190] [gtc] [preview]")
+@command("/buy AAPL 10 [@ 187.50 | stop 190] [sl 180] [tp 200] [gtc] [preview]")
 async def buy(desk: Desk, who: Caller, line: Line) -> Reply:
     """Buy shares: by number (10) or for an amount ($2500), at market, with a limit or a stop.
 
     /buy AAPL 10 · at market
     /buy AAPL $2500 @ 187.50 · as many as $2500 buys, at 187.50 or better
+    /buy AAPL 10 @ 187.50 sl 180 tp 200 · with a stop loss and a target that protect what it buys
     /buy AAPL 10 stop 190 gtc · once it trades at 190, until cancelled
     /buy AAPL 10 preview · only look
     """
@@ -50,7 +51,10 @@ async def _card(
     body = text.card(preview, desk.broker.link, desk.broker.account, desk.settings.max_position_size, seconds)
     if not sendable:
         return Reply(lead + body)
-    choice = ((("Send", f"send:{ticket.ticket_id}"), ("Discard", f"discard:{ticket.ticket_id}")),)
+    choice: Buttons = ((("Send", f"send:{ticket.ticket_id}"), ("Discard", f"discard:{ticket.ticket_id}")),)
+    if preview.offered_stop is not None:
+        label = f"Add a stop at {text.plain_price(preview.offered_stop)}"
+        choice = (*choice, ((label, f"stop:{ticket.ticket_id}"),))
     return Reply(lead + body, choice, opens=ticket)
 
 
@@ -71,6 +75,19 @@ def minutes(age: timedelta) -> str:
     return f"{seconds} s" if seconds < 120 else f"{seconds // 60} minutes"
 
 
+@button("stop")
+async def add_stop(desk: Desk, who: Caller, ticket_id: str) -> Reply:
+    """A new card with the stop that was offered, in place of the one without."""
+    ticket = await desk.executor.open_card(ticket_id, who.user)
+    offered = (await desk.executor.preview(_again(ticket), who.user)).offered_stop
+    if offered is None:
+        raise BadInput(
+            "A stop cannot be worked out now: the average range of the last sessions is not known."
+        )
+    fresh = await _card(desk, who, replace(_again(ticket), stop_loss=offered))
+    return replace(fresh, ends=replace(ticket, state=TicketState.REPLACED))
+
+
 def _again(ticket: Ticket) -> Request:
     """The same wish as the card's, to be looked at afresh."""
     return Request(
@@ -81,6 +98,8 @@ def _again(ticket: Ticket) -> Request:
         limit_price=ticket.limit_price,
         stop_price=ticket.stop_price,
         tif=ticket.tif,
+        stop_loss=ticket.stop_loss,
+        take_profit=ticket.take_profit,
     )
 
 
@@ -104,8 +123,8 @@ async def send(desk: Desk, who: Caller, ticket_id: str) -> Reply:
             ends=replace(ticket, state=TicketState.REPLACED),
             toast="The price moved: here is a fresh card.",
         )
-    order = await desk.executor.submit(ticket, who.origin)
-    return Reply(toast=f"Order #{order.number}", recorded=True)
+    await desk.executor.submit(ticket, who.origin)
+    return Reply(toast="Sent.", recorded=True)
 
 
 @button("discard")

@@ -28,7 +28,8 @@ async def test_orders_are_refused_rather_than_queued() -> None:
     budget = Budget(clock)
     for _ in range(MESSAGES_PER_SECOND):
         budget.take()
-    assert not budget.has_room
+    with pytest.raises(Busy):
+        budget.ensure()
     with pytest.raises(Busy, match="nothing was sent"):
         budget.take()
     clock.seconds += 1.0

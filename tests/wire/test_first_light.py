@@ -28,7 +28,7 @@ async def test_buy_card_send_fill(live: House) -> None:
     phone = live.phone
     card = await phone.asks("/buy AAPL 10", "BUY 10 AAPL")
     assert "SIMULATED" in card["text"]
-    assert [b["text"] for row in card["buttons"] for b in row] == ["Send", "Discard"]
+    assert [b["text"] for row in card["buttons"] for b in row][:2] == ["Send", "Discard"]
     assert not (await live.control.book())["orders"]
     await phone.taps("Send", card)
     await phone.hears("FILLED BUY 10 AAPL", after=card["id"])

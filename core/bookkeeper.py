@@ -1,0 +1,171 @@
+"""After the market: books what the broker says, in its order, and compares the books after every connect and once a minute."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+
+from core import lifecycle
+from core.errors import BrokerError
+from core.ib_messages import plain_words
+from core.model import (
+    BrokerEvent,
+    BrokerMessage,
+    Commission,
+    Execution,
+    LinkChanged,
+    Notice,
+    Order,
+    OrderReport,
+)
+from core.orderbook import OrderBook
+from core.ports import Broker, Clock, Ledger, Notifier
+from core.reconcile import external, reconcile
+
+log = logging.getLogger(__name__)
+
+RECONCILE_SECONDS = 60.0
+RETRY_SECONDS = 2.0
+
+
+class Bookkeeper:
+    """Listens to the broker for ever. The only one who marks the books as reconciled."""
+
+    def __init__(
+        self, broker: Broker, ledger: Ledger, notifier: Notifier, clock: Clock, book: OrderBook
+    ) -> None:
+        self._broker, self._ledger, self._notifier, self._clock, self._book = (
+            broker,
+            ledger,
+            notifier,
+            clock,
+            book,
+        )
+        self.compare = asyncio.Event()
+        """Set it to have the books compared now."""
+        self.after_compare: list[Callable[[], Awaitable[None]]] = []
+        """What is to be taken up after each comparison that succeeded."""
+        self.first_word = asyncio.Event()
+        """Set as soon as it is known how the first attempt to reach the broker went."""
+        self._gap = True
+
+    async def run(self) -> None:
+        """Listen and compare, for ever."""
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._listen(), name="bookkeeper-events")
+            both.create_task(self._keep_equal(), name="bookkeeper-compare")
+
+    async def _listen(self) -> None:
+        while True:
+            event = await self._broker.next_event()
+            try:
+                async with self._book.lock:
+                    await self._on(event)
+            except Exception:
+                # One event that cannot be booked must not end the listening; the comparison of the books heals what was missed.
+                log.exception("event not booked: %s", type(event).__name__)
+                self.compare.set()
+
+    async def _on(self, event: BrokerEvent) -> None:
+        match event:
+            case OrderReport():
+                await self._on_report(event)
+            case Execution():
+                await self._on_execution(event)
+            case Commission():
+                await self._ledger.record(commissions=[event])
+            case BrokerMessage():
+                await self._on_message(event)
+            case LinkChanged(up=True):
+                if self._broker.link.account is None:
+                    self.first_word.set()
+                self.compare.set()
+            case LinkChanged(up=False):
+                self.first_word.set()
+                self._gap = True
+                self._book.forget_positions()
+                await self._say(Notice("link_down", {"trouble": self._broker.link.trouble}, urgent=True))
+
+    async def _on_report(self, report: OrderReport) -> None:
+        order = self._book.find(report)
+        if order is not None:
+            await self._book.book([(order, lifecycle.advance(order, report))])
+        elif report.con_id and report.account in ("", self._broker.link.account):
+            known = await self._ledger.find_orders([report.order_ref or ""], [report.perm_id])
+            if known:
+                await self._book.book([(known[0], lifecycle.advance(known[0], report))])
+            elif report.status in lifecycle.WORKING:
+                number, epoch = self._book.next_number, self._broker.link.epoch
+                await self._book.book([(None, external(report, number, epoch, self._clock.now()))])
+
+    async def _on_execution(self, execution: Execution) -> None:
+        if not self._book.is_news(execution) or execution.account not in ("", self._broker.link.account):
+            return
+        order = self._book.find(execution)
+        if order is None:
+            found = await self._ledger.find_orders([execution.order_ref], [execution.perm_id])
+            order = found[0] if found else None
+        after = {**self._book.executions, execution.key: execution}
+        change = [] if order is None else [(order, lifecycle.filled_by(order, tuple(after.values())))]
+        await self._book.book(change, executions=[execution])
+
+    async def _on_message(self, message: BrokerMessage) -> None:
+        if message.request_id < 0:
+            return
+        link = self._broker.link
+        mine = (o for o in reversed(self._book.orders) if o.epoch == link.epoch or not o.external)
+        order = next(
+            (o for o in mine if o.order_id == message.request_id and o.client_id == link.client_id), None
+        )
+        if order is None:
+            return
+        words = plain_words(message.code, message.text)
+        if message.code in lifecycle.NOT_FINAL:
+            if message.code != 202:
+                await self._say(Notice("order_note", {"number": order.number, "text": words}, to=order.owner))
+            return
+        # An error is a hint, not a state: keep the broker's reason, then ask what became of the order.
+        await self._book.book([(order, lifecycle.with_reason(order, words))], silent=True)
+        self.compare.set()
+
+    async def _keep_equal(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(RECONCILE_SECONDS):
+                    await self.compare.wait()
+            self.compare.clear()
+            if self._broker.link.connected and self._broker.link.account is not None:
+                try:
+                    async with self._book.lock:
+                        await self._reconcile()
+                    for take_up in self.after_compare:
+                        await take_up()
+                except BrokerError as problem:
+                    log.warning("the books could not be compared: %s", problem)
+                    asyncio.get_running_loop().call_later(RETRY_SECONDS, self.compare.set)
+                self.first_word.set()
+
+    async def _reconcile(self) -> None:
+        told = await self._broker.book()
+        news = [e for e in told.executions if self._book.is_news(e)]
+        known = {**self._book.executions, **{e.key: e for e in news}}
+        mentioned: list[OrderReport | Execution] = [*told.open_orders, *told.completed_orders, *news]
+        older = await self._ledger.find_orders(
+            [r.order_ref for r in mentioned if r.order_ref], [r.perm_id for r in mentioned if r.perm_id]
+        )
+        before = {o.number: o for o in (*older, *self._book.orders)}
+        seen, strangers = reconcile(
+            tuple(before.values()), told, tuple(known.values()), self._clock.now(), self._book.next_number
+        )
+        changes: list[tuple[Order | None, Order]] = [(before[o.number], o) for o in seen]
+        changes += [(None, o) for o in strangers]
+        gap, self._gap = self._gap, False
+        await self._book.book(changes, executions=news, away=gap)
+        self._book.start_positions(told.positions)
+        self._broker.mark_reconciled(told.epoch)
+        if gap:
+            await self._say(Notice("link_up"))
+
+    async def _say(self, notice: Notice) -> None:
+        await self._ledger.record(notices=[notice])
+        self._notifier.wake()

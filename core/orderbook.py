@@ -1,0 +1,216 @@
+"""Our own picture of the orders, in memory and on disk at once: the open ones, the latest executions, and what is held.
+
+One lock guards everything that changes an order, so that a tap, an event and a comparison of the books never see half of each other.
+What was written is true; what is in memory was written before.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
+from core import lifecycle
+from core.model import Execution, Notice, Order, OrderReport, OrderState, Position
+from core.ports import Clock, Ledger, Notifier
+
+REMEMBERED_EXECUTIONS = timedelta(days=2)  # the broker replays those of the current day
+
+
+class OrderBook:
+    """The open orders by number. Take `lock` before changing anything."""
+
+    def __init__(self, ledger: Ledger, notifier: Notifier, clock: Clock) -> None:
+        self._ledger, self._notifier, self._clock = ledger, notifier, clock
+        self.lock = asyncio.Lock()
+        self._open: dict[int, Order] = {}
+        self._executions: dict[str, Execution] = {}
+        self._held: dict[int, Decimal] | None = None
+        self._last_number = 0
+        self._watchers: set[asyncio.Event] = set()
+
+    async def load(self) -> None:
+        """Read what is open and what was filled lately. Before this, the book must not be asked."""
+        self._last_number = await self._ledger.last_order_number()
+        self._open = {order.number: order for order in await self._ledger.open_orders()}
+        since = self._clock.now() - REMEMBERED_EXECUTIONS
+        self._executions = {e.key: e for e in await self._ledger.executions_since(since)}
+
+    @property
+    def orders(self) -> tuple[Order, ...]:
+        """Every order that may still trade, oldest first."""
+        return tuple(self._open[number] for number in sorted(self._open))
+
+    @property
+    def executions(self) -> Mapping[str, Execution]:
+        """The latest executions by key, the newest revision of each."""
+        return self._executions
+
+    @property
+    def next_number(self) -> int:
+        """The number that the next order bears."""
+        return self._last_number + 1
+
+    def is_open(self, number: int) -> bool:
+        """Whether the order of this number may still trade."""
+        return number in self._open
+
+    def current(self, order: Order) -> Order | None:
+        """The order as it stands now; None once it is over."""
+        return self._open.get(order.number)
+
+    def find(self, evidence: OrderReport | Execution) -> Order | None:
+        """The open order that evidence is about. The newest first: order ids can start again, and then the latest holder is meant."""
+        return next((order for order in reversed(self.orders) if lifecycle.belongs(order, evidence)), None)
+
+    def is_news(self, execution: Execution) -> bool:
+        """Whether this execution, or this revision of it, is not booked yet."""
+        known = self._executions.get(execution.key)
+        return known is None or known.revision < execution.revision
+
+    # --- what is held ---------------------------------------------------------------------------------------------------
+
+    def start_positions(self, positions: Sequence[Position]) -> None:
+        """Begin to count from the positions of a full snapshot, which has every execution that is booked so far."""
+        self._held = {p.con_id: p.signed_quantity for p in positions}
+
+    def forget_positions(self) -> None:
+        """The connection is gone: what is held is not known."""
+        self._held = None
+
+    def held(self, con_id: int) -> Decimal | None:
+        """The signed holding by the last snapshot and every execution since, which tell of a fill before the positions do."""
+        return None if self._held is None else self._held.get(con_id, Decimal(0))
+
+    def as_counted(self, positions: tuple[Position, ...] | None) -> tuple[Position, ...] | None:
+        """The broker's positions with our own count of them; None while either is unknown."""
+        if positions is None or self._held is None:
+            return None
+        told = {p.con_id: p for p in positions}
+        counted = [
+            replace(p, signed_quantity=self._held.get(con_id, Decimal(0))) for con_id, p in told.items()
+        ]
+        fresh = [
+            Position(
+                account="", con_id=con_id, symbol="", currency="", signed_quantity=held, average_cost=None
+            )
+            for con_id, held in self._held.items()
+            if con_id not in told and held
+        ]
+        return (*counted, *fresh)
+
+    # --- writing --------------------------------------------------------------------------------------------------------
+
+    def opened(self, orders: Sequence[Order]) -> None:
+        """Orders that the ledger has just committed."""
+        for order in orders:
+            self._last_number = max(self._last_number, order.number)
+            if order.state.is_open:
+                self._open[order.number] = order
+            else:
+                self._open.pop(order.number, None)
+        for watcher in self._watchers:
+            watcher.set()
+
+    async def book(
+        self,
+        changes: Sequence[tuple[Order | None, Order]],
+        executions: Sequence[Execution] = (),
+        *,
+        silent: bool = False,
+        away: bool = False,
+    ) -> None:
+        """Write down what changed and who must hear of it, in one commit; then it is true in memory too.
+
+        `changes` are (before, after); `away` makes one message of all the news, `silent` none at all.
+        """
+        changed = [(old, new) for old, new in changes if old != new]
+        if not changed and not executions:
+            return
+        held = self._after(executions)
+        news = [] if silent else [n for old, new in changed for n in announcements(old, new, held)]
+        orders = [new for _, new in changed]
+        await asyncio.shield(self._ledger.record(orders, executions, notices=gather(news) if away else news))
+        self._executions.update({e.key: e for e in executions})
+        self._held = held
+        self.opened(orders)
+        if news:
+            self._notifier.wake()
+
+    def _after(self, executions: Sequence[Execution]) -> dict[int, Decimal] | None:
+        if self._held is None:
+            return None
+        held = dict(self._held)
+        for execution in executions:
+            known = self._executions.get(execution.key)
+            before = known.quantity if known else Decimal(0)
+            held[execution.con_id] = held.get(execution.con_id, Decimal(0)) + execution.side.sign * (
+                execution.quantity - before
+            )
+        return held
+
+    async def until(self, fits: Callable[[], bool], seconds: float) -> bool:
+        """Wait until `fits` is true after some change of the book; False where it is not within `seconds`."""
+        changed = asyncio.Event()
+        self._watchers.add(changed)
+        try:
+            async with asyncio.timeout(seconds):
+                while not fits():
+                    changed.clear()
+                    await changed.wait()
+        except TimeoutError:
+            return False
+        finally:
+            self._watchers.discard(changed)
+        return True
+
+
+_LOUD = frozenset(
+    {
+        OrderState.FILLED,
+        OrderState.CANCELLED,
+        OrderState.REJECTED,
+        OrderState.SUSPENDED,
+        OrderState.UNKNOWN,
+        OrderState.NOT_AT_BROKER,
+    }
+)
+
+
+def announcements(old: Order | None, new: Order, held: Mapping[int, Decimal] | None = None) -> list[Notice]:
+    """What people hear of a change: the card is edited in place; a new message only for an end, or an order from elsewhere."""
+    words: list[Notice] = []
+    if not new.external and (old is None or _shown(old) != _shown(new)):
+        words.append(Notice("order", subject=new.card, to=new.owner))
+    if (old is None or new.state is not old.state) and new.state in _LOUD:
+        words.append(Notice("order_news", _news(new, held), to=new.owner, urgent=True))
+    elif old is None and new.external:
+        words.append(Notice("order_news", _news(new, held), to=new.owner))
+    return words
+
+
+def _news(order: Order, held: Mapping[int, Decimal] | None) -> dict[str, object]:
+    facts: dict[str, object] = {"number": order.number, "state": order.state}
+    if order.state is OrderState.FILLED and held is not None:
+        after = held.get(order.con_id, Decimal(0))
+        facts |= {"before": f"{after - order.side.sign * order.filled:f}", "after": f"{after:f}"}
+    return facts
+
+
+def _shown(order: Order) -> tuple[object, ...]:
+    return (
+        order.state,
+        order.filled,
+        order.average_price,
+        order.reason,
+        order.cancel_requested_at,
+        order.limit_price,
+        order.quantity,
+    )
+
+
+def gather(notices: Sequence[Notice]) -> list[Notice]:
+    """After a gap: the cards are edited as ever, and all the news of orders become one message."""
+    quiet = [n for n in notices if n.kind != "order_news"]
+    news = [n.data for n in notices if n.kind == "order_news"]
+    return [*quiet, Notice("away", {"orders": news}, urgent=True)] if news else quiet
