@@ -4,6 +4,7 @@ A transaction belongs to a connection, not to a task, so statements of two tasks
 function with everything from BEGIN to COMMIT is one item in aiosqlite's queue, which is also the cheapest way (one hop, not six).
 """
 
+import asyncio
 import fcntl
 import sqlite3
 from collections.abc import Callable
@@ -48,6 +49,8 @@ class Database:
             await database._run(migrate)
         except (sqlite3.Error, StorageError) as problem:
             await connection.close()
+            # A connect that failed leaves its thread about to end; past the end of the loop it would print a trace behind our line.
+            await asyncio.to_thread(connection._thread.join)
             lock.close()
             said = problem.__cause__ if isinstance(problem.__cause__, sqlite3.Error) else problem
             if isinstance(said, StorageError):

@@ -104,7 +104,7 @@ def position(held: int | str, con_id: int = AAPL.con_id) -> Position:
 def snapshot(held: int | str | None = 0, *, working: tuple[Order, ...] = (), **changes: Any) -> Snapshot:
     """A moment at which everything is well, with so many shares held (None: not known)."""
     positions = None if held is None else (position(held),)
-    return replace(Snapshot(NOW, LINK, BASE, QUOTE, positions, working), **changes)
+    return replace(Snapshot(NOW, LINK, BASE, QUOTE, positions, working, atr=Decimal(1)), **changes)
 
 
 def ticket(side: Side = Side.BUY, quantity: int | str = 10, **changes: Any) -> Ticket:

@@ -18,7 +18,7 @@ LIMIT, STOP = OrderType.LIMIT, OrderType.STOP
 
 
 def wish(side: Side = BUY, symbol: str = "AAPL", *, preview: bool = False, **more: Any) -> OrderLine:
-    numbers = {"quantity", "amount", "fraction", "limit_price", "stop_price"}
+    numbers = {"quantity", "amount", "fraction", "limit_price", "stop_price", "stop_loss", "take_profit"}
     values: dict[str, Any] = {k: Decimal(v) if k in numbers else v for k, v in more.items()}
     return OrderLine(Request(side, symbol, **values), preview)
 
@@ -44,6 +44,12 @@ GOOD = [
     (BUY, "AAPL 10 gtc @ 187.50", wish(quantity=10, order_type=LIMIT, limit_price="187.50", tif=GTC)),
     (BUY, "AAPL 10 stop 190 GTC", wish(quantity=10, order_type=STOP, stop_price=190, tif=GTC)),
     (BUY, "AAPL 10 day", wish(quantity=10)),
+    (
+        BUY,
+        "AAPL 10 @ 187.50 sl 180 tp 200 gtc",
+        wish(quantity=10, order_type=LIMIT, limit_price="187.50", stop_loss=180, take_profit=200, tif=GTC),
+    ),
+    (BUY, "AAPL 10 SL $180", wish(quantity=10, stop_loss=180)),
     (BUY, "AAPL 10 preview", wish(quantity=10, preview=True)),
     (BUY, "AAPL 10 preview @ 5", wish(quantity=10, order_type=LIMIT, limit_price=5, preview=True)),
     (SELL, "AAPL 10 stop 180", wish(SELL, quantity=10, order_type=STOP, stop_price=180)),
@@ -132,6 +138,10 @@ BAD = [
     (BUY, "AAPL 10 @ 5 stop 6", ["One price"]),
     (BUY, "AAPL 10 @ 5 @ 6", ["One price"]),
     (BUY, "AAPL 10 187.50", ["limit or a stop", "@ 187.50", "stop 187.50"]),
+    (BUY, "AAPL 10 sl", ["price is missing", "sl"]),
+    (BUY, "AAPL 10 tp -1", ["price", "sign"]),
+    (BUY, "AAPL 10 sl 1,234.50", ["two ways"]),
+    (SELL, "AAPL 10 sl 180", ["closes a holding", "stop"]),
     # the rest of the line
     (BUY, "AAPL 10 gtc", ["market order", "gtc"]),
     (BUY, "AAPL 10 limt 5", ["Did you mean", "limit"]),

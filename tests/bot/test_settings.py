@@ -50,9 +50,9 @@ def test_a_token_is_enough(given_: Environment) -> None:
     )
 
 
-def test_the_settings_have_exactly_their_names() -> None:
+def test_the_settings_keep_their_names() -> None:
     """A name that somebody wrote into a .env keeps its meaning."""
-    assert [name.upper() for name in Settings.model_fields] == [
+    assert {name.upper() for name in Settings.model_fields} >= {
         "TELEGRAM_BOT_TOKEN",
         "TELEGRAM_ALLOWED_USERS",
         "TELEGRAM_API_URL",
@@ -72,7 +72,7 @@ def test_the_settings_have_exactly_their_names() -> None:
         "DATABASE_PATH",
         "LOG_LEVEL",
         "TIMEZONE",
-    ]
+    }
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bot import text
 from core.executor import Preview
-from core.model import Denial, Mode, Order, OrderState, OrderType, Side, TimeInForce, Trade, WhatIf
+from core.model import Denial, Mode, Order, OrderState, OrderType, Role, Side, TimeInForce, Trade, WhatIf
 from sim.telegram.html import parse_html
 from tests.values import AAPL, BASE, LINK, NOW, QUOTE, execution, order, position, ticket
 
@@ -128,7 +128,17 @@ def test_a_denial() -> None:
 
 
 def preview(asked: Any = None, *denials: Denial, **changes: Any) -> Preview:
-    plain = Preview(asked or ticket(), QUOTE, Decimal(5), Decimal(1000), None, denials)
+    plain = Preview(
+        ticket=asked or ticket(),
+        quote=QUOTE,
+        held=Decimal(5),
+        value=Decimal(1000),
+        risk=Decimal(30),
+        offered_stop=None,
+        takes_down=(),
+        what_if=None,
+        denials=denials,
+    )
     return replace(plain, **changes)
 
 
@@ -176,6 +186,26 @@ def test_a_card_shows_what_the_broker_foresees() -> None:
     assert "did not say" in card(preview())
 
 
+def test_a_card_tells_what_may_be_lost() -> None:
+    """The stop and the loss at it; without a stop, that nothing bounds it; and a sale names what it takes down first."""
+    bound = card(preview(ticket(stop_loss=Decimal(97), take_profit=Decimal(110))))
+    assert "Stop 97.00 · target 110.00 · risk $30.00 (0.03% of the account)" in bound
+    assert "not bounded" in card(preview())
+    stop = order(number=3, side=Side.SELL, role=Role.STOP, order_type=OrderType.STOP, stop_price=Decimal(90))
+    assert "takes down its stop SELL 10 AAPL stop 90.00 (#3)" in card(
+        preview(ticket(Side.SELL, 5), takes_down=(stop,))
+    )
+
+
+def test_a_bracket_is_one_card() -> None:
+    """The stop and the target stand below their entry, each with its own state."""
+    stop = order(number=2, role=Role.STOP, stop_price=Decimal(90), state=OrderState.WORKING)
+    target = order(number=3, role=Role.TARGET, limit_price=Decimal(110), state=OrderState.CANCELLED)
+    shown = read(text.order_card(order(state=OrderState.FILLED), (stop, target), LINK))
+    assert "stop 90.00 · #2" in shown
+    assert "target 110.00 · #3" in shown
+
+
 def test_a_card_with_denials_promises_nothing() -> None:
     """Every denial is shown, and no word about sending."""
     shown = card(preview(None, Denial("A", "One."), Denial("B", "Two.")))
@@ -194,7 +224,7 @@ def test_an_order_in_every_state(state: OrderState) -> None:
     """Each state has words for the card and for the news, with the order's name and badge, as markup that Telegram takes."""
     known = order(state=state, filled=Decimal(4), average_price=Decimal("187.42"), reason=EVIL)
     for shown in (
-        text.order_card(known, LINK),
+        text.order_card(known, (), LINK),
         text.order_news(known, state, "$1.00", "Position now 4 AAPL", LINK),
     ):
         words = read(shown)
@@ -224,7 +254,7 @@ def test_news_of_a_fill() -> None:
 def test_an_order_from_elsewhere_is_marked() -> None:
     """Nobody takes it for one of their own."""
     foreign = order(owner=None)
-    assert "EXTERNAL" in text.order_card(foreign, LINK)
+    assert "EXTERNAL" in text.order_card(foreign, (), LINK)
     assert "not placed here" in text.order_news(foreign, OrderState.WORKING, "", "", LINK)
 
 
@@ -315,5 +345,5 @@ def test_any_value_is_shown_as_it_is(name: str, reason: str, symbol: str) -> Non
     shown = text.card(preview(ticket(instrument=thing), denial), LINK, BASE, CAP, 0)
     assert not [entity for entity in parse_html(shown)[1] if entity["type"] != "bold"]
     assert reason in read(shown)
-    words = text.order_card(order(symbol=symbol, reason=reason), LINK)
+    words = text.order_card(order(symbol=symbol, reason=reason), (), LINK)
     assert not [entity for entity in parse_html(words)[1] if entity["type"] != "bold"]

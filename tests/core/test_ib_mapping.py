@@ -88,7 +88,7 @@ def test_price(told: float, meant: str | None) -> None:
 )
 def test_an_order_leaves_with_the_terms_of_the_card(asked: Any, kind: str, limit: float, stop: float) -> None:
     """Side, count, type, prices, duration, account and name are those of the ticket, and prices that it lacks stay unset."""
-    made = ib_mapping.order(asked, "01TICKET", ACCOUNT)
+    made = ib_mapping.order(asked, "01TICKET")
     assert (made.action, made.totalQuantity, made.orderType) == (asked.side, float(asked.quantity), kind)
     assert (made.lmtPrice, made.auxPrice, made.tif) == (limit, stop, asked.tif)
     assert (made.orderRef, made.account, made.transmit, made.whatIf) == ("01TICKET", ACCOUNT, True, False)
@@ -97,7 +97,7 @@ def test_an_order_leaves_with_the_terms_of_the_card(asked: Any, kind: str, limit
 @given(st.decimals("0.01", "999999.99", places=2), st.integers(1, 1_000_000))
 def test_the_way_out_and_back_changes_nothing(price: Decimal, count: int) -> None:
     """A price and a quantity survive the floats of the wire exactly."""
-    made = ib_mapping.order(ticket(quantity=count, limit=str(price)), "R", ACCOUNT)
+    made = ib_mapping.order(ticket(quantity=count, limit=str(price)), "R")
     back = ib_mapping.open_order(7, ib_mapping.contract(AAPL), made, ib.OrderState(status="Submitted"))
     assert (back.limit_price, back.quantity, back.order_ref) == (price, Decimal(count), "R")
 
@@ -292,4 +292,4 @@ def test_a_hint_belongs_to_a_rejection_only() -> None:
 def test_an_order_of_ours_is_sent_like_its_ticket() -> None:
     """What is sent from the book of orders equals what the card had."""
     mine = order(quantity=TICKET.quantity)
-    assert vars(ib_mapping.order(mine, "R", ACCOUNT)) == vars(ib_mapping.order(TICKET, "R", ACCOUNT))
+    assert vars(ib_mapping.order(mine, "R")) == vars(ib_mapping.order(TICKET, "R"))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core import risk
-from core.model import Account, Denial, Link, Mode, OrderState, OrderType, Quote, Side, Ticket
+from core.model import Account, Denial, Link, Mode, OrderState, OrderType, Quote, Role, Side, Ticket
 from core.risk import Limits, Snapshot
 from tests.values import AAPL, ACCOUNT, BASE, LINK, NOW, QUOTE, order, position, snapshot, ticket
 
@@ -235,6 +235,15 @@ def test_sale_covered_counts_what_may_still_trade() -> None:
     assert verdict(risk.sale_covered, ticket(SELL, 5), moment) == "SHORT_SALE"
 
 
+def test_what_protects_a_holding_does_not_keep_it() -> None:
+    """A stop or a target is moved out of the way of a sale, so it takes no shares from it."""
+    held = snapshot(
+        10, working=(working(SELL, 10, role=Role.STOP), working(SELL, 10, number=2, role=Role.TARGET))
+    )
+    assert verdict(risk.sale_covered, ticket(SELL, 10), held) == ""
+    assert verdict(risk.sale_covered, ticket(SELL, 11), held) == "SHORT_SALE"
+
+
 def test_sale_covered_says_nothing_about_buying() -> None:
     """A purchase needs no holding, known or not."""
     assert verdict(risk.sale_covered, ticket(BUY), snapshot(None)) == ""
@@ -300,6 +309,90 @@ def test_position_cap_names_the_largest_order_that_fits(held: int) -> None:
     assert verdict(risk.position_cap, ticket(BUY, int(denial.remedy) + 1), snapshot(held)) == "POSITION_CAP"
 
 
+# --- what may be lost -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("side", "loss", "profit", "code"),
+    [
+        (BUY, None, None, ""),
+        (BUY, "99.99", "100.01", ""),
+        (BUY, "100", None, "BRACKET"),
+        (BUY, "100.01", None, "BRACKET"),
+        (BUY, None, "100", "BRACKET"),
+        (BUY, None, "99.99", "BRACKET"),
+        (SELL, "99.91", "99.89", ""),
+        (SELL, "99.90", None, "BRACKET"),
+        (SELL, None, "99.90", "BRACKET"),
+    ],
+)
+def test_bracket_sides(side: Side, loss: str | None, profit: str | None, code: str) -> None:
+    """A stop loss lies on the losing side of the entry, a target on the winning one; the entry itself is neither."""
+    asked = ticket(side, stop_loss=loss and Decimal(loss), take_profit=profit and Decimal(profit))
+    assert verdict(risk.bracket_sides, asked, snapshot(10)) == code
+
+
+def test_a_bracket_is_measured_by_the_limit_of_its_entry() -> None:
+    """Where the entry names its price, that price divides losing from winning."""
+    assert verdict(risk.bracket_sides, ticket(limit="90", stop_loss=Decimal(95)), snapshot()) == "BRACKET"
+    assert verdict(risk.bracket_sides, ticket(limit="90", stop_loss=Decimal(85)), snapshot()) == ""
+
+
+@pytest.mark.parametrize("name", ["stop_loss", "take_profit"])
+@pytest.mark.parametrize(
+    ("price", "code"), [("0", "PRICE"), ("-1", "PRICE"), ("90.001", "TICK"), ("49.99", "PRICE"), ("50", "")]
+)
+def test_the_prices_of_a_bracket_are_sane_too(name: str, price: str, code: str) -> None:
+    """What protects an entry is checked like the entry."""
+    bound: dict[str, Any] = {name: Decimal(price)}
+    assert verdict(risk.price_sane, ticket(**bound), snapshot()) == code
+
+
+@pytest.mark.parametrize(
+    ("quantity", "stop", "code"),
+    [
+        (100, "80", ""),  # 100 shares x 20 are the 2,000 that two percent of 100,000 allow
+        (101, "80", "RISK_PER_TRADE"),
+        (100, "79.99", "RISK_PER_TRADE"),
+        (666, None, ""),  # without a stop: three times the average range of 1
+        (667, None, "RISK_PER_TRADE"),
+    ],
+)
+def test_risk_per_trade(quantity: int, stop: str | None, code: str) -> None:
+    """What is lost at the stop, or at the assumed one, stays within its part of the account."""
+    asked = ticket(BUY, quantity, stop_loss=stop and Decimal(stop))
+    assert verdict(risk.risk_per_trade, asked, snapshot()) == code
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [snapshot(atr=None), snapshot(account=None), snapshot(account=replace(BASE, net_liquidation=None))],
+    ids=["no range", "no account", "no worth"],
+)
+def test_risk_per_trade_denies_what_it_cannot_measure(moment: Snapshot) -> None:
+    """An unknown loss is not a small one."""
+    assert verdict(risk.risk_per_trade, ticket(BUY, 1), moment) == "RISK_PER_TRADE"
+
+
+def test_risk_per_trade_names_the_largest_order_that_fits() -> None:
+    """The remedy passes and one share more does not."""
+    denial = risk.risk_per_trade(ticket(BUY, 5000), snapshot(), LIMITS)
+    assert denial is not None
+    assert verdict(risk.risk_per_trade, ticket(BUY, denial.remedy), snapshot()) == ""
+    assert verdict(risk.risk_per_trade, ticket(BUY, int(denial.remedy) + 1), snapshot()) == "RISK_PER_TRADE"
+
+
+def test_risk_per_trade_is_in_the_base_currency() -> None:
+    """A loss in dollars is measured against an account in euros."""
+    euros = Account(ACCOUNT, "EUR", net_liquidation=Decimal(100_000), rates={"USD": Decimal("0.80")})
+    asked = ticket(BUY, 125, stop_loss=Decimal(80))
+    assert verdict(risk.risk_per_trade, asked, snapshot(account=euros)) == ""
+    assert (
+        verdict(risk.risk_per_trade, replace(asked, quantity=Decimal(126)), snapshot(account=euros))
+        == "RISK_PER_TRADE"
+    )
+
+
 # --- what an order is valued at ---------------------------------------------------------------------------------------
 
 
@@ -336,7 +429,7 @@ def test_all_is_well() -> None:
 
 def test_every_denial_is_told_in_the_order_of_the_rules() -> None:
     """A person sees everything that is wrong at once, the road first and the size last."""
-    lost = snapshot(0, link=replace(LINK, connected=False, mode=None), quote=None)
+    lost = snapshot(0, link=replace(LINK, connected=False, mode=None), quote=None, atr=Decimal("0.0001"))
     found = codes(risk.check(ticket(SELL, 2_000_000, limit="0.001"), lost, LIMITS))
     assert found == ["CONNECTION", "ACCOUNT", "QUANTITY", "PRICE_UNKNOWN", "TICK", "SHORT_SALE"]
 
@@ -351,7 +444,9 @@ def test_the_rules_stand_in_their_order() -> None:
         ("price_sane", True),
         ("stop_side", True),
         ("sale_covered", True),
+        ("bracket_sides", True),
         ("position_cap", False),
+        ("risk_per_trade", False),
     ]
 
 
