@@ -204,7 +204,9 @@ async def test_a_card_is_read_as_it_was_written(books: Books, card: Ticket) -> N
 async def test_news_of_an_order_replace_what_moves_and_nothing_else(books: Books) -> None:
     """State, fills and prices move; whose order it is and what it bought never does."""
     await books.ledger.record([ORDER])
-    moved = replace(LIMIT_ORDER, order_type=ORDER.order_type, tif=ORDER.tif, state=OrderState.PARTIAL)
+    moved = replace(
+        LIMIT_ORDER, order_type=ORDER.order_type, tif=ORDER.tif, state=OrderState.PARTIAL, quantity=Decimal(8)
+    )
     await books.ledger.record([moved])
     assert await books.ledger.order(number=1) == moved
     await books.ledger.record([replace(moved, owner=666, side=Side.SELL, order_ref="other", account="DU9")])
@@ -328,7 +330,11 @@ async def test_trades_name_their_order(books: Books) -> None:
 async def test_two_orders_without_a_permanent_id_do_not_share_fills(books: Books) -> None:
     """perm_id 0 is no name: neither order is given the other's fill, nor one that names nobody."""
     await books.ledger.record(
-        [order(number=1, order_ref="A", order_id=7), order(number=2, order_ref="B", order_id=8)],
+        [
+            order(number=1, order_ref="A", order_id=7),
+            order(number=2, order_ref="B", order_id=8),
+            order(number=3, order_ref="", owner=None, order_id=0),
+        ],
         [
             execution(exec_id="a.01", order_ref="A", order_id=7, perm_id=0),
             execution(exec_id="b.01", order_ref="B", order_id=8, perm_id=0),
