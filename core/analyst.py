@@ -301,7 +301,7 @@ class AnthropicAnalyst:
 
     def _kept(self, text: str, longest: int = MAX_KEPT_CHARS) -> str:
         """A text as it may be stored: of bounded length, without half characters, and never with the key in it."""
-        return self._without_key(text[:longest].encode(errors="backslashreplace").decode())
+        return self._without_key(text)[:longest].encode(errors="backslashreplace").decode()
 
     def _without_key(self, text: str) -> str:
         return text.replace(self._key, "•••")

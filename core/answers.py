@@ -125,7 +125,8 @@ def _seconds(header: str | None) -> float | None:
 
 
 def _one_line(text: str) -> str:
-    line = " ".join(text.split())
+    """Foreign text inside a sentence of ours: one short line of what can be seen, without marks that turn the writing round."""
+    line = "".join(one for one in " ".join(text[:10_000].split()) if one.isprintable())
     return line if len(line) <= MAX_WORDS_CHARS else line[: MAX_WORDS_CHARS - 1] + "…"
 
 

@@ -191,11 +191,16 @@ async def test_a_decision_is_recorded_before_it_is_returned(room: Room) -> None:
 
 async def test_a_priced_answer_costs_exactly_its_tokens(room: Room) -> None:
     """A model with a list price is charged in Decimal, and is no demo."""
-    room.script({"decision": GOOD, "usage": SPENT})
-    answer = await ask(room.analyst(model=PRICED))
+    room.script(
+        {"decision": GOOD, "usage": SPENT},
+        {"decision": GOOD, "usage": SPENT | {"cache_read_input_tokens": 1}},
+    )
+    analyst = room.analyst(model=PRICED)
+    answer = await ask(analyst)
     assert (answer.call.cost, answer.demo) == (Decimal("0.0054"), False)
     assert (await room.rows())[0].cost == Decimal("0.0054")
     assert (answer.call.input_tokens, answer.call.output_tokens) == (1200, 300)
+    assert (await ask(analyst)).call.cost is None  # nobody told what a cached token costs
 
 
 async def test_the_row_lets_the_prompt_be_made_again(room: Room) -> None:
@@ -456,6 +461,12 @@ async def test_a_body_that_is_no_json(
             b'{"error":{"type":"rate_limit_error","message":7,"details":{"error_code":[1]}}}',
             Outcome.RATE_LIMITED,
         ),
+        (
+            400,
+            json.dumps({"error": {"message": "\u202e\x1b[2J\ud800" + "é" * 100_000}}).encode(),
+            Outcome.REFUSED,
+        ),
+        (400, json.dumps({"error": {"message": "<b>" * 5_000}}).encode(), Outcome.REFUSED),
         (503, b"", Outcome.OVERLOADED),
         (502, b"<html>bad gateway</html>", Outcome.OVERLOADED),
         (200 + 99, b"{}", Outcome.INCOMPLETE),
@@ -467,6 +478,8 @@ async def test_other_statuses(
     """Every status has an outcome, whatever its body is."""
     answer = await ask(room.analyst(base_url=await odd(body, status)))
     assert (answer.call.outcome, answer.decision) == (outcome, None)
+    assert not UNSEEN.search(answer.words)
+    assert len(answer.words) < 700
     assert await room.rows() == [answer.call]
 
 
