@@ -9,6 +9,7 @@ from telegram import Bot, BotCommand
 from telegram.error import TelegramError
 
 import bot.commands as _commands  # registers them
+from bot import proposals
 from bot.clock import SystemClock
 from bot.command import COMMANDS
 from bot.commands.system import WANTED
@@ -19,11 +20,13 @@ from bot.notifier import OutboxSender
 from bot.services import Desk
 from bot.settings import Settings
 from bot.transport import AiohttpRequest
+from core.analyst import AnthropicAnalyst
 from core.bookkeeper import Bookkeeper
 from core.broker import IBBroker
 from core.executor import Executor, Timing
 from core.orderbook import OrderBook
 from core.ports import Clock
+from core.proposer import Proposer
 from core.risk import Limits
 from storage.database import Database
 from storage.ledger import SqliteLedger
@@ -76,9 +79,23 @@ async def running(
         keeper = Bookkeeper(broker, ledger, notifier, clock, book)
         executor = Executor(broker, ledger, notifier, clock, book, limits, Timing(), keeper.compare)
         keeper.after_compare.append(executor.closer.resume)
+        key = settings.anthropic_api_key
+        analyst = AnthropicAnalyst(
+            api_key=key.get_secret_value() if key else None,
+            base_url=settings.anthropic_base_url,
+            model=settings.anthropic_model,
+            clock=clock,
+            records=ledger,
+            daily_dollars=settings.analyst_daily_dollars,
+            daily_calls=settings.analyst_daily_calls,
+        )
+        stack.push_async_callback(analyst.close)
+        proposer = Proposer(broker, executor, analyst, ledger, clock, limits, settings.min_confidence)
         lanes = Lanes()
         poller = Poller(chat, ledger, clock)
-        desk = Desk(executor, broker, broker, ledger, clock, settings, started_at, poller.last_poll_seconds)
+        desk = Desk(
+            executor, proposer, broker, broker, ledger, clock, settings, started_at, poller.last_poll_seconds
+        )
         dispatcher = Dispatcher(chat, desk, ledger, notifier, lanes)
         await book.load()
         if not broker.link.wanted:
@@ -90,6 +107,7 @@ async def running(
                 parts.create_task(keeper.run(), name="bookkeeper")
                 parts.create_task(notifier.run(desk), name="notifier")
                 parts.create_task(_poll(poller, dispatcher, keeper), name="poller")
+                parts.create_task(proposals.keep(desk, notifier), name="proposals")
                 parts.create_task(_announce(chat, poller, clock), name="announce")
 
         life = asyncio.create_task(live(), name="greenlight")

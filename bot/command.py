@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from difflib import get_close_matches
-from typing import Any, NewType
+from typing import Any, NewType, Protocol
 
 from bot import grammar
 from bot.reply import Reply
@@ -39,6 +39,15 @@ class Caller:
     name: str
     origin: Origin
     age: timedelta
+    progress: "Progress"
+
+
+class Progress(Protocol):
+    """How a slow command says where it is: the first call sends a message, the further ones change it in place."""
+
+    async def __call__(self, html: str, card: str = "") -> str:
+        """Show `html` on the message that `card` names, or on a new one; returns its name."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +61,10 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command as its function describes it. `summary` is the first line of the docstring, `details` the rest."""
+    """A command as its function describes it. `summary` is the first line of the docstring, `details` the rest.
+
+    A `slow` one does not keep what its sender asks next waiting.
+    """
 
     name: str
     usage: str
@@ -60,6 +72,7 @@ class Command:
     details: str
     parameters: tuple[Parameter, ...]
     run: Callable[..., Awaitable[Reply]]
+    slow: bool = False
 
     def arguments(self, line: str) -> list[Any]:
         """The values on the line. Raises BadInput with the usage where they do not fit."""
@@ -79,13 +92,15 @@ COMMANDS: dict[str, Command] = {}
 BUTTONS: dict[str, Callable[[Desk, Caller, str], Awaitable[Reply]]] = {}
 
 
-def command(usage: str) -> Callable[[Callable[..., Awaitable[Reply]]], Callable[..., Awaitable[Reply]]]:
+def command(
+    usage: str, *, slow: bool = False
+) -> Callable[[Callable[..., Awaitable[Reply]]], Callable[..., Awaitable[Reply]]]:
     """Make a command of a function; its name is the function's."""
 
     def register(run: Callable[..., Awaitable[Reply]]) -> Callable[..., Awaitable[Reply]]:
         name = run.__name__.rstrip("_")
         summary, _, details = (inspect.getdoc(run) or "").partition("\n")
-        COMMANDS[name] = Command(name, usage, summary, details.strip(), _parameters(run), run)
+        COMMANDS[name] = Command(name, usage, summary, details.strip(), _parameters(run), run, slow)
         return run
 
     return register

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable
+from dataclasses import replace
 from datetime import timedelta
 from html import escape
 
@@ -32,13 +33,21 @@ class Dispatcher:
         self._bot, self._desk, self._inbox, self._notifier, self._lanes = bot, desk, inbox, notifier, lanes
         self._owners = frozenset(desk.settings.telegram_allowed_users)
         self._answers: set[asyncio.Task[None]] = set()
+        self._progress: dict[int, str] = {}
 
     def take(self, arrival: Arrival) -> None:
         """Begin the work on an update, in the order in which its sender asked."""
         verdict = gate.judge(arrival.update, self._owners)
         # Whoever is not let in shares one lane: a flood of strangers never holds up an owner.
-        lane = arrival.origin.user if verdict is Verdict.ACT else 0
+        lane = self._lane(arrival) if verdict is Verdict.ACT else (0, False)
         self._lanes.add(lane, lambda: self._settle(arrival, verdict))
+
+    def _lane(self, arrival: Arrival) -> tuple[int, bool]:
+        """(who asks, whether it is slow): what takes long has a lane of its own beside the ordinary one."""
+        message = arrival.update.message
+        words = (message.text or "").split(maxsplit=1) if message else []
+        meant = command.COMMANDS.get(words[0][1:].partition("@")[0].lower()) if words else None
+        return arrival.origin.user, meant is not None and meant.slow
 
     async def _settle(self, arrival: Arrival, verdict: Verdict) -> None:
         try:
@@ -73,6 +82,9 @@ class Dispatcher:
         if arrival.update.callback_query is not None:
             self._answer(arrival.update.callback_query.id, running)
         reply = await running
+        shown = self._progress.pop(arrival.origin.update_id, "")
+        if shown and reply.text:
+            reply = replace(reply, edits=shown)
         if reply.recorded and not reply.text:
             self._notifier.wake()
             return
@@ -89,7 +101,10 @@ class Dispatcher:
     def _replies(self, user: int, reply: Reply) -> list[Outgoing]:
         messages = []
         if reply.ends is not None:
-            now, data = self._desk.clock.now(), {"state": reply.ends.state}
+            now, data = (
+                self._desk.clock.now(),
+                {"state": reply.ends.state, "proposal": reply.ends.decision_id is not None},
+            )
             messages.append(
                 Outgoing(user, "card", now, data=data, subject=reply.ends.ticket_id, is_edit=True)
             )
@@ -104,14 +119,29 @@ class Dispatcher:
             created_at=self._desk.clock.now(),
             text=reply.text,
             buttons=reply.buttons,
-            subject=reply.opens.ticket_id if reply.opens else "",
+            subject=reply.edits or (reply.opens.ticket_id if reply.opens else ""),
+            is_edit=bool(reply.edits),
+            renames=reply.opens.ticket_id if reply.edits and reply.opens else "",
         )
 
     def _caller(self, arrival: Arrival) -> command.Caller:
         user = arrival.update.effective_user
         message = arrival.update.message
         age = self._desk.clock.now() - message.date if message else timedelta()
-        return command.Caller(arrival.origin.user, user.first_name if user else "", arrival.origin, age)
+
+        async def progress(html: str, card: str = "") -> str:
+            name = card or f"progress-{arrival.origin.update_id}"
+            now = self._desk.clock.now()
+            await self._desk.ledger.post(
+                [Outgoing(arrival.origin.user, "reply", now, text=html, subject=name, is_edit=bool(card))]
+            )
+            self._notifier.wake()
+            self._progress[arrival.origin.update_id] = name
+            return name
+
+        return command.Caller(
+            arrival.origin.user, user.first_name if user else "", arrival.origin, age, progress
+        )
 
     async def _line(self, update: Update, caller: command.Caller) -> Reply:
         words = (update.message.text or "").strip() if update.message else ""

@@ -2,18 +2,18 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 
 
 class Lanes:
     """One queue for each key, each worked by one task for as long as there is work."""
 
     def __init__(self) -> None:
-        self._waiting: dict[int, deque[Callable[[], Awaitable[None]]]] = {}
+        self._waiting: dict[Hashable, deque[Callable[[], Awaitable[None]]]] = {}
         self._workers: set[asyncio.Task[None]] = set()
         self._closing = False
 
-    def add(self, key: int, work: Callable[[], Awaitable[None]]) -> None:
+    def add(self, key: Hashable, work: Callable[[], Awaitable[None]]) -> None:
         """Do `work` after everything that `key` asked before. `work` does not raise. After `close`, nothing is taken."""
         if self._closing:
             return
@@ -25,7 +25,7 @@ class Lanes:
         self._workers.add(worker)
         worker.add_done_callback(self._workers.discard)
 
-    async def _run(self, key: int) -> None:
+    async def _run(self, key: Hashable) -> None:
         queue = self._waiting[key]
         while queue and not self._closing:
             await queue.popleft()()

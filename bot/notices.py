@@ -106,8 +106,31 @@ async def _link_up(desk: Desk, _message: Outgoing) -> Worded:
     return f"🟢 <b>Connected</b> and compared with the broker's book.\n{text.badge(desk.broker.link)}", ()
 
 
-async def _card(_desk: Desk, message: Outgoing) -> Worded:
-    return escape(TicketState(message.data["state"]).story), ()
+async def _card(desk: Desk, message: Outgoing) -> Worded:
+    state = TicketState(message.data["state"])
+    story = state.proposal_story if message.data.get("proposal") else state.story
+    name = await _card_name(desk, message.subject)
+    return f"{name}{escape(story)}", ()
+
+
+async def _card_name(desk: Desk, ticket_id: str) -> str:
+    ticket = await desk.ledger.ticket(ticket_id)
+    return "" if ticket is None else f"<b>{text.terms(ticket)}</b>\n"
+
+
+async def _proposal(desk: Desk, message: Outgoing) -> Worded:
+    """A proposal drawn anew after a restart, with the time that it has left."""
+    ticket = await desk.ledger.ticket(message.subject)
+    decision = await desk.ledger.decision(ticket.decision_id or "") if ticket else None
+    if ticket is None or decision is None or ticket.state is not TicketState.OPEN:
+        return "", ()
+    left = text.time_left(ticket.expires_at - desk.clock.now())
+    body = text.proposal_text(decision, None, desk.broker.link, None)
+    buttons = ((("Approve", f"approve:{ticket.ticket_id}"), ("Reject", f"reject:{ticket.ticket_id}")),)
+    return (
+        f"{body}\n\n<b>{text.terms(ticket)}</b>\nStill open after a restart · {left}. Approve checks everything anew.",
+        buttons,
+    )
 
 
 _WORDS: Mapping[str, Callable[[Desk, Outgoing], Awaitable[Worded]]] = {
@@ -121,6 +144,7 @@ _WORDS: Mapping[str, Callable[[Desk, Outgoing], Awaitable[Worded]]] = {
     "link_down": _link_down,
     "link_up": _link_up,
     "card": _card,
+    "proposal": _proposal,
 }
 
 

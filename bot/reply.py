@@ -10,7 +10,8 @@ class Reply:
     """`text` is the chat's HTML; empty, nothing is sent. `toast` is shown at the finger that tapped.
 
     `opens` is the card that this reply shows, `ends` one whose story ends with it (its state says how). `recorded` means that the
-    update is on disk as done already, because an order left with the same commit.
+    update is on disk as done already, because an order left with the same commit. `edits` names a message (of progress) that this reply
+    takes the place of.
     """
 
     text: str = ""
@@ -19,3 +20,4 @@ class Reply:
     opens: Ticket | None = None
     ends: Ticket | None = None
     recorded: bool = False
+    edits: str = ""

@@ -8,6 +8,7 @@ from typing import Protocol
 from bot.settings import Settings
 from core.executor import Executor
 from core.ports import Broker, Clock, Ledger
+from core.proposer import Proposer
 
 
 class Switch(Protocol):
@@ -23,6 +24,7 @@ class Desk:
     """Everything that a command works with."""
 
     executor: Executor
+    proposer: Proposer
     broker: Broker
     switch: Switch
     ledger: Ledger

@@ -1,11 +1,12 @@
 """What is shown: pure functions from values to the chat's HTML. Every value is escaped; every line is closed in itself."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from html import escape
 from zoneinfo import ZoneInfo
 
+from core.analyst import Answer
 from core.executor import Preview
 from core.model import (
     Account,
@@ -20,10 +21,12 @@ from core.model import (
     Quote,
     Role,
     Side,
+    StoredDecision,
     Ticket,
     TimeInForce,
     Trade,
 )
+from core.proposer import Proposal
 
 LIMIT = 4096
 SIGNS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥"}
@@ -158,6 +161,93 @@ def risk_line(preview: Preview, account: Account | None) -> str:
     return f"Stop {plain_price(ticket.stop_loss)}{target} · risk {money(preview.risk, base)}{share}"
 
 
+MAX_REASON, MAX_EVIDENCE = 700, 4
+
+
+def cut(words: str, most: int) -> str:
+    """Foreign text, escaped, at most `most` characters long."""
+    return escape(words if len(words) <= most else words[: most - 1].rstrip() + "…")
+
+
+def time_left(left: timedelta) -> str:
+    """How long something is still good for."""
+    seconds = max(int(left.total_seconds()), 0)
+    return f"{seconds // 60} min left" if seconds >= 120 else f"{seconds} s left"
+
+
+def analysis(proposal: Proposal, link: Link, account: Account | None) -> str:
+    """The end of an analysis: a card, or the reasons without one, or what went wrong."""
+    call = proposal.answer.call
+    if proposal.decision is None:
+        return f"<b>{escape(call.ticker)}: no verdict.</b>\n{escape(proposal.answer.words)}\n{cost_line(proposal.answer)}"
+    body = proposal_text(proposal.decision, proposal.preview, link, account, proposal.why_not)
+    return f"{body}\n{cost_line(proposal.answer)}"
+
+
+def cost_line(answer: Answer) -> str:
+    """Which model answered, how long it took and what it cost; an unknown price is unpriced, not nothing."""
+    call = answer.call
+    cost = "unpriced" if call.cost is None else f"${call.cost:.4f}"
+    return f"<i>{escape(call.model)} · {call.latency_seconds:.1f} s · {cost}</i>"
+
+
+def proposal_text(
+    decision: StoredDecision, preview: Preview | None, link: Link, account: Account | None, why_not: str = ""
+) -> str:
+    """A verdict with its reasons, and the order that it would become. Everything the model wrote is foreign text."""
+    term = {1: "SHORT", 5: "SHORT", 20: "MEDIUM", 60: "LONG"}.get(decision.time_horizon, "")
+    sessions = "session" if decision.time_horizon == 1 else "sessions"
+    lines = [
+        f"<b>{escape(decision.verdict)} {escape(decision.ticker)}</b> · confidence {decision.confidence}% · "
+        f"{decision.time_horizon} {sessions} ({term} term)"
+    ]
+    if decision.demo:
+        lines.append("🧪 <b>DEMO</b>: rules of the simulation, not an AI.")
+    if decision.injection_suspected:
+        lines.append("⚠️ The model suspects that some text tried to give it orders.")
+    if preview is not None:
+        lines += _order_of(preview, link, account)
+    else:
+        levels = f"Target {plain_price(decision.target_price)} · stop {plain_price(decision.stop_loss)} · {badge(link)}"
+        lines.append(levels)
+    lines.append(f"\n{cut(decision.reasoning, MAX_REASON)}")
+    lines += [
+        f"· {cut(says, 160)} <i>({cut(fact, 40)})</i>" for fact, says in decision.evidence[:MAX_EVIDENCE]
+    ]
+    lines.append(f"<b>Against it:</b> {cut(decision.bear_case, MAX_REASON)}")
+    if preview is not None and preview.denials:
+        lines += ["", *map(denial_line, preview.denials)]
+    elif preview is not None:
+        left = preview.ticket.expires_at - preview.ticket.created_at
+        lines.append(f"\nNothing is sent before you tap Approve · {time_left(left)}.")
+    if why_not:
+        lines.append(f"\n{escape(why_not)}")
+    return "\n".join(lines)
+
+
+def _order_of(preview: Preview, link: Link, account: Account | None) -> list[str]:
+    ticket, currency = preview.ticket, preview.ticket.instrument.currency
+    after = None if preview.held is None else preview.held + ticket.side.sign * ticket.quantity
+    lines = [
+        f"<b>{terms(ticket)}</b> · ≈ {money(preview.value, currency)} · {badge(link)}",
+        quote_line(preview.quote),
+        f"Position {quantity(preview.held)} → {quantity(after)} {escape(ticket.instrument.symbol)}",
+    ]
+    if ticket.side is Side.BUY:
+        lines.append(risk_line(preview, account))
+    lines += [
+        f"First takes down its {order.role.lower()} {terms(order)} (#{order.number})"
+        for order in preview.takes_down
+    ]
+    if preview.what_if is not None:
+        base = account.currency if account else currency
+        lines.append(
+            f"Margin {money(preview.what_if.initial_margin_change, base, signed=True)} · "
+            f"commission {money(preview.what_if.commission, preview.what_if.commission_currency or base)}"
+        )
+    return lines
+
+
 STATE_WORDS = {
     OrderState.SENDING: "⏳ sending",
     OrderState.WORKING: "🟢 working",
@@ -279,6 +369,7 @@ def trade_line(trade: Trade, zone: ZoneInfo) -> str:
         else f"commission {money(trade.commission, trade.commission_currency or '')}"
     )
     which = f" · #{trade.order_number}" if trade.order_number else ""
+    which += f" · AI {trade.confidence}%" if trade.confidence is not None else ""
     return f"<b>{what}</b>\n   {local(done.time, zone)} · {money(done.quantity * done.price, done.currency)} · {cost}{which}"
 
 

@@ -93,6 +93,14 @@ class TicketState(StrEnum):
         """How the card's story stands, for whoever taps an old button."""
         return _STORIES[self]
 
+    @property
+    def proposal_story(self) -> str:
+        """The same of a proposal, in its own words."""
+        return {
+            TicketState.DISCARDED: "Rejected. Nothing was sent.",
+            TicketState.EXPIRED: "This proposal has expired. Nothing was sent.",
+        }.get(self, self.story)
+
 
 _STORIES = {
     TicketState.OPEN: "This card is still open.",
@@ -363,8 +371,43 @@ class Commission:
 
 
 @dataclass(frozen=True, slots=True)
+class OpeningLot:
+    """What was held when the books were opened and no known execution explains: bought at an unknown time before `at`.
+
+    `average_cost` is one unit's, multiplier and commissions in it, as the broker reckons.
+    """
+
+    account: str
+    con_id: int
+    symbol: str
+    currency: str
+    signed_quantity: Decimal
+    average_cost: Decimal
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Everything that lots, gains and tax records are derived from: executions in time, what they cost, and what was there before."""
+
+    executions: tuple[Execution, ...] = ()
+    commissions: tuple[Commission, ...] = ()
+    openings: tuple[OpeningLot, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class JobRun:
+    """A scheduled job that was done for a session of the exchange, with the facts that it told."""
+
+    job: str
+    session: date
+    at: datetime
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Trade:
-    """A line of the trade history: an execution, the order it belongs to and its commission as far as they are known."""
+    """A line of the trade history: an execution, its order, its commission and the analyst's decision, as far as they are known."""
 
     execution: Execution
     order_number: int | None
@@ -372,6 +415,10 @@ class Trade:
     commission: Decimal | None
     commission_currency: str | None
     realized: Decimal | None
+    decision_id: str | None = None
+    confidence: int | None = None
+    reasoning: str | None = None
+    sent_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -482,7 +529,7 @@ class Outgoing:
     """A message on its way to a person; a row before it is sent. `id` is 0 until stored.
 
     `text` is the chat's HTML; where it is empty, the chat renders `kind` with `data` when it sends. `subject` ties the edits of a card
-    to the card; `is_edit` changes that card in place.
+    to the card; `is_edit` changes that card in place; `renames` gives the message a new subject: what was progress becomes a card.
     """
 
     chat: int
@@ -495,6 +542,7 @@ class Outgoing:
     is_edit: bool = False
     urgent: bool = False
     id: int = 0
+    renames: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,13 @@ from core.model import (
     ClosingState,
     Commission,
     Execution,
+    History,
     Instrument,
+    JobRun,
     Link,
     ModelCall,
     Notice,
+    OpeningLot,
     Order,
     Origin,
     Outgoing,
@@ -178,6 +181,42 @@ class Ledger(Protocol):
 
     async def trades(self, count: int) -> tuple[Trade, ...]:
         """The last executions with what they cost, newest first."""
+        ...
+
+    async def post(self, messages: Sequence[Outgoing]) -> None:
+        """Put messages into the outbox."""
+        ...
+
+    async def decision(self, decision_id: str) -> StoredDecision | None:
+        """A decision of the analyst."""
+        ...
+
+    async def proposals(self) -> tuple[Ticket, ...]:
+        """The proposals that nobody has answered, oldest first, those past their time included."""
+        ...
+
+    async def expire(self, tickets: Sequence[Ticket], messages: Sequence[Outgoing]) -> None:
+        """End cards whose time is over. Raises StaleCard, and does nothing, where one was answered meanwhile."""
+        ...
+
+    async def history(self, account: str | None = None) -> History:
+        """Everything that lots and gains of an account (None: of all) are derived from; deriving is core.lots', off the loop."""
+        ...
+
+    async def books_opened(self, account: str) -> bool:
+        """Whether it was written down what the account held before its executions were known."""
+        ...
+
+    async def open_books(self, account: str, openings: Sequence[OpeningLot]) -> None:
+        """Write that down, once: the second time changes nothing."""
+        ...
+
+    async def run_job(self, run: JobRun, notices: Sequence[Notice]) -> bool:
+        """A job was done for a session: the mark and its messages in one commit. False, and nothing, where it was done before."""
+        ...
+
+    async def last_run(self, job: str) -> JobRun | None:
+        """The run of a job for the latest session."""
         ...
 
     async def remember(self, key: str, value: str) -> None:

@@ -1,5 +1,6 @@
 """The Ledger, Inbox and Outbox ports on SQLite: every method is one transaction, made of the small functions below it."""
 
+import asyncio
 import json
 import sqlite3
 from collections.abc import Sequence
@@ -13,8 +14,11 @@ from core.model import (
     ClosingState,
     Commission,
     Execution,
+    History,
+    JobRun,
     ModelCall,
     Notice,
+    OpeningLot,
     Order,
     OrderType,
     Origin,
@@ -26,7 +30,7 @@ from core.model import (
     plain,
 )
 from core.ports import Clock
-from storage import analysis, rows
+from storage import analysis, books, rows
 from storage.database import Database
 
 
@@ -195,6 +199,49 @@ class SqliteLedger:
             )
 
         return await self._database.read(work)
+
+    async def post(self, messages: Sequence[Outgoing]) -> None:
+        await self._database.write(_post, messages)
+
+    async def proposals(self) -> tuple[Ticket, ...]:
+        def work(db: sqlite3.Connection) -> tuple[Ticket, ...]:
+            found = db.execute(
+                "SELECT ticket, state FROM tickets WHERE decision_id IS NOT NULL AND state = 'open' ORDER BY ticket_id"
+            )
+            return tuple(map(rows.ticket, found))
+
+        return await self._database.read(work)
+
+    async def expire(self, tickets: Sequence[Ticket], messages: Sequence[Outgoing]) -> None:
+        now = self._clock.now()
+
+        def work(db: sqlite3.Connection) -> None:
+            for ticket in tickets:
+                _end_ticket(db, ticket.ticket_id, TicketState.EXPIRED, now)
+            _post(db, messages)
+
+        await self._database.write(work)
+
+    async def history(self, account: str | None = None) -> History:
+        return await asyncio.to_thread(books.history, await self._database.read(books.read, account))
+
+    async def books_opened(self, account: str) -> bool:
+        return await self._database.read(books.opened, account)
+
+    async def open_books(self, account: str, openings: Sequence[OpeningLot]) -> None:
+        await self._database.write(books.open_books, account, openings, self._clock.now())
+
+    async def run_job(self, run: JobRun, notices: Sequence[Notice]) -> bool:
+        def work(db: sqlite3.Connection) -> bool:
+            first = books.mark_job(db, run)
+            if first:
+                _post(db, self._addressed(notices, self._clock.now()))
+            return first
+
+        return await self._database.write(work)
+
+    async def last_run(self, job: str) -> JobRun | None:
+        return await self._database.read(books.last_run, job)
 
     async def remember(self, key: str, value: str) -> None:
         await self._database.write(
@@ -383,6 +430,7 @@ def _save_ticket(db: sqlite3.Connection, ticket: Ticket) -> None:
         "ticket_id": ticket.ticket_id,
         "owner": ticket.owner,
         "state": ticket.state,
+        "ended_at": None if ticket.state is TicketState.OPEN else rows.text(ticket.created_at),
         "terms_hash": ticket.terms_hash(),
         "ticket": json.dumps(plain(ticket)),
         "created_at": rows.text(ticket.created_at),
@@ -443,6 +491,13 @@ def _post(db: sqlite3.Connection, messages: Sequence[Outgoing]) -> None:
     for message in messages:
         values = rows.columns(message)
         del values["id"]
+        if renamed := values.pop("renames"):
+            # The message on the screen is from now on the card of that name; this edit is its first.
+            db.execute(
+                "UPDATE messages SET subject = ? WHERE subject = ? AND chat = ?",
+                (renamed, message.subject, message.chat),
+            )
+            values["subject"] = renamed
         values["buttons"], values["data"] = json.dumps(message.buttons), json.dumps(values["data"])
         rows.insert(db, "messages", values)
 
@@ -454,7 +509,7 @@ def _audit(db: sqlite3.Connection, now: datetime, kind: str, detail: str, user: 
 def _trades(db: sqlite3.Connection, count: int) -> tuple[Trade, ...]:
     found = db.execute(
         """
-        SELECT e.*, h.order_number, h.order_type, h.commission, h.commission_currency, h.realized
+        SELECT e.*, h.order_number, h.order_type, h.commission, h.commission_currency, h.realized, h.decision_id, h.confidence, h.reasoning, h.sent_at
         FROM executions e JOIN trade_history h ON h.exec_id = e.exec_id ORDER BY e.time DESC, e.key DESC LIMIT ?
         """,
         (count,),
@@ -467,6 +522,10 @@ def _trades(db: sqlite3.Connection, count: int) -> tuple[Trade, ...]:
             commission=None if row["commission"] is None else Decimal(row["commission"]),
             commission_currency=row["commission_currency"],
             realized=rows.amount(row["realized"]),
+            decision_id=row["decision_id"],
+            confidence=row["confidence"],
+            reasoning=row["reasoning"],
+            sent_at=rows.moment(row["sent_at"]),
         )
         for row in found
     )

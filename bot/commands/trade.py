@@ -88,6 +88,22 @@ async def add_stop(desk: Desk, who: Caller, ticket_id: str) -> Reply:
     return replace(fresh, ends=replace(ticket, state=TicketState.REPLACED))
 
 
+async def _fresh(desk: Desk, who: Caller, ticket: Ticket, *, lead: str) -> Reply:
+    """A card of now in place of an old one; a proposal's stays a proposal's."""
+    if ticket.decision_id is None:
+        return await _card(desk, who, _again(ticket), lead=lead)
+    decision, preview, why_not = await desk.proposer.again(ticket)
+    body = lead + text.proposal_text(decision, preview, desk.broker.link, desk.broker.account, why_not)
+    if preview is None or preview.denials:
+        return Reply(body, opens=preview.ticket if preview else None)
+    return Reply(body, verdict_buttons(preview.ticket), opens=preview.ticket)
+
+
+def verdict_buttons(ticket: Ticket) -> Buttons:
+    """What a person can say to a proposal."""
+    return ((("Approve", f"approve:{ticket.ticket_id}"), ("Reject", f"reject:{ticket.ticket_id}")),)
+
+
 def _again(ticket: Ticket) -> Request:
     """The same wish as the card's, to be looked at afresh."""
     return Request(
@@ -105,11 +121,19 @@ def _again(ticket: Ticket) -> Request:
 
 @button("send")
 async def send(desk: Desk, who: Caller, ticket_id: str) -> Reply:
+    """The Send under a card."""
+    return await send_card(desk, who, ticket_id)
+
+
+async def send_card(desk: Desk, who: Caller, ticket_id: str) -> Reply:
     """Send what the card shows; where time or the price has moved on, a fresh card instead."""
     ticket = await desk.executor.open_card(ticket_id, who.user)
+    if desk.executor.is_stale(ticket) and ticket.decision_id is not None:
+        ended = replace(ticket, state=TicketState.EXPIRED)
+        return Reply(toast=f"Expired. /analyze {ticket.instrument.symbol} asks anew.", ends=ended)
     if desk.executor.is_stale(ticket):
-        fresh = await _card(
-            desk, who, _again(ticket), lead="⏱ That card was too old to send. This is how it looks now:\n\n"
+        fresh = await _fresh(
+            desk, who, ticket, lead="⏱ That card was too old to send. This is how it looks now:\n\n"
         )
         return replace(
             fresh, ends=replace(ticket, state=TicketState.EXPIRED), toast="Too old: here is a fresh card."
@@ -117,7 +141,7 @@ async def send(desk: Desk, who: Caller, ticket_id: str) -> Reply:
     drift = await desk.executor.drifted(ticket)
     if drift is not None:
         lead = f"↕️ The price moved {drift * 100:.1f} % since that card. This is how it looks now:\n\n"
-        fresh = await _card(desk, who, _again(ticket), lead=lead)
+        fresh = await _fresh(desk, who, ticket, lead=lead)
         return replace(
             fresh,
             ends=replace(ticket, state=TicketState.REPLACED),

@@ -174,7 +174,7 @@ def decide(facts: Facts, verdict: Verdict | None = None, confidence: int | None 
             {"fact": vote.signal.cites, "says": f"{vote.says} ({facts.values[vote.signal.cites]:f})"}
             for vote in speaking
         ],
-        "bear_case": f"Against it: {'; '.join(against)}."
+        "bear_case": f"{'; '.join(against)}."
         if against
         else "No signal speaks against it, which is when surprises hurt most.",
         "reasoning": f"{LABEL} {why} {len(cast)} of {len(SIGNALS)} signals could be measured, score {total:+.2f} between -1 and +1.",

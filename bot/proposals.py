@@ -1,0 +1,43 @@
+"""The life of open proposals beside the commands: drawn anew after a restart, ended when their time is over."""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+
+from bot.services import Desk
+from core.errors import GreenlightError
+from core.model import Outgoing, Ticket
+from core.ports import Notifier
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 5.0
+
+
+async def keep(desk: Desk, notifier: Notifier) -> None:
+    """Redraw what an earlier run left open, then end each proposal at its time, for ever."""
+    await desk.ledger.post(_edits(desk, "proposal", await desk.ledger.proposals()))
+    notifier.wake()
+    while True:
+        try:
+            await end_expired(desk, notifier)
+        except GreenlightError as problem:
+            log.info(
+                "proposals are looked at again later: %s", problem
+            )  # one was answered at this very moment
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+async def end_expired(desk: Desk, notifier: Notifier) -> None:
+    """End the proposals whose time is over and say so on their cards."""
+    now = desk.clock.now()
+    late = [ticket for ticket in await desk.ledger.proposals() if ticket.expires_at <= now]
+    if late:
+        await desk.ledger.expire(late, _edits(desk, "card", late))
+        notifier.wake()
+
+
+def _edits(desk: Desk, kind: str, tickets: Iterable[Ticket]) -> list[Outgoing]:
+    data = {"state": "expired", "proposal": True}
+    now = desk.clock.now()
+    return [Outgoing(t.owner, kind, now, data=data, subject=t.ticket_id, is_edit=True) for t in tickets]
