@@ -99,6 +99,8 @@ def load() -> Settings:
     """Read the environment and .env. Raises SettingsError with one line for each mistake."""
     try:
         return Settings()  # type: ignore[call-arg]  # the environment has the values
+    except UnicodeDecodeError:
+        raise SettingsError(".env: is not a UTF-8 text file; write it anew from .env.example") from None
     except ValidationError as wrong:
         raise SettingsError(
             "\n".join(_line(error) for error in wrong.errors(include_input=False, include_url=False))

@@ -374,12 +374,17 @@ def trade_line(trade: Trade, zone: ZoneInfo) -> str:
 
 
 def pages(text: str, limit: int = LIMIT) -> list[str]:
-    """Split at line ends so that each part is at most `limit` long. Lines are closed in themselves, so the markup survives."""
-    parts, current = [], ""
-    for line in text.split("\n"):
-        if current and len(current) + 1 + len(line) > limit:
-            parts.append(current)
-            current = line
-        else:
-            current = f"{current}\n{line}" if current else line
-    return [*parts, current] if current else parts
+    """Split at line ends so that each part is at most `limit` long. Lines are closed in themselves, so the markup survives.
+
+    A line that is longer than a page is cut; should that cut a mark-up, the sender falls back to the bare words.
+    """
+    parts: list[str] = []
+    current: str | None = None
+    for whole in text.split("\n"):
+        for line in [whole[at : at + limit] for at in range(0, len(whole), limit)] or [""]:
+            if current is not None and len(current) + 1 + len(line) <= limit:
+                current = f"{current}\n{line}"
+            else:
+                parts += [] if current is None else [current]
+                current = line
+    return [part for part in [*parts, current or ""] if part.strip()]

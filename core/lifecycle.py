@@ -61,25 +61,28 @@ def _state(order: Order, report: OrderReport, *, snapshot: bool) -> OrderState:
     return order.state
 
 
-def filled_by(order: Order, executions: tuple[Execution, ...]) -> Order:
-    """The order after all of its executions that are known (the newest revision of each)."""
+def filled_by(order: Order, executions: tuple[Execution, ...], *, corrected: bool = False) -> Order:
+    """The order after all of its executions that are known (the newest revision of each).
+
+    Fewer than the broker's statuses told of are not all of them, so they change nothing; unless one was `corrected`, whose word counts.
+    """
     mine = [e for e in executions if belongs(order, e)]
     total = sum((e.quantity for e in mine), Decimal(0))
+    if total < order.filled and corrected:
+        return replace(order, filled=total, average_price=_average(mine, total))
     if total <= 0 or total < order.filled:
         return order
-    average = sum((e.quantity * e.price for e in mine), Decimal(0)) / total
     state = order.state
-    if total >= order.quantity:
+    if total >= order.quantity > 0:
         state = OrderState.FILLED
     elif state in {OrderState.SENDING, OrderState.UNKNOWN, OrderState.WORKING, OrderState.NOT_AT_BROKER}:
         state = OrderState.PARTIAL
-    return replace(
-        order,
-        filled=total,
-        average_price=average,
-        state=state,
-        perm_id=order.perm_id or mine[0].perm_id or None,
-    )
+    perm_id = order.perm_id or mine[0].perm_id or None
+    return replace(order, filled=total, average_price=_average(mine, total), state=state, perm_id=perm_id)
+
+
+def _average(executions: list[Execution], total: Decimal) -> Decimal | None:
+    return sum((e.quantity * e.price for e in executions), Decimal(0)) / total if total else None
 
 
 def with_reason(order: Order, words: str) -> Order:

@@ -27,7 +27,9 @@ def reconcile(
     """
     seen = tuple(_settle(order, book, executions) for order in ours)
     unknown = [r for r in book.open_orders if not any(belongs(order, r) for order in ours)]
-    strangers = tuple(external(r, next_number + i, book.epoch, now) for i, r in enumerate(unknown))
+    strangers = tuple(
+        filled_by(external(r, next_number + i, book.epoch, now), executions) for i, r in enumerate(unknown)
+    )
     return seen, strangers
 
 
@@ -40,7 +42,12 @@ def _settle(order: Order, book: BrokerBook, executions: tuple[Execution, ...]) -
         return order
     if order.external:
         return replace(order, state=OrderState.NOT_AT_BROKER, reason="no longer among the broker's orders")
-    if order.state in {OrderState.SENDING, OrderState.UNKNOWN} and order.reason and not order.filled:
+    if (
+        order.state in {OrderState.SENDING, OrderState.UNKNOWN}
+        and order.reason
+        and not order.perm_id
+        and not order.filled
+    ):
         return replace(order, state=OrderState.REJECTED)
     return replace(order, state=OrderState.UNKNOWN)
 

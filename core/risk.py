@@ -142,6 +142,9 @@ def quantity_sane(ticket: Ticket, _snapshot: Snapshot, limits: Limits) -> Denial
 
 def price_sane(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
     """Prices are finite, on the tick, and not off by a factor."""
+    needs = {OrderType.LIMIT: ticket.limit_price, OrderType.STOP: ticket.stop_price}
+    if ticket.order_type in needs and needs[ticket.order_type] is None:
+        return Denial("PRICE", f"A {ticket.order_type} order needs its price.", remedy="@ 187.50 or stop 180")
     prices = {
         "limit": ticket.limit_price,
         "stop": ticket.stop_price,
@@ -215,6 +218,13 @@ def price_known(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | 
             "bid below ask",
         )
     age = snapshot.now - quote.time
+    if age < timedelta(seconds=-limits.max_quote_age_seconds):
+        return Denial(
+            "QUOTE_TIME",
+            f"The last quote of {symbol} is from the future: a clock is wrong.",
+            f"{-age.total_seconds():.0f} s ahead",
+            "now",
+        )
     if age > timedelta(seconds=limits.max_quote_age_seconds):
         return Denial(
             "QUOTE_OLD",
@@ -224,6 +234,19 @@ def price_known(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | 
             "try again",
         )
     return None
+
+
+def delayed_data(ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial | None:
+    """With real money, delayed prices allow exits and hand-priced limits only. Paper trades on them with a mark on the card."""
+    if snapshot.link.mode is not Mode.LIVE or snapshot.quote is None or not snapshot.quote.delayed:
+        return None
+    if ticket.order_type is OrderType.LIMIT:
+        return None
+    return Denial(
+        "DELAYED",
+        "The prices are delayed, so an entry needs a limit that you set by hand.",
+        remedy="@ with your price",
+    )
 
 
 def sale_covered(ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial | None:
@@ -380,6 +403,7 @@ RULES: tuple[RuleRow, ...] = (
     RuleRow(account_agrees, binds_exits=True),
     RuleRow(quantity_sane, binds_exits=True),
     RuleRow(price_known, binds_exits=True),
+    RuleRow(delayed_data, binds_exits=False),
     RuleRow(price_sane, binds_exits=True),
     RuleRow(stop_side, binds_exits=True),
     RuleRow(sale_covered, binds_exits=True),
@@ -389,8 +413,29 @@ RULES: tuple[RuleRow, ...] = (
 )
 
 
+def _figures(ticket: Ticket, snapshot: Snapshot) -> list[Decimal]:
+    quote, account = snapshot.quote, snapshot.account
+    told = [
+        ticket.quantity,
+        ticket.limit_price,
+        ticket.stop_price,
+        ticket.stop_loss,
+        ticket.take_profit,
+        snapshot.atr,
+    ]
+    told += [quote.bid, quote.ask] if quote else []
+    told += [account.net_liquidation, account.rate(ticket.instrument.currency)] if account else []
+    told += [p.signed_quantity for p in snapshot.positions or ()]
+    return [figure for figure in told if figure is not None]
+
+
 def check(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> tuple[Denial, ...]:
     """Every denial, in the order of RULES; none means that the order may leave."""
+    if not all(figure.is_finite() for figure in _figures(ticket, snapshot)):
+        # Nothing can be measured against a figure that is no number, so no further rule is asked.
+        return (
+            Denial("NOT_A_NUMBER", "A quantity or price of this order, or of the market, is not a number."),
+        )
     exits = reduces(ticket, snapshot)
     rows = (row for row in RULES if row.binds_exits or not exits)
     return tuple(denial for row in rows if (denial := row.rule(ticket, snapshot, limits)))

@@ -408,7 +408,7 @@ _NEWEST_EXECUTION = (
 )
 _NEWEST_COMMISSION = (
     "ON CONFLICT (key) DO UPDATE SET exec_id = excluded.exec_id, amount = excluded.amount, currency = excluded.currency, "
-    "realized = excluded.realized WHERE excluded.exec_id >= exec_id"
+    "realized = excluded.realized WHERE (length(excluded.exec_id), excluded.exec_id) >= (length(exec_id), exec_id)"
 )
 
 

@@ -283,3 +283,17 @@ def test_the_id_of_an_execution(exec_id: str, key: str, revision: int) -> None:
     """A correction has the same key and a higher number behind the last dot."""
     fill_ = execution(exec_id=exec_id)
     assert (fill_.key, fill_.revision) == (key, revision)
+
+
+def test_a_correction_may_take_a_fill_back() -> None:
+    """Fewer shares count where the broker corrected an execution, and only there."""
+    done = order(filled=Decimal(10), average_price=Decimal(100), state=OrderState.FILLED)
+    less = (execution(7),)
+    assert filled_by(done, less) == done
+    assert filled_by(done, less, corrected=True).filled == 7
+    assert filled_by(done, (execution(0),), corrected=True).average_price is None
+
+
+def test_an_order_of_unknown_size_is_not_filled_by_its_first_fill() -> None:
+    """A quantity of zero means that the broker has not said how large it is."""
+    assert filled_by(order(quantity=Decimal(0)), (execution(1),)).state is OrderState.PARTIAL

@@ -225,3 +225,10 @@ def test_comparing_twice_is_comparing_once(
     again, none = reconcile([*seen, *strangers], at, (), NOW, 200)
     assert none == ()
     assert again == (*seen, *strangers)
+
+
+def test_an_order_that_once_worked_is_never_called_rejected_for_its_absence() -> None:
+    """A remark of the broker on a working order is no refusal: absent twice, it is UNKNOWN twice."""
+    once = reconcile([order(reason="Price capped.", perm_id=5)], book(), (), NOW, 9)[0][0]
+    twice = reconcile([once], book(), (), NOW, 9)[0][0]
+    assert (once.state, twice.state) == (OrderState.UNKNOWN, OrderState.UNKNOWN)

@@ -441,6 +441,7 @@ def test_the_rules_stand_in_their_order() -> None:
         ("account_agrees", True),
         ("quantity_sane", True),
         ("price_known", True),
+        ("delayed_data", False),
         ("price_sane", True),
         ("stop_side", True),
         ("sale_covered", True),
@@ -566,4 +567,43 @@ def test_the_rates_of_the_account() -> None:
 def test_a_limit_order_without_a_limit_cannot_be_measured() -> None:
     """Terms with a hole in them are denied and not filled in."""
     holed = ticket(BUY, 1, order_type=OrderType.LIMIT)
-    assert codes(risk.check(holed, snapshot(), LIMITS)) == ["POSITION_CAP"]
+    assert codes(risk.check(holed, snapshot(), LIMITS)) == ["PRICE", "POSITION_CAP"]
+    assert "PRICE" in codes(risk.check(ticket(BUY, 1, order_type=OrderType.STOP), snapshot(), LIMITS))
+
+
+@pytest.mark.parametrize("bad", ["NaN", "Infinity", "-Infinity"])
+def test_a_figure_that_is_no_number_denies(bad: str) -> None:
+    """NaN and infinity, in the order or in the market, are denied and break nothing."""
+    wild = Decimal(bad)
+    asked = [
+        (ticket(SELL, 1), snapshot(10, atr=wild)),
+        (ticket(BUY, 1, limit="1", take_profit=wild), snapshot()),
+        (ticket(BUY, bad), snapshot()),
+        (ticket(SELL, bad), snapshot(10)),
+        (ticket(BUY, 1, limit=bad), snapshot()),
+        (ticket(BUY, 1), snapshot(quote=replace(QUOTE, ask=wild))),
+        (ticket(BUY, 1), snapshot(account=replace(BASE, net_liquidation=wild))),
+    ]
+    for one, moment in asked:
+        assert codes(risk.check(one, moment, LIMITS)) == ["NOT_A_NUMBER"]
+
+
+def test_a_quote_from_the_future_denies() -> None:
+    """A quote ahead of our clock by more than its allowed age means that a clock is wrong."""
+    ahead = replace(QUOTE, time=NOW + timedelta(minutes=5))
+    assert "QUOTE_TIME" in codes(risk.check(ticket(), snapshot(quote=ahead), LIMITS))
+
+
+@pytest.mark.parametrize(
+    ("mode", "asked", "denied"),
+    [
+        (Mode.PAPER, ticket(BUY, 1), False),
+        (Mode.LIVE, ticket(BUY, 1), True),
+        (Mode.LIVE, ticket(BUY, 1, limit="100"), False),
+        (Mode.LIVE, ticket(SELL, 5), False),
+    ],
+)
+def test_delayed_prices(mode: Mode, asked: Ticket, denied: bool) -> None:
+    """With real money, delayed prices allow exits and hand-priced limits only; paper trades on them."""
+    moment = snapshot(10, link=replace(LINK, mode=mode), quote=replace(QUOTE, delayed=True))
+    assert ("DELAYED" in codes(risk.check(asked, moment, LIMITS))) is denied
