@@ -17,6 +17,7 @@ from bot.dispatch import Dispatcher
 from bot.inbox import Poller
 from bot.lanes import Lanes
 from bot.notifier import OutboxSender
+from bot.schedule import Schedule
 from bot.services import Desk
 from bot.settings import Settings
 from bot.transport import AiohttpRequest
@@ -93,8 +94,18 @@ async def running(
         proposer = Proposer(broker, executor, analyst, ledger, clock, limits, settings.min_confidence)
         lanes = Lanes()
         poller = Poller(chat, ledger, clock)
+        schedule = Schedule(broker, ledger, notifier, clock, book)
         desk = Desk(
-            executor, proposer, broker, broker, ledger, clock, settings, started_at, poller.last_poll_seconds
+            executor,
+            proposer,
+            broker,
+            broker,
+            ledger,
+            clock,
+            settings,
+            started_at,
+            poller.last_poll_seconds,
+            schedule.look,
         )
         dispatcher = Dispatcher(chat, desk, ledger, notifier, lanes)
         await book.load()
@@ -108,6 +119,7 @@ async def running(
                 parts.create_task(notifier.run(desk), name="notifier")
                 parts.create_task(_poll(poller, dispatcher, keeper), name="poller")
                 parts.create_task(proposals.keep(desk, notifier), name="proposals")
+                parts.create_task(schedule.run(poller.first_poll), name="schedule")
                 parts.create_task(_announce(chat, poller, clock), name="announce")
 
         life = asyncio.create_task(live(), name="greenlight")

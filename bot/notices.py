@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from html import escape
 
-from bot import text
+from bot import statements, text
 from bot.services import Desk
 from core.model import Buttons, Order, OrderState, Outgoing, TicketState
 
@@ -133,6 +133,10 @@ async def _proposal(desk: Desk, message: Outgoing) -> Worded:
     )
 
 
+async def _summary(desk: Desk, message: Outgoing) -> Worded:
+    return statements.summary_text(message.data, desk.settings.timezone), ()
+
+
 _WORDS: Mapping[str, Callable[[Desk, Outgoing], Awaitable[Worded]]] = {
     "order": _order,
     "order_news": _order_news,
@@ -144,6 +148,7 @@ _WORDS: Mapping[str, Callable[[Desk, Outgoing], Awaitable[Worded]]] = {
     "link_down": _link_down,
     "link_up": _link_up,
     "card": _card,
+    "summary": _summary,
     "proposal": _proposal,
 }
 

@@ -1,6 +1,6 @@
 """What a command may use: the desk. Ports only; nothing here knows Telegram, SQL or the broker's library."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -32,3 +32,5 @@ class Desk:
     settings: Settings
     started_at: datetime
     last_poll_seconds: Callable[[], float | None]
+    do_what_is_due: Callable[[], Awaitable[None]]
+    """Look at the clock now, without waiting for the schedule to ring."""

@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
 
 from core import lifecycle
 from core.errors import BrokerError
 from core.ib_messages import plain_words
 from core.model import (
+    BrokerBook,
     BrokerEvent,
     BrokerMessage,
     Commission,
@@ -18,6 +20,7 @@ from core.model import (
     Order,
     OrderReport,
 )
+from core.opening import opening_lots
 from core.orderbook import OrderBook
 from core.ports import Broker, Clock, Ledger, Notifier
 from core.reconcile import external, reconcile
@@ -48,6 +51,7 @@ class Bookkeeper:
         self.first_word = asyncio.Event()
         """Set as soon as it is known how the first attempt to reach the broker went."""
         self._gap = True
+        self._opened: str | None = None
 
     async def run(self) -> None:
         """Listen and compare, for ever."""
@@ -105,9 +109,12 @@ class Bookkeeper:
         if order is None:
             found = await self._ledger.find_orders([execution.order_ref], [execution.perm_id])
             order = found[0] if found else None
-        after = {**self._book.executions, execution.key: execution}
-        change = [] if order is None else [(order, lifecycle.filled_by(order, tuple(after.values())))]
+        corrected = execution.key in self._book.executions
+        after = tuple({**self._book.executions, execution.key: execution}.values())
+        change = [] if order is None else [(order, lifecycle.filled_by(order, after, corrected=corrected))]
         await self._book.book(change, executions=[execution])
+        if corrected:
+            self.compare.set()
 
     async def _on_message(self, message: BrokerMessage) -> None:
         if message.request_id < 0:
@@ -162,10 +169,35 @@ class Bookkeeper:
         gap, self._gap = self._gap, False
         await self._book.book(changes, executions=news, away=gap)
         self._book.start_positions(told.positions)
+        await self._open_books(told)
         self._broker.mark_reconciled(told.epoch)
         if gap:
             await self._say(Notice("link_up"))
 
+    async def _open_books(self, told: BrokerBook) -> None:
+        """Once for an account: write down what it held before its executions were known, before an order of ours can change it.
+
+        Positions and executions are two answers of the broker: only where a second look finds both the same do they fit each other.
+        """
+        account = self._broker.link.account
+        if account is None or account == self._opened:
+            return
+        if not await self._ledger.books_opened(account):
+            again = await self._broker.book()
+            history = await self._ledger.history(account)
+            openings = opening_lots(account, again.positions, history, self._clock.now())
+            if openings is None or _facts(told) != _facts(again):
+                log.info("the books of %s are not opened yet: they are moving", account)
+                return
+            await self._ledger.open_books(account, openings)
+        self._opened = account
+
     async def _say(self, notice: Notice) -> None:
         await self._ledger.record(notices=[notice])
         self._notifier.wake()
+
+
+def _facts(book: BrokerBook) -> tuple[frozenset[str], frozenset[tuple[int, Decimal]]]:
+    """What is held and by which executions, of one snapshot."""
+    held = frozenset((p.con_id, p.signed_quantity) for p in book.positions if p.signed_quantity)
+    return frozenset(e.exec_id for e in book.executions), held

@@ -49,6 +49,7 @@ RESERVED_FOR_ORDERS = 15  # of them, so that a flood of data requests never make
 ANSWER_SECONDS = 8.0
 FIRST_QUOTE_SECONDS = 4.0
 BARS_ANSWER_SECONDS, BARS_SECONDS = 15.0, 600.0
+DETAILS_SECONDS = 6 * 3600.0  # contract details have the hours of the next few days only
 HEARTBEAT_SECONDS = 5.0
 LONGEST_PAUSE_SECONDS = 30.0
 NO_HARM_TO_DATA = frozenset(
@@ -196,7 +197,7 @@ class IBBroker:
         self._changed = asyncio.Event()
         self._asking = asyncio.Lock()
         self._subscriptions: dict[int, _Subscription] = {}
-        self._found: dict[str, Instrument] = {}
+        self._found: dict[str, tuple[float, Instrument]] = {}
         self._bars: dict[int, tuple[float, tuple[Bar, ...]]] = {}
 
     # --- the connection -------------------------------------------------------------------------------------------------
@@ -459,8 +460,9 @@ class IBBroker:
     # --- instruments and prices -----------------------------------------------------------------------------------------
 
     async def find(self, symbol: str) -> Instrument:
-        if symbol in self._found:
-            return self._found[symbol]
+        known = self._found.get(symbol)
+        if known is not None and self._clock.monotonic() - known[0] < DETAILS_SECONDS:
+            return known[1]
         line = self._line()
         await self._budget.wait()
         try:
@@ -473,8 +475,9 @@ class IBBroker:
             d.contract.conId: ib_mapping.instrument(d) for d in details if d.contract and d.contract.conId
         }
         if len(found) == 1:
-            self._found[symbol] = next(iter(found.values()))
-            return self._found[symbol]
+            only = next(iter(found.values()))
+            self._found[symbol] = self._clock.monotonic(), only
+            return only
         if found:
             choices = ", ".join(f"{i.symbol} on {i.primary_exchange} ({i.name})" for i in found.values())
             raise BadInput(

@@ -5,7 +5,10 @@ is dealt out with it, in cents by what is left, the last piece taking the remain
 A commission goes into the basis of what is bought and off the proceeds of what is sold (IRS Publication 550, "Basis of Investment
 Property"). One that is not known, or not in the currency of the trade, is counted as not known yet: the figures say `provisional`.
 
-The books are a function of the executions alone: neither their order nor their repetition changes anything.
+What was held before executions were known comes first, as lots of the broker's average cost: provisional for good, since neither
+their true basis nor their date is known here.
+
+The books are a function of the executions and these lots alone: neither their order nor their repetition changes anything.
 """
 
 from collections import defaultdict
@@ -18,7 +21,7 @@ from heapq import heappop, heappush
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
-from core.model import Commission, Execution, Side
+from core.model import Commission, Execution, OpeningLot, Side
 
 ZERO, CENT = Decimal(0), Decimal("0.01")
 EXCHANGE_ZONE = ZoneInfo("America/New_York")
@@ -39,10 +42,11 @@ _Told = TypeVar("_Told", Execution, Commission)
 
 
 class Term(StrEnum):
-    """How long a lot was held, as the tax sees it: SHORT up to one year, LONG for more."""
+    """How long a lot was held, as the tax sees it: SHORT up to one year, LONG for more, UNKNOWN where its date is not known."""
 
     SHORT = "SHORT"
     LONG = "LONG"
+    UNKNOWN = "UNKNOWN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +54,14 @@ class Lot:
     """What is left of the execution that opened it. Money in `currency`.
 
     `cost` is the basis of what is left, commission in it; for a short (`signed_quantity` below zero) it is minus what its sale brought,
-    commission off.
+    commission off. `assumed` means that it was held when the books were opened: the time of its opening is only the latest possible.
     """
 
     opening: Execution
     signed_quantity: Decimal
     cost: Decimal
     provisional: bool
+    assumed: bool = False
 
     @property
     def account(self) -> str:
@@ -93,7 +98,7 @@ class Lot:
 class Closure:
     """A piece of a lot that a later execution closed. Money in `currency`, commissions in it; `quantity` is positive.
 
-    `side` is that of the execution that closed: SELL for a long, BUY for a short. A loss is a negative gain.
+    `side` is that of the execution that closed: SELL for a long, BUY for a short. A loss is a negative gain. `assumed` as in Lot.
     """
 
     opening: Execution
@@ -103,6 +108,7 @@ class Closure:
     cost_basis: Decimal
     term: Term
     provisional: bool
+    assumed: bool = False
 
     @property
     def account(self) -> str:
@@ -189,19 +195,24 @@ def book(
     executions: Iterable[Execution],
     commissions: Iterable[Commission],
     *,
+    openings: Iterable[OpeningLot] = (),
     method: str = "FIFO",
     multipliers: Mapping[int, Decimal] | None = None,
     zone: tzinfo = EXCHANGE_ZONE,
 ) -> Books:
     """The books of every account and instrument in `executions`.
 
-    Of an execution's revisions the highest counts, one of quantity zero is none; trades are taken by time, within one second by key.
+    `openings` were there before any of them. Of an execution's revisions the highest counts, one of quantity zero is none; trades are taken by time, within one second by key.
     `multipliers` has the units per contract of those con_ids where it is not 1. Raises KeyError for an unknown `method`.
     """
     order, units, fees = METHODS[method], multipliers or {}, _latest(commissions)
     shelves: defaultdict[tuple[str, int], list[tuple[Any, int, _Deal]]] = defaultdict(list)
     closures: list[Closure] = []
     unknown: list[str] = []
+    before = sorted(openings, key=lambda lot: (lot.account, lot.con_id))
+    for number, opening in enumerate(before, start=-len(before)):
+        deal = _Deal(_as_execution(opening), None, None, assumed=True)
+        heappush(shelves[opening.account, opening.con_id], (order(number, deal.execution), number, deal))
     history = _latest(executions)
     for number, key in enumerate(_in_time(history)):
         execution = history[key]
@@ -222,7 +233,7 @@ def book(
 
 
 def tax_transactions(books: Books) -> tuple[TaxTransaction, ...]:
-    """A line for every execution that opened (whole, however it was closed) and one for every closure, in time.
+    """A line for every known execution that opened (whole, however it was closed) and one for every closure, in time.
 
     The money of a trade's lines of its own side (basis of what it bought, proceeds of what it sold) adds up to that trade.
     """
@@ -235,6 +246,8 @@ def tax_transactions(books: Books) -> tuple[TaxTransaction, ...]:
     opened: dict[str, list[Closure | Lot]] = {}
     pieces: tuple[Closure | Lot, ...] = (*books.closures, *books.lots)
     for piece in pieces:
+        if piece.assumed:
+            continue  # nobody knows when and how it was opened: that was no trade of these books
         opened.setdefault(piece.opening.key, []).append(piece)
     lines += [_opening(key, pieces, key in books.unknown_commissions) for key, pieces in opened.items()]
     return tuple(sorted(lines, key=lambda line: (line.at, line.trade_key)))
@@ -257,9 +270,17 @@ def is_long_term(acquired: date, sold: date) -> bool:
 class _Deal:
     """An execution whose quantity and commission are dealt out piece by piece."""
 
-    __slots__ = ("execution", "fee", "fee_left", "known", "left", "price", "side")
+    __slots__ = ("assumed", "execution", "fee", "fee_left", "known", "left", "price", "side")
 
-    def __init__(self, execution: Execution, fee: Decimal | None, multiplier: Decimal | None) -> None:
+    def __init__(
+        self,
+        execution: Execution,
+        fee: Decimal | None,
+        multiplier: Decimal | None,
+        *,
+        assumed: bool = False,
+    ) -> None:
+        self.assumed = assumed
         self.execution, self.side, self.left = execution, execution.side, execution.quantity
         self.price = execution.price if multiplier is None else execution.price * multiplier
         self.known = fee is not None
@@ -283,16 +304,17 @@ def _close(lot: _Deal, deal: _Deal, zone: tzinfo) -> Closure:
     first, second = lot.take(quantity), deal.take(quantity)
     known = lot.known and deal.known
     if lot.side is Side.SELL:
-        return Closure(opening, closing, quantity, first, second, Term.SHORT, not known)
-    return Closure(
-        opening, closing, quantity, second, first, _term(opening.time, closing.time, zone), not known
-    )
+        return Closure(opening, closing, quantity, first, second, Term.SHORT, not known, lot.assumed)
+    term = _term(opening.time, closing.time, zone)
+    if lot.assumed and term is Term.SHORT:
+        term = Term.UNKNOWN  # it was held at that time, and who knows for how long before
+    return Closure(opening, closing, quantity, second, first, term, not known, lot.assumed)
 
 
 def _lot(deal: _Deal) -> Lot:
     """What is still open of an execution."""
     quantity, sign = deal.left, deal.side.sign
-    return Lot(deal.execution, quantity * sign, deal.take(quantity) * sign, not deal.known)
+    return Lot(deal.execution, quantity * sign, deal.take(quantity) * sign, not deal.known, deal.assumed)
 
 
 def _opening(key: str, pieces: list[Closure | Lot], provisional: bool) -> TaxTransaction:
@@ -309,6 +331,15 @@ def _opening(key: str, pieces: list[Closure | Lot], provisional: bool) -> TaxTra
     cost, proceeds = (money, None) if side is Side.BUY else (None, money)
     return TaxTransaction(
         side, opening.symbol, opening.currency, quantity, cost, proceeds, None, None, opening.time, key, key, provisional,
+    )  # fmt: skip
+
+
+def _as_execution(opening: OpeningLot) -> Execution:
+    """What was there before, in the form of the execution that nobody knows; its key is like no execution's."""
+    return Execution(
+        exec_id=f"opening-{opening.account}-{opening.con_id}", account=opening.account, con_id=opening.con_id, symbol=opening.symbol,
+        currency=opening.currency, side=Side.BUY if opening.signed_quantity > 0 else Side.SELL, quantity=abs(opening.signed_quantity),
+        price=opening.average_cost, time=opening.at, client_id=0, order_id=0, perm_id=0, order_ref="",
     )  # fmt: skip
 
 
@@ -340,6 +371,12 @@ def _latest(told: Iterable[_Told]) -> dict[str, _Told]:
 def _revision(told: Execution | Commission) -> int:
     tail = told.exec_id.rpartition(".")[2]
     return int(tail) if tail.isdigit() else 0
+
+
+def in_time(executions: Iterable[Execution]) -> list[Execution]:
+    """What truly happened, oldest first: of an execution's revisions the highest, and none of quantity zero."""
+    history = _latest(executions)
+    return [history[key] for key in _in_time(history)]
 
 
 def _in_time(history: Mapping[str, Execution]) -> list[str]:

@@ -197,6 +197,29 @@ MIGRATIONS: tuple[str, ...] = (
         LEFT JOIN decisions d USING (decision_id)
         LEFT JOIN commissions c ON c.key = e.key;
     """,
+    """
+    -- What an account held before its executions were known; a row of opened_books says that this was written down.
+    CREATE TABLE opened_books (account TEXT PRIMARY KEY, at TEXT NOT NULL) STRICT;
+    CREATE TABLE opening_lots (
+        account TEXT NOT NULL REFERENCES opened_books (account),
+        con_id INTEGER NOT NULL,
+        symbol TEXT NOT NULL,
+        currency TEXT NOT NULL,
+        signed_quantity TEXT NOT NULL,
+        average_cost TEXT NOT NULL,
+        at TEXT NOT NULL,
+        PRIMARY KEY (account, con_id)
+    ) STRICT;
+
+    -- A scheduled job is done once for a session of the exchange, whatever restarts and clocks do.
+    CREATE TABLE jobs (
+        job TEXT NOT NULL,
+        session TEXT NOT NULL,
+        at TEXT NOT NULL,
+        facts TEXT NOT NULL,
+        PRIMARY KEY (job, session)
+    ) STRICT;
+    """,
 )
 
 

@@ -1,0 +1,42 @@
+"""The books: /lots."""
+
+import asyncio
+
+from bot import statements
+from bot.command import Caller, Symbol, command
+from bot.reply import Reply
+from bot.services import Desk
+from core.lots import EXCHANGE_ZONE, Books, book
+from core.model import History
+
+
+@command("/lots [SYMBOL]")
+async def lots(desk: Desk, who: Caller, symbol: Symbol | None = None) -> Reply:
+    """Open lots with what they cost, and what the sales of this year brought.
+
+    First in, first out, with commissions. What was held before Greenlight knew the account counts at the broker's average cost.
+    """
+    link = desk.broker.link
+    history = await desk.ledger.history(link.account or desk.settings.ibkr_account_id or None)
+    books = await asyncio.to_thread(_books, history)
+    year = desk.clock.now().astimezone(EXCHANGE_ZONE).year
+    held = desk.broker.positions
+    notes = [] if held is None or not link.reconciled else statements.differences(held, books.lots, symbol)
+    return Reply(
+        statements.lots_text(
+            [lot for lot in books.lots if symbol in (None, lot.symbol)],
+            [
+                c
+                for c in books.closures
+                if symbol in (None, c.symbol) and c.closed_at.astimezone(EXCHANGE_ZONE).year == year
+            ],
+            year,
+            symbol,
+            link,
+            notes,
+        )
+    )
+
+
+def _books(history: History) -> Books:
+    return book(history.executions, history.commissions, openings=history.openings)

@@ -1,0 +1,152 @@
+"""The daily summary as facts: whether one is due, and what it has to say. Pure; the chat finds the words."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from core.lots import EXCHANGE_ZONE, book, in_time
+from core.model import Account, Execution, History, JobRun, Link, Order, OrderState, Position, Side
+from core.sessions import Session
+
+JOB = "summary"
+AFTER_CLOSE = timedelta(minutes=5)
+"""Between the close and the summary: the last fills and commissions come in."""
+LATE = timedelta(minutes=30)
+"""From then on after the close a summary says that it is late."""
+TOO_LATE = timedelta(hours=18)
+"""From then on after the close it is not sent any more."""
+PATIENCE = timedelta(minutes=10)
+"""How long it waits for a broker who is not there, before it is sent without."""
+
+ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What the desk knows when a summary is drawn up. What the broker has not said is None."""
+
+    now: datetime
+    link: Link
+    account: Account | None
+    positions: tuple[Position, ...] | None
+    orders: tuple[Order, ...]
+
+
+def due(now: datetime, closed: Session | None, sent: date | None, since: datetime) -> bool:
+    """Whether the summary of the session that closed last is to be sent now.
+
+    `sent` is the session of the last summary, `since` when the bot first ran: what closed before that is none of its business.
+    """
+    if closed is None or closed.close <= since or (sent is not None and closed.day <= sent):
+        return False
+    return closed.close + AFTER_CLOSE <= now < closed.close + TOO_LATE
+
+
+def worth_waiting(now: datetime, closed: Session, started_at: datetime, link: Link) -> bool:
+    """Whether the summary had better wait for the broker, who is wanted and not there (yet)."""
+    waiting_since = max(closed.close + AFTER_CLOSE, started_at)
+    return link.wanted and not link.reconciled and now < waiting_since + PATIENCE
+
+
+def facts(moment: Moment, history: History, session: Session, last: JobRun | None) -> dict[str, Any]:
+    """Everything that the summary of a session says, as JSON-ready values. Money in the account's base currency; None is unknown.
+
+    `history` is the account's; `last` is the run of the summary before.
+    """
+    before = last.facts if last else {}
+    name = moment.link.account or str(before.get("account") or "")
+    account, link = moment.account, moment.link
+    base = account.currency if account else str(before.get("currency") or "USD")
+    net = account.net_liquidation if account else None
+    past = (
+        before.get("net_liquidation")
+        if (before.get("account"), before.get("currency")) == (name, base)
+        else None
+    )
+    today = [e for e in in_time(history.executions) if _on(e.time, session.day)]
+    paid = {c.key: c for c in history.commissions}
+    costs = [(c.amount, c.currency) if (c := paid.get(e.key)) else None for e in today]
+    books = book(history.executions, history.commissions, openings=history.openings)
+    closures = [c for c in books.closures if _on(c.closed_at, session.day)]
+    held = None if moment.positions is None else [p for p in moment.positions if p.signed_quantity]
+    return {
+        "session": session.day.isoformat(),
+        "closed_at": session.close.isoformat(),
+        "late_seconds": int((moment.now - session.close).total_seconds())
+        if moment.now - session.close >= LATE
+        else 0,
+        "account": name,
+        "mode": link.mode,
+        "currency": base,
+        "net_liquidation": _text(net),
+        "change": None if net is None or past is None else _text(net - Decimal(past)),
+        "since": last.session.isoformat() if last and past is not None else None,
+        "realized": _text(_total(((c.gain, c.currency) for c in closures), account, base)),
+        "realized_provisional": any(c.provisional for c in closures),
+        "unrealized": None
+        if held is None
+        else _text(_total(((p.unrealized, p.currency) for p in held), account, base)),
+        "fills": len(today),
+        "bought": _text(_total(_values(today, Side.BUY), account, base)),
+        "sold": _text(_total(_values(today, Side.SELL), account, base)),
+        "commissions": _text(_total((c for c in costs if c is not None), account, base)),
+        "commissions_unknown": sum(c is None for c in costs),
+        "open_orders": len(moment.orders),
+        "positions": None if held is None else [_holding(p) for p in sorted(held, key=lambda p: p.symbol)],
+        "trouble": troubles(moment),
+    }
+
+
+def troubles(moment: Moment) -> list[str]:
+    """What is not well, each in a sentence; none of them means that all is well."""
+    link, found = moment.link, []
+    if not link.wanted:
+        found.append("Disconnected from the broker at your wish; /connect brings it back.")
+    elif not link.connected:
+        found.append(f"Not connected to the broker. {link.trouble}".strip())
+    elif link.trouble:
+        found.append(link.trouble)
+    elif not link.reconciled:
+        found.append("The books have not been compared with the broker's yet.")
+    lost = [f"#{o.number}" for o in moment.orders if o.state is OrderState.UNKNOWN]
+    if lost:
+        found.append(f"The fate of {', '.join(lost)} is not known; it is looked for and never sent again.")
+    return found
+
+
+def _on(moment: datetime, day: date) -> bool:
+    return moment.astimezone(EXCHANGE_ZONE).date() == day
+
+
+def _values(executions: Iterable[Execution], side: Side) -> list[tuple[Decimal, str]]:
+    return [(e.price * e.quantity, e.currency) for e in executions if e.side is side]
+
+
+def _total(
+    amounts: Iterable[tuple[Decimal | None, str]], account: Account | None, base: str
+) -> Decimal | None:
+    """The sum in base currency; unknown as soon as an amount or a rate is."""
+    total = ZERO
+    for amount, currency in amounts:
+        rate = account.rate(currency) if account else Decimal(1) if currency == base else None
+        if amount is None or rate is None:
+            return None
+        total += amount * rate
+    return total
+
+
+def _holding(position: Position) -> list[str | None]:
+    """[symbol, signed quantity, market value, unrealised gain, currency]."""
+    return [
+        position.symbol,
+        f"{position.signed_quantity:f}",
+        _text(position.market_value),
+        _text(position.unrealized),
+        position.currency,
+    ]
+
+
+def _text(value: Decimal | None) -> str | None:
+    return None if value is None else f"{value:f}"
