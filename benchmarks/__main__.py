@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-ALL = ("tap",)
+ALL = ("tap", "card", "fifo")
 
 for name in sys.argv[1:] or ALL:
     print(f"== {name}")

@@ -19,7 +19,7 @@ async def _tap(there: World, message_id: int) -> float:
     while True:
         orders = (await there.get("/tws/book"))["orders"]
         if len(orders) > known:
-            return (max(order["received_ns"] for order in orders) - pressed) / 1e6
+            return float(max(order["received_ns"] for order in orders) - pressed) / 1e6
         seen = (await there.get("/tws/events", after=seen, timeout=5))["last"]
 
 

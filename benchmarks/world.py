@@ -24,6 +24,8 @@ class World:
     tws_port: int
     telegram: str
     token: str
+    model: str
+    model_key: str
     control: str
     session: aiohttp.ClientSession
 
@@ -84,9 +86,12 @@ async def world(state: Path) -> AsyncIterator[World]:
         name, _, value = (await process.stdout.readline()).decode().strip().partition(": ")
         told[name] = value
     telegram, _, token = told["telegram"].partition(" token ")
+    model, _, key = told["model"].partition(" key ")
     try:
         async with aiohttp.ClientSession() as session:
-            yield World(int(told["tws"].rpartition(":")[2]), telegram, token, told["control"], session)
+            yield World(
+                int(told["tws"].rpartition(":")[2]), telegram, token, model, key, told["control"], session
+            )
     finally:
         process.send_signal(signal.SIGTERM)
         await process.wait()

@@ -44,12 +44,11 @@ ACK_SECONDS = 3.0  # silence after a sending, until the broker is asked what bec
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How long things may take or live, in seconds, and how far a price may move (a fraction) between card and tap."""
+    """How long things may take or live, in seconds."""
 
     card_seconds: float = 120.0
     proposal_seconds: float = 900.0
     max_quote_age_seconds: float = 15.0
-    max_drift: Decimal = Decimal("0.005")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +99,19 @@ class Executor:
 
     # --- before the market ----------------------------------------------------------------------------------------------
 
-    async def preview(self, request: Request, owner: int, decision_id: str | None = None) -> Preview:
-        """Everything a card shows. Sends nothing. Raises BadInput, or BrokerError where the broker cannot be asked."""
+    async def preview(
+        self, request: Request, owner: int, decision_id: str | None = None, quote: Quote | None = None
+    ) -> Preview:
+        """Everything a card shows. Sends nothing. Raises BadInput, or BrokerError where the broker cannot be asked.
+
+        `quote` is one that the request was sized by a moment ago; the card then shows that one, so that both agree.
+        """
         instrument = await self._broker.find(request.symbol)
-        quote, silence = None, None
+        silence = None
         try:
             life = self._timing.proposal_seconds if decision_id else self._timing.card_seconds
-            quote = await self._broker.quote(instrument, self._timing.max_quote_age_seconds, life + 30)
+            latest = await self._broker.quote(instrument, self._timing.max_quote_age_seconds, life + 30)
+            quote = quote or latest
         except (Refused, NoAnswer) as why:
             silence = Denial("PRICE_UNKNOWN", str(why))
         snapshot = await self.snapshot(instrument, quote, request)
@@ -223,12 +228,7 @@ class Executor:
 
     async def drifted(self, ticket: Ticket) -> Decimal | None:
         """How far the price has moved since the card, as a fraction, where that is more than the owner allows."""
-        quote = await self._fresh_quote(ticket)
-        now = quote.far_side(ticket.side) if quote else None
-        if now is None or not ticket.reference_price:
-            return None
-        drift = abs(now - ticket.reference_price) / ticket.reference_price
-        return drift if drift > self._timing.max_drift else None
+        return risk.drifted(ticket, await self._fresh_quote(ticket), self._limits)
 
     async def _fresh_quote(self, ticket: Ticket) -> Quote | None:
         try:

@@ -112,7 +112,7 @@ class Proposer:
         request, why_not = await self._request(instrument, kept, quote)
         if request is None:
             return None, why_not
-        preview = await self._executor.preview(request, user, kept.decision_id)
+        preview = await self._executor.preview(request, user, kept.decision_id, quote)
         if preview.denials:
             blocked = replace(preview.ticket, state=TicketState.REFUSED)
             return replace(preview, ticket=blocked), "It is blocked by your rules."

@@ -18,7 +18,8 @@ class Limits:
     """What the owner allows. Money in the base currency of the account; a unit stands in every name that needs one.
 
     `max_portfolio_risk` is the part of net liquidation that one trade may lose at its stop (0.02 is 2 %); an entry without a stop is
-    measured as if it had one `assumed_stop_atr` times the ATR of 14 sessions away.
+    measured as if it had one `assumed_stop_atr` times the ATR of 14 sessions away. `max_drift` is the part of the price (0.005 is half a
+    percent) that it may move between card and order.
     """
 
     max_position_size: Decimal
@@ -27,6 +28,7 @@ class Limits:
     max_quote_age_seconds: float = 15.0
     max_shares: Decimal = Decimal(1_000_000)
     max_price_factor: Decimal = Decimal(2)
+    max_drift: Decimal = Decimal("0.005")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,10 @@ def reduces(ticket: Ticket, snapshot: Snapshot) -> bool:
 
 
 def worst_price(ticket: Ticket, quote: Quote | None) -> Decimal | None:
-    """The price at which the order is valued: its limit or stop, or the far side of the quote for a market order."""
+    """The price at which the order is valued: its limit or stop; for a market order the far side of the quote that its card showed.
+
+    The card's own price, so that what was approved is what is measured; `drift` sees to it that the market is still there.
+    """
     if ticket.order_type is OrderType.LIMIT:
         return ticket.limit_price
     far = quote.far_side(ticket.side) if quote else None
@@ -81,7 +86,16 @@ def worst_price(ticket: Ticket, quote: Quote | None) -> Decimal | None:
         return (
             max(ticket.stop_price, far or ticket.stop_price) if ticket.side is Side.BUY else ticket.stop_price
         )
-    return far
+    return far if far is None or ticket.reference_price <= 0 else ticket.reference_price
+
+
+def drifted(ticket: Ticket, quote: Quote | None, limits: Limits) -> Decimal | None:
+    """How far the price is from the card's, as a fraction of it, where that is more than is allowed; else None."""
+    now = quote.far_side(ticket.side) if quote else None
+    if now is None or ticket.reference_price <= 0:
+        return None
+    moved = abs(now - ticket.reference_price) / ticket.reference_price
+    return moved if moved > limits.max_drift else None
 
 
 def connected(_ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial | None:
@@ -234,6 +248,20 @@ def price_known(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | 
             "try again",
         )
     return None
+
+
+def drift(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
+    """The market is still where the card saw it."""
+    moved = drifted(ticket, snapshot.quote, limits)
+    if moved is None:
+        return None
+    return Denial(
+        "DRIFT",
+        "The price has moved away from what the card showed.",
+        f"{moved * 100:.2f} %",
+        f"{limits.max_drift * 100:.2f} %",
+        "a new card",
+    )
 
 
 def delayed_data(ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial | None:
@@ -403,6 +431,7 @@ RULES: tuple[RuleRow, ...] = (
     RuleRow(account_agrees, binds_exits=True),
     RuleRow(quantity_sane, binds_exits=True),
     RuleRow(price_known, binds_exits=True),
+    RuleRow(drift, binds_exits=True),
     RuleRow(delayed_data, binds_exits=False),
     RuleRow(price_sane, binds_exits=True),
     RuleRow(stop_side, binds_exits=True),

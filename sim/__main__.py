@@ -92,7 +92,7 @@ async def _run(options: argparse.Namespace) -> int:
         print(
             f"tws: {world.tws.address}",
             f"telegram: {world.telegram.address} token {world.telegram.token}",
-            f"model: {world.model.address}",
+            f"model: {world.model.address} key {world.model.api_key}",
             f"control: {world.control_url}",
             f"chat page: {world.telegram.page_url}",
             sep="\n",

@@ -113,7 +113,8 @@ def ticket(side: Side = Side.BUY, quantity: int | str = 10, **changes: Any) -> T
         changes |= {"order_type": OrderType.LIMIT, "limit_price": Decimal(changes.pop("limit"))}
     if "stop" in changes:
         changes |= {"order_type": OrderType.STOP, "stop_price": Decimal(changes.pop("stop"))}
-    return replace(TICKET, side=side, quantity=Decimal(quantity), **changes)
+    shown = {"reference_price": QUOTE.far_side(side), **changes}
+    return replace(TICKET, side=side, quantity=Decimal(quantity), **shown)
 
 
 def order(**changes: Any) -> Order:

@@ -441,6 +441,7 @@ def test_the_rules_stand_in_their_order() -> None:
         ("account_agrees", True),
         ("quantity_sane", True),
         ("price_known", True),
+        ("drift", True),
         ("delayed_data", False),
         ("price_sane", True),
         ("stop_side", True),
@@ -607,3 +608,21 @@ def test_delayed_prices(mode: Mode, asked: Ticket, denied: bool) -> None:
     """With real money, delayed prices allow exits and hand-priced limits only; paper trades on them."""
     moment = snapshot(10, link=replace(LINK, mode=mode), quote=replace(QUOTE, delayed=True))
     assert ("DELAYED" in codes(risk.check(asked, moment, LIMITS))) is denied
+
+
+@pytest.mark.parametrize(
+    ("ask", "denied"), [("100.50", False), ("100.51", True), ("99.50", False), ("99.49", True)]
+)
+def test_drift_at_its_edge(ask: str, denied: bool) -> None:
+    """Half a percent either way is still the card's price, a cent more is not; size is measured at the card's price."""
+    moment = snapshot(quote=replace(QUOTE, bid=Decimal(99), ask=Decimal(ask)))
+    asked = ticket(BUY, 1)
+    assert ("DRIFT" in codes(risk.check(asked, moment, LIMITS))) is denied
+    assert risk.worst_price(asked, moment.quote) == asked.reference_price
+
+
+def test_a_size_that_fits_exactly_on_the_card_fits_at_the_tap() -> None:
+    """A cent between card and tap does not turn a size that was measured into one that is refused."""
+    limits = replace(LIMITS, max_position_size=Decimal(1000))
+    moment = snapshot(quote=replace(QUOTE, ask=Decimal("100.01")))
+    assert risk.check(ticket(BUY, 10), moment, limits) == ()

@@ -1,6 +1,7 @@
 """Entries with a stop and a target, and sales of what they protect, on real wires."""
 
 import asyncio
+import re
 import signal
 
 from tests.kit import House, end
@@ -34,9 +35,10 @@ async def test_bracket_leaves_as_one(live: House) -> None:
 
 async def test_stop_hit_cancels_the_target_quietly(live: House) -> None:
     """When the stop is hit it is told as such, and the target that goes with it is no news."""
-    await bought_with_bracket(live)
+    card = await bought_with_bracket(live)
     await live.control.post("/tws/price", symbol="MSFT", bid=379.00, ask=379.02, last=379.01)
     told = await live.phone.hears("Stop hit: FILLED SELL 10 MSFT.*Position 10 → 0 MSFT")
+    await live.phone.sees(lambda m: m["id"] == card["id"] and re.search("target .* cancelled", m["text"]))
     await live.phone.asks("/orders", "No open orders")
     assert not [m for m in await live.phone.chat() if m["id"] > told["id"] and "Cancelled SELL" in m["text"]]
 
