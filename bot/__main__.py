@@ -1,13 +1,79 @@
-"""`python -m bot`: the bot against the world that .env names, until Ctrl-C or SIGTERM."""
+"""`greenlight`, or `python -m bot`: runs the bot against the world that .env names, or lets the doctor look at that world."""
 
+import argparse
 import asyncio
+import io
+import os
 import signal
 import sys
+from collections.abc import Sequence
+from typing import NoReturn
 
-from bot.settings import SettingsError, load
+from bot.settings import Settings, SettingsError, load
 
 
-def main() -> int:
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong with the command line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"greenlight: {message}. Right would be: greenlight [run | doctor]; --help explains.\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="greenlight",
+        description="Trade your Interactive Brokers account from Telegram. Settings come from .env and the environment.",
+        epilog="Educational software, not financial advice. Use a paper account first.",
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(dest="command", metavar="run | doctor")
+    commands.add_parser("run", help="run the bot until Ctrl-C or SIGTERM (also what happens without a word)")
+    commands.add_parser(
+        "doctor", help="say what works and what to do about what does not; looks, and changes nothing"
+    )
+    return parser
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Do what the command line says. Returns the exit code; a command line that cannot be meant exits with 2."""
+    return doctor() if _parser().parse_args(words).command == "doctor" else run()
+
+
+def doctor() -> int:
+    """Print the report. 0 where everything that is needed works, else 1."""
+    # Imported late, as below.
+    from bot.clock import SystemClock
+    from bot.doctor import examine, report, unreadable, works
+    from bot.redaction import set_up
+
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that cannot show ✅ still hears the words
+    print("Greenlight looks at everything and changes nothing; at most 30 seconds.", flush=True)
+    try:
+        settings = load()
+    except SettingsError as wrong:
+        print(report(unreadable(wrong)))
+        return 1
+    secrets = _secrets(settings)
+    set_up("DEBUG" if settings.log_level == "DEBUG" else "CRITICAL", secrets)
+    try:
+        findings = asyncio.Runner().run(examine(settings, SystemClock()))
+        print(report(findings, secrets))
+        code = 0 if works(findings) else 1
+    except KeyboardInterrupt:
+        code = 130
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # A name server that does not answer holds a thread that nobody can end; closing the loop would wait for it.
+    os._exit(code)
+
+
+def _secrets(settings: Settings) -> list[str]:
+    secrets = [settings.telegram_bot_token, settings.anthropic_api_key]
+    return [secret.get_secret_value() for secret in secrets if secret is not None]
+
+
+def run() -> int:
     """Run until told to stop. Returns the exit code: 0 after a stop, 2 for settings that cannot be used, 1 for anything else."""
     try:
         settings = load()
@@ -17,18 +83,15 @@ def main() -> int:
     return asyncio.run(_run(settings))
 
 
-async def _run(settings: object) -> int:
+async def _run(settings: Settings) -> int:
     # Imported late, so that wrong settings are told at once and without the weight of the libraries.
     from telegram.error import InvalidToken
 
     from bot.app import running
     from bot.redaction import set_up
-    from bot.settings import Settings
     from core.errors import GreenlightError
 
-    assert isinstance(settings, Settings)
-    secrets = [settings.telegram_bot_token, settings.anthropic_api_key]
-    set_up(settings.log_level, [secret.get_secret_value() for secret in secrets if secret is not None])
+    set_up(settings.log_level, _secrets(settings))
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):

@@ -1,9 +1,23 @@
-"""Secrets never reach a log: a filter at the root puts a mark in their place, in messages, arguments and traces alike."""
+"""Secrets never reach a log: the formatter at the root puts a mark in their place, in messages, arguments and traces alike."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 MARK = "[secret]"
+
+
+def without(secrets: Iterable[str]) -> Callable[[str], str]:
+    """A function that puts a mark in the place of every secret of a text."""
+    # The part behind the colon of a bot token is the secret one and shows up alone in some addresses.
+    parts = {part for secret in secrets if secret for part in (secret, secret.rpartition(":")[2])}
+    ordered = sorted((part for part in parts if len(part) >= 3), key=len, reverse=True)
+
+    def clean(text: str) -> str:
+        for secret in ordered:
+            text = text.replace(secret, MARK)
+        return text
+
+    return clean
 
 
 class Redacted(logging.Formatter):
@@ -11,15 +25,10 @@ class Redacted(logging.Formatter):
 
     def __init__(self, secrets: Iterable[str]) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
-        # The part behind the colon of a bot token is the secret one and shows up alone in some addresses.
-        parts = {part for secret in secrets if secret for part in (secret, secret.rpartition(":")[2])}
-        self._secrets = sorted((part for part in parts if len(part) >= 3), key=len, reverse=True)
+        self._clean = without(secrets)
 
     def format(self, record: logging.LogRecord) -> str:
-        line = super().format(record)
-        for secret in self._secrets:
-            line = line.replace(secret, MARK)
-        return line
+        return self._clean(super().format(record))
 
 
 # ib_async reports as errors what the desk says in its own words; telegram and httpx write addresses, which hold the token.

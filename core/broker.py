@@ -137,6 +137,15 @@ class _Ear(Wrapper):
         if reqId not in self._futures:
             self.events.put_nowait(self.last_error)
         super().error(reqId, errorCode, errorString, advancedOrderRejectJson)
+        if errorCode == 321:
+            self._refuse(reqId, RequestError(reqId, errorCode, errorString))
+
+    def _refuse(self, request_id: int, why: RequestError) -> None:
+        """End what was refused: ib_async takes 321 for a warning and would wait. Questions about orders bear no id, so it names none."""
+        of_orders = ("openOrders", "completedOrders") if "read-only" in why.message.lower() else ()
+        for key in (request_id, *(of_orders if request_id == -1 else ())):
+            if key in self._futures:
+                self._endReq(key, why, success=False)  # type: ignore[no-untyped-call]
 
     def _tell(self, key: Any, report: OrderReport | Execution) -> None:
         if key in self._futures:
@@ -150,14 +159,19 @@ class _IB(ib.IB):
 
     RaiseRequestErrors = True
 
-    def __init__(self, events: "asyncio.Queue[BrokerEvent]") -> None:
+    def __init__(self, events: "asyncio.Queue[BrokerEvent]", binds: bool) -> None:
         super().__init__()
+        self._binds = binds
         self.ear = _Ear(self)
         self.ear.events = events
         self.wrapper = self.ear
         self.client = Client(self.ear)
         self.client.apiEnd += self.disconnectedEvent
         self.client.MaxRequests = 0
+
+    def reqAutoOpenOrders(self, autoBind: bool = True) -> None:
+        if self._binds:
+            super().reqAutoOpenOrders(autoBind)
 
 
 @dataclass(slots=True)
@@ -183,19 +197,30 @@ class _Subscription:
 
 
 class IBBroker:
-    """The Broker port on ib_async. `run` owns connecting; everything else works on the connection that it keeps."""
+    """The Broker port on ib_async. `run` owns connecting; everything else works on the connection that it keeps.
+
+    With `binds`, client 0 takes over the orders that are typed into TWS, so that they can be managed; without, it only looks.
+    """
 
     def __init__(
-        self, *, host: str, port: int, client_id: int, account: str, wanted: bool, clock: Clock
+        self,
+        *,
+        host: str,
+        port: int,
+        client_id: int,
+        account: str,
+        wanted: bool,
+        clock: Clock,
+        binds: bool = True,
     ) -> None:
         self._host, self._port, self._client_id, self._account_wanted = host, port, client_id, account
-        self._clock = clock
+        self._clock, self._binds = clock, binds
         self._events: asyncio.Queue[BrokerEvent] = asyncio.Queue()
         self._budget = Budget(clock)
         self._ib: _IB | None = None
         self._link = Link(wanted=wanted, connected=False, reconciled=False, epoch=0, client_id=client_id)
         self._changed = asyncio.Event()
-        self._asking = asyncio.Lock()
+        self._asking, self._asking_time = asyncio.Lock(), asyncio.Lock()
         self._subscriptions: dict[int, _Subscription] = {}
         self._found: dict[str, tuple[float, Instrument]] = {}
         self._bars: dict[int, tuple[float, tuple[Bar, ...]]] = {}
@@ -256,7 +281,7 @@ class IBBroker:
     async def _connect(self) -> str:
         """Open, choose the account, load it. Returns what is wrong, or nothing."""
         where = {"host": self._host, "port": self._port, "client_id": self._client_id}
-        line = self._ib = _IB(self._events)
+        line = self._ib = _IB(self._events, self._binds)
         closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         line.client.apiError += lambda *_: None if closed.done() else closed.set_result(None)
         opening = asyncio.ensure_future(
@@ -334,7 +359,7 @@ class IBBroker:
             except TimeoutError:
                 self._drop_idle_quotes()
                 try:
-                    await self._ask(line.reqCurrentTimeAsync())
+                    await self.server_time()
                 except (NoAnswer, NotConnected):
                     return
 
@@ -398,6 +423,11 @@ class IBBroker:
             raise Refused(refused.code, ib_messages.plain_words(refused.code, refused.message)) from None
         except ConnectionError:
             raise NotConnected("The connection to the broker was lost while it was being asked.") from None
+
+    async def server_time(self) -> datetime:
+        """What time it is at TWS, to the second."""
+        async with self._asking_time:
+            return await self._ask(self._line().reqCurrentTimeAsync())
 
     # --- the account ----------------------------------------------------------------------------------------------------
 
@@ -587,12 +617,11 @@ class IBBroker:
         async with self._asking:
             line, epoch = self._line(), self._link.epoch
             await self._budget.wait()
-            if self._client_id == 0:
+            if self._client_id == 0 and self._binds:
                 await self._ask(
                     line.reqOpenOrdersAsync()
                 )  # binds orders typed into TWS, so that they can be managed
-            await self._budget.wait()
-            open_orders: Any = await self._ask(line.reqAllOpenOrdersAsync())
+            open_orders = await self._open_orders(line)
             await self._budget.wait()
             completed: Any = await self._ask(line.reqCompletedOrdersAsync(False))
             await self._budget.wait()
@@ -602,11 +631,21 @@ class IBBroker:
             mine = self._link.account
             return BrokerBook(
                 epoch=epoch,
-                open_orders=tuple(o for o in open_orders if o.account in ("", mine)),
+                open_orders=open_orders,
                 completed_orders=tuple(o for o in completed if o.account in ("", mine)),
                 executions=tuple(e for e in executions if e.account in ("", mine)),
                 positions=self.positions or (),
             )
+
+    async def open_orders(self) -> tuple[OrderReport, ...]:
+        """The account's orders that can still trade, whoever placed them; looking changes none."""
+        async with self._asking:
+            return await self._open_orders(self._line())
+
+    async def _open_orders(self, line: _IB) -> tuple[OrderReport, ...]:
+        await self._budget.wait()
+        told: Any = await self._ask(line.reqAllOpenOrdersAsync())
+        return tuple(order for order in told if order.account in ("", self._link.account))
 
     def next_order_id(self) -> int:
         return int(self._line().client.getReqId())

@@ -20,6 +20,11 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+def lock_of(path: Path) -> Path:
+    """The file beside a database by which its owner is known: it is locked for as long as somebody has the database open."""
+    return path.with_name(path.name + ".lock")
+
+
 class Database:
     """Opened once; `write` and `read` run functions over the sqlite3 connection."""
 
@@ -31,7 +36,7 @@ class Database:
         """Open and migrate. Raises StorageError where another process owns the file, it is damaged, or newer than this program."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            lock = path.with_name(path.name + ".lock").open("w")
+            lock = lock_of(path).open("w")
         except OSError as problem:
             raise StorageError(f"DATABASE_PATH {path} cannot be used: {problem.strerror}.") from problem
         try:
