@@ -49,6 +49,12 @@ class Term(StrEnum):
     UNKNOWN = "UNKNOWN"
 
 
+class Assumed(Execution):
+    """The trade that an opening lot stands for, as if it were known: one purchase or sale at the broker's average cost."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Lot:
     """What is left of the execution that opened it. Money in `currency`.
@@ -61,7 +67,11 @@ class Lot:
     signed_quantity: Decimal
     cost: Decimal
     provisional: bool
-    assumed: bool = False
+
+    @property
+    def assumed(self) -> bool:
+        """Whether it was held when the books were opened, by nobody knows which trade."""
+        return isinstance(self.opening, Assumed)
 
     @property
     def account(self) -> str:
@@ -108,7 +118,11 @@ class Closure:
     cost_basis: Decimal
     term: Term
     provisional: bool
-    assumed: bool = False
+
+    @property
+    def assumed(self) -> bool:
+        """Whether it was held when the books were opened, by nobody knows which trade."""
+        return isinstance(self.opening, Assumed)
 
     @property
     def account(self) -> str:
@@ -211,7 +225,7 @@ def book(
     unknown: list[str] = []
     before = sorted(openings, key=lambda lot: (lot.account, lot.con_id))
     for number, opening in enumerate(before, start=-len(before)):
-        deal = _Deal(_as_execution(opening), None, None, assumed=True)
+        deal = _Deal(_as_execution(opening), None, None)
         heappush(shelves[opening.account, opening.con_id], (order(number, deal.execution), number, deal))
     history = _latest(executions)
     for number, key in enumerate(_in_time(history)):
@@ -270,17 +284,14 @@ def is_long_term(acquired: date, sold: date) -> bool:
 class _Deal:
     """An execution whose quantity and commission are dealt out piece by piece."""
 
-    __slots__ = ("assumed", "execution", "fee", "fee_left", "known", "left", "price", "side")
+    __slots__ = ("execution", "fee", "fee_left", "known", "left", "price", "side")
 
     def __init__(
         self,
         execution: Execution,
         fee: Decimal | None,
         multiplier: Decimal | None,
-        *,
-        assumed: bool = False,
     ) -> None:
-        self.assumed = assumed
         self.execution, self.side, self.left = execution, execution.side, execution.quantity
         self.price = execution.price if multiplier is None else execution.price * multiplier
         self.known = fee is not None
@@ -304,17 +315,17 @@ def _close(lot: _Deal, deal: _Deal, zone: tzinfo) -> Closure:
     first, second = lot.take(quantity), deal.take(quantity)
     known = lot.known and deal.known
     if lot.side is Side.SELL:
-        return Closure(opening, closing, quantity, first, second, Term.SHORT, not known, lot.assumed)
+        return Closure(opening, closing, quantity, first, second, Term.SHORT, not known)
     term = _term(opening.time, closing.time, zone)
-    if lot.assumed and term is Term.SHORT:
+    if term is Term.SHORT and isinstance(opening, Assumed):
         term = Term.UNKNOWN  # it was held at that time, and who knows for how long before
-    return Closure(opening, closing, quantity, second, first, term, not known, lot.assumed)
+    return Closure(opening, closing, quantity, second, first, term, not known)
 
 
 def _lot(deal: _Deal) -> Lot:
     """What is still open of an execution."""
     quantity, sign = deal.left, deal.side.sign
-    return Lot(deal.execution, quantity * sign, deal.take(quantity) * sign, not deal.known, deal.assumed)
+    return Lot(deal.execution, quantity * sign, deal.take(quantity) * sign, not deal.known)
 
 
 def _opening(key: str, pieces: list[Closure | Lot], provisional: bool) -> TaxTransaction:
@@ -334,9 +345,9 @@ def _opening(key: str, pieces: list[Closure | Lot], provisional: bool) -> TaxTra
     )  # fmt: skip
 
 
-def _as_execution(opening: OpeningLot) -> Execution:
+def _as_execution(opening: OpeningLot) -> "Assumed":
     """What was there before, in the form of the execution that nobody knows; its key is like no execution's."""
-    return Execution(
+    return Assumed(
         exec_id=f"opening-{opening.account}-{opening.con_id}", account=opening.account, con_id=opening.con_id, symbol=opening.symbol,
         currency=opening.currency, side=Side.BUY if opening.signed_quantity > 0 else Side.SELL, quantity=abs(opening.signed_quantity),
         price=opening.average_cost, time=opening.at, client_id=0, order_id=0, perm_id=0, order_ref="",

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
+from core.ib_messages import mode
 from core.lots import EXCHANGE_ZONE, book, in_time
 from core.model import Account, Execution, History, JobRun, Link, Order, OrderState, Position, Side
 from core.sessions import Session
@@ -19,6 +20,9 @@ TOO_LATE = timedelta(hours=18)
 """From then on after the close it is not sent any more."""
 PATIENCE = timedelta(minutes=10)
 """How long it waits for a broker who is not there, before it is sent without."""
+
+LONG_AGO = timedelta(days=5)
+"""A summary older than that is not what "since" refers to: a long weekend is shorter."""
 
 ZERO = Decimal(0)
 
@@ -53,10 +57,10 @@ def worth_waiting(now: datetime, closed: Session, started_at: datetime, link: Li
 def facts(moment: Moment, history: History, session: Session, last: JobRun | None) -> dict[str, Any]:
     """Everything that the summary of a session says, as JSON-ready values. Money in the account's base currency; None is unknown.
 
-    `history` is the account's; `last` is the run of the summary before.
+    `history` is the account's; `last` is the run of the summary before, and what was traded since then is told.
     """
     before = last.facts if last else {}
-    name = moment.link.account or str(before.get("account") or "")
+    name = moment.link.account or str(before.get("account") or "") or _only_account(history)
     account, link = moment.account, moment.link
     base = account.currency if account else str(before.get("currency") or "USD")
     net = account.net_liquidation if account else None
@@ -65,11 +69,12 @@ def facts(moment: Moment, history: History, session: Session, last: JobRun | Non
         if (before.get("account"), before.get("currency")) == (name, base)
         else None
     )
-    today = [e for e in in_time(history.executions) if _on(e.time, session.day)]
+    since = _since(session, last)
+    today = [e for e in in_time(history.executions) if since < e.time <= moment.now]
     paid = {c.key: c for c in history.commissions}
     costs = [(c.amount, c.currency) if (c := paid.get(e.key)) else None for e in today]
     books = book(history.executions, history.commissions, openings=history.openings)
-    closures = [c for c in books.closures if _on(c.closed_at, session.day)]
+    closures = [c for c in books.closures if since < c.closed_at <= moment.now]
     held = None if moment.positions is None else [p for p in moment.positions if p.signed_quantity]
     return {
         "session": session.day.isoformat(),
@@ -78,7 +83,7 @@ def facts(moment: Moment, history: History, session: Session, last: JobRun | Non
         if moment.now - session.close >= LATE
         else 0,
         "account": name,
-        "mode": link.mode,
+        "mode": link.mode or (mode(name) if name else None),
         "currency": base,
         "net_liquidation": _text(net),
         "change": None if net is None or past is None else _text(net - Decimal(past)),
@@ -116,8 +121,16 @@ def troubles(moment: Moment) -> list[str]:
     return found
 
 
-def _on(moment: datetime, day: date) -> bool:
-    return moment.astimezone(EXCHANGE_ZONE).date() == day
+def _since(session: Session, last: JobRun | None) -> datetime:
+    """From when on trades are told: the summary before, or where that is long ago the beginning of the session's day."""
+    if last is not None and session.close - last.at < LONG_AGO:
+        return last.at
+    return datetime.combine(session.day, time(), EXCHANGE_ZONE)
+
+
+def _only_account(history: History) -> str:
+    names = {e.account for e in history.executions} | {o.account for o in history.openings}
+    return names.pop() if len(names) == 1 else ""
 
 
 def _values(executions: Iterable[Execution], side: Side) -> list[tuple[Decimal, str]]:

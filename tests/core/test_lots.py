@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.lots import Books, TaxTransaction, Term, book, is_long_term, tax_transactions
-from core.model import Commission, Execution, Side
+from core.model import Commission, Execution, OpeningLot, Side
 
 NOON = datetime(2026, 3, 2, 17, 0, tzinfo=UTC)
 
@@ -163,6 +163,66 @@ def test_multiplier() -> None:
     trades = [fill(1, "BUY", "2", "1.50"), fill(2, "SELL", "2", "2.00")]
     books = book(trades, fees(trades), multipliers={1: Decimal(100)})
     assert money(books) == [row("2", "301.00", "399.00", "98.00")]
+
+
+def held(quantity: str, average_cost: str, at: datetime = NOON, con_id: int = 1) -> OpeningLot:
+    return OpeningLot("DU1", con_id, f"S{con_id}", "USD", Decimal(quantity), Decimal(average_cost), at)
+
+
+def test_held_before() -> None:
+    """What was there before comes first in line, at the broker's cost: its sale has a basis, is no short, and stays provisional."""
+    trades = [fill(1, "BUY", "10", "20"), fill(2, "SELL", "45", "30")]
+    books = book(trades, fees(trades), openings=[held("40", "12.5")])
+    assert money(books) == [
+        row("40", "500.0", "1199.11", "699.11"), row("5", "100.50", "149.89", "49.39"),
+    ]  # fmt: skip
+    assert [(c.assumed, c.provisional, c.term) for c in books.closures] == [
+        (True, True, Term.UNKNOWN), (False, False, Term.SHORT),
+    ]  # fmt: skip
+    assert left(books) == [row("5", "100.50")]
+    assert books.unknown_commissions == frozenset()
+
+
+def test_held_before_and_still() -> None:
+    """What is left of it is a lot like any other, marked."""
+    sale = fill(1, "SELL", "15", "30")
+    (lot,) = book([sale], fees([sale]), openings=[held("40", "12.5")]).lots
+    assert (lot.signed_quantity, lot.cost, lot.assumed, lot.provisional) == (
+        Decimal(25), Decimal("312.5"), True, True,
+    )  # fmt: skip
+
+
+def test_short_held_before() -> None:
+    """A short that was there before is bought back at a gain, short-term as every short."""
+    buy = fill(1, "BUY", "40", "10")
+    (closure,) = book([buy], fees([buy]), openings=[held("-40", "12.5")]).closures
+    assert (closure.gain, closure.term, closure.side) == (Decimal("99.0"), Term.SHORT, Side.BUY)
+
+
+@pytest.mark.parametrize(
+    ("days", "term"), [(-1, Term.UNKNOWN), (365, Term.UNKNOWN), (366, Term.LONG), (2000, Term.LONG)]
+)
+def test_term_of_what_was_held_before(days: int, term: Term) -> None:
+    """Held for more than a year since it was first seen is long-term; anything less may be either."""
+    sale = fill(1, "SELL", "1", "1", NOON + timedelta(days=days))
+    assert book([sale], fees([sale]), openings=[held("1", "1")]).closures[0].term is term
+
+
+def test_held_before_is_no_transaction() -> None:
+    """The tax records have its sale, tied to its lot, and no purchase on a day when nobody bought."""
+    sale = fill(1, "SELL", "15", "30")
+    (line,) = tax_transactions(book([sale], fees([sale]), openings=[held("40", "12.5")]))
+    assert (line.type, line.cost_basis, line.gain, line.provisional) == (
+        Side.SELL, Decimal("187.5"), Decimal("261.50"), True,
+    )  # fmt: skip
+    assert line.trade_key == sale.key
+    assert line.lot_key == "opening-DU1-1"
+
+
+def test_held_before_in_any_order() -> None:
+    """Several of them are booked the same however they are told, each for its own instrument."""
+    before = [held("1", "5", con_id=2), held("2", "6", con_id=1)]
+    assert book([], [], openings=before) == book([], [], openings=before[::-1])
 
 
 def test_unknown_method() -> None:

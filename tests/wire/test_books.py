@@ -3,6 +3,9 @@
 from datetime import timedelta
 from decimal import Decimal
 
+import pytest
+
+from bot import schedule
 from sim.tws import hours
 from tests.kit import House
 
@@ -75,3 +78,107 @@ async def test_round_trip_is_first_in_first_out(live: House) -> None:
     assert "basis $4,001.20" in told
     assert "basis $2,050.60" in told
     assert "short-term" in told
+
+
+async def test_summary_once_a_session(house: House) -> None:
+    """Five minutes after the close, with what was traded and what is held; not before, not twice, not after a restart."""
+    day = await to(house, -60 * MINUTE)
+    async with house.bot() as desk:
+        await house.ready()
+        await price(house, "MSFT", "400.00")
+        await trade(house, "/buy MSFT 10", "FILLED BUY 10 MSFT")
+        await price(house, "MSFT", "410.00")
+        await trade(house, "/sell MSFT 4", "FILLED SELL 4 MSFT")
+        await house.control.post("/clock", advance=64 * 60)
+        await desk.do_what_is_due()
+        assert await summaries(house) == []
+        await house.control.post("/clock", advance=2 * 60)
+        await desk.do_what_is_due()
+        told = (await house.phone.hears("Daily summary"))["text"]
+        await desk.do_what_is_due()
+    assert told.startswith(f"📋 Daily summary, {day} · SIMULATED · DU1234567")
+    assert "Fills: 2 · bought $4,000.20 · sold $1,640.00 · commissions $2.00" in told
+    assert "Realised +$38.52" in told  # 4 at 410.00 less 1.00, against 4 at 400.02 and four tenths of 1.00
+    assert "MSFT 6 · " in told
+    assert "Positions: 5" in told
+    assert "Open orders: 0" in told
+    assert "All well" in told
+    assert "Late" not in told
+    async with house.bot() as desk:
+        await house.phone.hears("Connected")
+        await desk.do_what_is_due()
+        await house.phone.asks("/status", "Broker connected")
+    assert len(await summaries(house)) == 1
+
+
+async def test_late_summary_says_so(house: House) -> None:
+    """A bot that was down at the close sends the summary after its next start, even of a day without trades, and says that it is late."""
+    await to(house, -60 * MINUTE)
+    async with house.bot() as desk:
+        await house.ready()
+        await desk.do_what_is_due()
+    await house.control.post("/clock", advance=(60 + 3 * 60) * 60)
+    async with house.bot():
+        told = (await house.phone.hears("Daily summary"))["text"]
+    assert "Late: that session closed 3 h" in told
+    assert "No fills." in told
+    assert "All well" in told
+
+
+async def test_too_late_is_not_sent(house: House) -> None:
+    """After eighteen hours nobody wants to hear of that session any more."""
+    await to(house, -60 * MINUTE)
+    async with house.bot() as desk:
+        await house.ready()
+        await desk.do_what_is_due()
+    await house.control.post("/clock", advance=(60 + 18 * 60) * 60)
+    async with house.bot() as desk:
+        await desk.do_what_is_due()
+        await house.phone.asks("/status", "Broker connected")
+    assert await summaries(house) == []
+
+
+async def test_first_start_sums_nothing_up(house: House) -> None:
+    """A session that closed before the bot ever ran is none of its business."""
+    await to(house, 60 * MINUTE)
+    async with house.bot() as desk:
+        await house.ready()
+        await desk.do_what_is_due()
+        await house.phone.asks("/status", "Broker connected")
+    assert await summaries(house) == []
+
+
+async def test_summary_without_the_broker(house: House) -> None:
+    """Where the broker is away the sign of life waits ten minutes for him, then comes without his figures and says why."""
+    await to(house, -60 * MINUTE)
+    async with house.bot() as desk:
+        await house.ready()
+        await desk.do_what_is_due()
+        await house.control.post("/tws/refuse", on=True)
+        await house.control.post("/tws/drop")
+        await house.phone.hears("not reachable")
+        await house.control.post("/clock", advance=66 * 60)
+        await desk.do_what_is_due()
+        assert await summaries(house) == []
+        await house.control.post("/clock", advance=10 * 60)
+        await desk.do_what_is_due()
+        told = (await house.phone.hears("Daily summary"))["text"]
+    assert "SIMULATED · DU1234567" in told
+    assert "Account –" in told
+    assert "Not connected to the broker" in told
+    assert "All well" not in told
+
+
+async def test_the_schedule_rings_by_itself(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has to ask: once the session has closed, the bell brings the summary, and each next session its own."""
+    monkeypatch.setattr(schedule, "RINGS_EVERY_SECONDS", 0.1)
+    await to(house, -60 * MINUTE)
+    async with house.bot() as desk:
+        await house.ready()
+        await desk.do_what_is_due()
+        first = await to(house, 6 * MINUTE)
+        told = await house.phone.hears(f"Daily summary, {first}")
+        assert "since" not in told["text"]
+        second = await to(house, 6 * MINUTE)
+        told = await house.phone.hears(f"Daily summary, {second}")
+        assert f"since {first[4:]}" in told["text"]
