@@ -17,7 +17,9 @@ class Store:
             path.parent.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(path or ":memory:", isolation_level=None)
         self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=OFF")  # survives a killed process, which is what a simulator needs
+        self._db.execute(
+            "PRAGMA synchronous=OFF"
+        )  # survives a killed process, which is what a simulator needs
         self._db.execute(
             "CREATE TABLE IF NOT EXISTS item (kind TEXT, key TEXT, value TEXT NOT NULL, PRIMARY KEY (kind, key)) STRICT"
         )
@@ -35,11 +37,16 @@ class Store:
 
     def put(self, kind: str, key: str | int, value: Any) -> None:
         """Remember a JSON value under (kind, key), in place of the one before."""
-        self._db.execute("INSERT INTO item VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", (kind, str(key), json.dumps(value)))
+        self._db.execute(
+            "INSERT INTO item VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
+            (kind, str(key), json.dumps(value)),
+        )
 
     def get(self, kind: str, key: str | int, default: Any = None) -> Any:
         """The value under (kind, key), or `default`."""
-        row = self._db.execute("SELECT value FROM item WHERE kind = ? AND key = ?", (kind, str(key))).fetchone()
+        row = self._db.execute(
+            "SELECT value FROM item WHERE kind = ? AND key = ?", (kind, str(key))
+        ).fetchone()
         return default if row is None else json.loads(row[0])
 
     def all(self, kind: str) -> dict[str, Any]:
