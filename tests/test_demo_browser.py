@@ -144,3 +144,69 @@ async def test_a_stranger_on_the_page_gets_nothing(tmp_path: Path, page: Page) -
     assert answer is not None
     assert answer.status == 403
     await demo.stop()
+
+
+SHARES = [
+    "MSFT",
+    "GOOGL",
+    "AMZN",
+    "META",
+    "TSLA",
+    "JPM",
+    "V",
+    "JNJ",
+    "WMT",
+    "PG",
+    "XOM",
+    "HD",
+    "BAC",
+    "DIS",
+    "NFLX",
+    "ADBE",
+    "CRM",
+    "INTC",
+    "AMD",
+    "CSCO",
+    "PEP",
+    "QQQ",
+    "IWM",
+]
+
+
+async def proposal(page: Page, symbols: list[str]) -> tuple[str, Locator]:
+    """Ask the demo analyst about one share after the other until it proposes to buy one; (symbol, card)."""
+    while symbols:
+        symbol = symbols.pop(0)
+        await say(page, f"/analyze {symbol}")
+        verdict = bubble(page, f"(BUY|SELL|HOLD) {symbol}\\b.*confidence")
+        await expect(verdict).to_be_visible()
+        await expect(verdict).to_contain_text("DEMO")
+        await expect(verdict).to_contain_text("SIMULATED")
+        if await verdict.get_by_role("button", name="Approve").count():
+            return symbol, verdict
+    raise AssertionError("the demo analyst proposed nothing at all")
+
+
+async def test_the_first_proposal_in_a_browser(tmp_path: Path, page: Page) -> None:
+    """/analyze to Approve to a filled bracket to the history; and Reject, which sends nothing."""
+    demo = await Demo.start(tmp_path)
+    await page.goto(demo.address)
+    await expect(bubble(page, "Connected")).to_be_visible()
+    symbols = list(SHARES)
+    symbol, card = await proposal(page, symbols)
+    await expect(card).to_contain_text("Against it:")
+    await card.scroll_into_view_if_needed()
+    await picture(page, "proposal")
+    await card.get_by_role("button", name="Approve").click()
+    await expect(bubble(page, f"FILLED BUY \\d+ {symbol}")).to_be_visible()
+    await expect(bubble(page, f"BUY \\d+ {symbol}.*target .* working.*stop .* working")).to_be_visible()
+    await picture(page, "bracket")
+    await say(page, "/trades")
+    await expect(bubble(page, f"Trades.*BUY \\d+ {symbol}.*AI \\d+%")).to_be_visible()
+
+    symbol, card = await proposal(page, symbols)
+    await card.get_by_role("button", name="Reject").click()
+    await expect(bubble(page, f"{symbol}.*Rejected. Nothing was sent")).to_be_visible()
+    await say(page, "/proposals")
+    await expect(bubble(page, "No open proposals")).to_be_visible()
+    await demo.stop()
