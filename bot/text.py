@@ -285,7 +285,8 @@ def order_card(order: Order, children: Sequence[Order], link: Link) -> str:
 def order_buttons(order: Order) -> Buttons:
     """What can still be done with it."""
     if order.state.is_open and not order.cancel_requested_at:
-        return ((("Cancel", f"cancel:{order.number}"),),)
+        what = "Cancel" if order.role is Role.ENTRY else f"Cancel the {order.role.lower()}"
+        return (((what, f"cancel:{order.number}"),),)
     return ()
 
 
