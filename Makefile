@@ -4,11 +4,12 @@ VENV   := .venv
 RUN    := $(VENV)/bin/python
 DEMO_ARGS ?= --tws-port 0 --telegram-port 0 --model-port 0 --control-port 0 --state .demo
 
-.PHONY: install demo run test check format bench lock clean
+.PHONY: install demo run doctor test check format bench lock clean
 .DEFAULT_GOAL := help
 help:
 	@printf '%s\n' 'make demo    the whole thing in a box: simulated broker, chat page and bot (no account needed)' \
 	  'make run     the bot against the real world, from .env' \
+  'make doctor  what works in that world and what to do about what does not; only looks' \
 	  'make test    every test' 'make check   format, lint, types, import contracts' \
 	  'make bench   the benchmarks' 'make lock    write the locked requirements anew (needs uv)'
 
@@ -30,7 +31,10 @@ demo: install
 	@exec $(RUN) -m sim $(DEMO_ARGS)
 
 run: install
-	@exec $(RUN) -m bot
+	@exec $(RUN) -m bot run
+
+doctor: install
+	@exec $(RUN) -m bot doctor
 
 test: $(VENV)/.test
 	$(RUN) -m pytest $(PYTEST_ARGS)
