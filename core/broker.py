@@ -142,7 +142,9 @@ class _Ear(Wrapper):
 
     def _refuse(self, request_id: int, why: RequestError) -> None:
         """End what was refused: ib_async takes 321 for a warning and would wait. Questions about orders bear no id, so it names none."""
-        of_orders = ("openOrders", "completedOrders") if "read-only" in why.message.lower() else ()
+        of_orders = (
+            ("openOrders", "completedOrders") if ib_messages.is_read_only(why.code, why.message) else ()
+        )
         for key in (request_id, *(of_orders if request_id == -1 else ())):
             if key in self._futures:
                 self._endReq(key, why, success=False)  # type: ignore[no-untyped-call]
@@ -391,7 +393,7 @@ class IBBroker:
             epoch = max(int(self._clock.now().timestamp() * 1000), self._link.epoch + 1)
             self._link = replace(self._link, reconciled=False, trouble="", epoch=epoch)
             self._events.put_nowait(LinkChanged(up=True, epoch=epoch))
-        elif message.code == 321 and "read-only" in message.text.lower():
+        elif ib_messages.is_read_only(message.code, message.text):
             self._link = replace(self._link, trouble=ib_messages.READ_ONLY)
         for con_id, subscription in list(self._subscriptions.items()):
             if subscription.request_id == message.request_id and message.code not in NO_HARM_TO_DATA:
@@ -418,7 +420,7 @@ class IBBroker:
                 f"The broker did not answer within {seconds:.0f} s. Nothing was changed; try again, or see /status."
             ) from None
         except RequestError as refused:
-            if refused.code == 321 and "read-only" in refused.message.lower():
+            if ib_messages.is_read_only(refused.code, refused.message):
                 self._link = replace(self._link, trouble=ib_messages.READ_ONLY)
             raise Refused(refused.code, ib_messages.plain_words(refused.code, refused.message)) from None
         except ConnectionError:

@@ -37,7 +37,7 @@ MEANING: dict[int, str] = {
     200: "The broker knows no such instrument.",
     201: "The broker rejected the order.",
     203: "This account may not trade that instrument: check the trading permissions.",
-    321: READ_ONLY,
+    321: "The broker finds a mistake in the request.",
     354: "There is no market data subscription for this instrument, so there is no price to go by.",
     399: "The broker holds the order until the market opens.",
     404: "The shares for a short sale are being located; the order is held.",
@@ -62,9 +62,14 @@ REJECTIONS: tuple[tuple[str, str], ...] = (
 )
 
 
+def is_read_only(code: int, text: str) -> bool:
+    """Whether a message says that the API is in Read-Only mode: its code stands for any request that is not valid."""
+    return code == 321 and "read-only" in text.lower()
+
+
 def plain_words(code: int, text: str) -> str:
     """One sentence for a person, with the broker's own words behind it."""
-    meaning = MEANING.get(code, "")
+    meaning = READ_ONLY if is_read_only(code, text) else MEANING.get(code, "")
     hint = next((advice for word, advice in REJECTIONS if word in text.lower()), "") if code == 201 else ""
     said = text.strip().rstrip(".")
     return " ".join(

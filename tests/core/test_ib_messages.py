@@ -44,6 +44,16 @@ def test_mode_comes_from_the_account(account: str, mode: Mode) -> None:
         (201, "Order rejected - reason:insufficient funds", "not enough money"),
         (354, "Requested market data is not subscribed.", "market data subscription"),
         (10197, "No market data during competing live session", "Log out there"),
+        (
+            321,
+            "Error validating request.-'cW' : cause - The API interface is currently in Read-Only mode.",
+            "Untick",
+        ),
+        (
+            321,
+            "Error validating request.-'bQ' : cause - Invalid side",
+            "finds a mistake in the request. Broker",
+        ),
         (987654, "Something new", "Something new (987654)"),
         (987654, "", "code 987654"),
     ],
