@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 RECONCILE_SECONDS = 60.0
 RETRY_SECONDS = 2.0
+MOST_LOOKS = 3  # at books that cannot be opened yet, before it waits for the next regular comparison
 
 
 class Bookkeeper:
@@ -52,6 +53,7 @@ class Bookkeeper:
         """Set as soon as it is known how the first attempt to reach the broker went."""
         self._gap = True
         self._opened: str | None = None
+        self._looks = 0
 
     async def run(self) -> None:
         """Listen and compare, for ever."""
@@ -186,8 +188,13 @@ class Bookkeeper:
             again = await self._broker.book()
             history = await self._ledger.history(account)
             openings = opening_lots(account, again.positions, history, self._clock.now())
-            if openings is None or _facts(told) != _facts(again):
+            self._looks += 1
+            unpaid = {e.key for e in history.executions} - {c.key for c in history.commissions}
+            awaited = unpaid and self._looks < MOST_LOOKS  # commissions follow on the heels of executions
+            if openings is None or awaited or _facts(told) != _facts(again):
                 log.info("the books of %s are not opened yet: they are moving", account)
+                if self._looks < MOST_LOOKS:
+                    asyncio.get_running_loop().call_later(RETRY_SECONDS, self.compare.set)
                 return
             await self._ledger.open_books(account, openings)
         self._opened = account

@@ -21,7 +21,13 @@ async def lots(desk: Desk, who: Caller, symbol: Symbol | None = None) -> Reply:
     books = await asyncio.to_thread(_books, history)
     year = desk.clock.now().astimezone(EXCHANGE_ZONE).year
     held = desk.broker.positions
-    notes = [] if held is None or not link.reconciled else statements.differences(held, books.lots, symbol)
+    notes: list[str] = []
+    if link.account is not None and not await desk.ledger.books_opened(link.account):
+        notes = [
+            "What was held before is not known yet: that needs a minute without trades. Until then sales of it look like shorts."
+        ]
+    elif held is not None and link.reconciled:
+        notes = statements.differences(held, books.lots, symbol)
     return Reply(
         statements.lots_text(
             [lot for lot in books.lots if symbol in (None, lot.symbol)],

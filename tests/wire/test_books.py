@@ -1,5 +1,6 @@
 """Lots, gains and the daily summary on real wires: what was held before has a basis, and a session is summed up once."""
 
+import asyncio
 from datetime import timedelta
 from decimal import Decimal
 
@@ -78,6 +79,38 @@ async def test_round_trip_is_first_in_first_out(live: House) -> None:
     assert "basis $4,001.20" in told
     assert "basis $2,050.60" in told
     assert "short-term" in told
+
+
+async def test_trades_of_the_morning_are_taken_back(house: House) -> None:
+    """Shares bought elsewhere on the day of the first start are a lot of their own; those before keep the cost that they had."""
+    (held,) = [p for p in (await house.control.book())["positions"] if p["symbol"] == "KO"]
+    await house.control.post("/tws/external", symbol="KO", side="BUY", quantity=30, price=50)
+    await house.control.post("/clock", advance=31)
+    async with house.bot() as desk:
+        await house.ready()
+        async with asyncio.timeout(10):
+            while not await desk.ledger.books_opened("DU1234567"):
+                await house.phone.asks("/status", "Broker connected")
+        told = await lots(house, "KO")
+    cost = Decimal(held["average_cost"])
+    assert "≈ KO 120 · held before" in told
+    assert f"{cost:.2f}" in told
+    assert f"${cost * 120:,.2f}" in told
+    assert "KO 30 · opened" in told
+    assert "$1,501.00" in told
+    assert "⚠️" not in told
+
+
+async def test_a_trade_that_nobody_told_of_is_named(house: House) -> None:
+    """Shares that came on a day when the bot was down are not in its executions: /lots says that they are missing."""
+    async with house.bot():
+        await house.ready()
+    await house.control.post("/tws/external", symbol="KO", side="BUY", quantity=30, price=50)
+    await house.control.post("/clock", advance=2 * 24 * 3600)
+    async with house.bot():
+        await house.ready()
+        told = await lots(house, "KO")
+    assert "the broker holds 150, these lots are 120" in told
 
 
 async def test_summary_once_a_session(house: House) -> None:
