@@ -17,6 +17,7 @@ from sim.world import AlreadyRunning, PortTaken, World
 ROOT = Path(__file__).resolve().parent.parent
 GRACE_SECONDS = 6.0
 RESTARTS_A_MINUTE = 3
+LONGEST_LINE = 2**20
 _PR_SET_PDEATHSIG = 1
 
 
@@ -98,16 +99,19 @@ async def _run(options: argparse.Namespace) -> int:
             sep="\n",
             flush=True,
         )
-        print(
-            f"\nSIMULATED: no real money, no real broker.\nOpen this in a browser: {world.telegram.page_url}\n",
-            flush=True,
-        )
+        print("\nSIMULATED: no real money, no real broker.", flush=True)
+        code = 0
         if options.no_bot:
+            _invite(world)
             await stop.wait()
         else:
-            await _keep_bot(world, options.state, stop)
+            code = await _keep_bot(world, options.state, stop)
         print("Stopping.", flush=True)
-    return 0
+    return code
+
+
+def _invite(world: World) -> None:
+    print(f"Open this in a browser: {world.telegram.page_url}\n", flush=True)
 
 
 def _environment(world: World, state: Path) -> dict[str, str]:
@@ -130,33 +134,74 @@ def _environment(world: World, state: Path) -> dict[str, str]:
     }
 
 
-async def _keep_bot(world: World, state: Path, stop: asyncio.Event) -> None:
-    """Run the bot until told to stop; one that dies is started again, three times a minute at most."""
+async def _keep_bot(world: World, state: Path, stop: asyncio.Event) -> int:
+    """Run the bot until told to stop; one that dies is started again, three times a minute at most.
+
+    The address is told once the bot hears. One that ends by itself before that has said why, and would say the same again:
+    that is the end, with exit code 1.
+    """
     environment = _environment(world, state)
     starts: deque[float] = deque(maxlen=RESTARTS_A_MINUTE + 1)
-    while not stop.is_set():
-        starts.append(time.monotonic())
-        bot = await _start(state, environment)
-        died = asyncio.create_task(bot.wait())
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({died, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        if not died.done():
-            await _end(bot)
-            return
-        if len(starts) > RESTARTS_A_MINUTE and starts[-1] - starts[0] < 60:
-            print(
-                f"The bot ended by itself with exit code {died.result()}, too often to start it again. The world stays up.",
-                flush=True,
-            )
-            await stop.wait()
-            return
-        print(
-            f"The bot ended by itself with exit code {died.result()}; starting it again in 2 s.", flush=True
-        )
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(2):
+    inviting = asyncio.create_task(_invite_when_heard(world))
+    try:
+        while not stop.is_set():
+            starts.append(time.monotonic())
+            bot = await _start(state, environment)
+            words = asyncio.create_task(_relay(bot, _log(state), world.telegram.polled))
+            died = asyncio.create_task(bot.wait())
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.wait({died, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            if not died.done():
+                await _end(bot)
+                await words
+                return 0
+            said, code = await words, died.result()
+            if code > 0 and not world.telegram.polled.is_set():
+                print(
+                    f"The bot could not start: {said or f'it ended with exit code {code}'}\n"
+                    f"Everything that it said is in {_log(state)}. Mend that, or move {state} away to begin anew, and start again.",
+                    flush=True,
+                )
+                return 1
+            if len(starts) > RESTARTS_A_MINUTE and starts[-1] - starts[0] < 60:
+                print(
+                    f"The bot ended by itself with exit code {code}, too often to start it again ({_log(state)} has what it said). "
+                    "The world stays up.",
+                    flush=True,
+                )
                 await stop.wait()
+                return 0
+            print(f"The bot ended by itself with exit code {code}; starting it again in 2 s.", flush=True)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(2):
+                    await stop.wait()
+    finally:
+        inviting.cancel()
+    return 0
+
+
+async def _invite_when_heard(world: World) -> None:
+    await world.telegram.polled.wait()
+    _invite(world)
+
+
+def _log(state: Path) -> Path:
+    return state / "bot.log"
+
+
+async def _relay(bot: asyncio.subprocess.Process, log: Path, heard: asyncio.Event) -> str:
+    """Write what the bot says on standard error into its log, and here too once it hears. Returns its last line, without a traceback."""
+    assert bot.stderr is not None
+    last = ""
+    with log.open("w", encoding="utf-8", buffering=1) as kept:
+        while line := await bot.stderr.readline():
+            words = line.decode("utf-8", "replace").rstrip()
+            print(words, file=kept)
+            last = words or last
+            if heard.is_set():
+                print(words, file=sys.stderr, flush=True)
+    return last
 
 
 async def _start(state: Path, environment: dict[str, str]) -> asyncio.subprocess.Process:
@@ -167,6 +212,8 @@ async def _start(state: Path, environment: dict[str, str]) -> asyncio.subprocess
         "bot",
         cwd=state,  # so that a .env lying about where we were started is not read
         env=environment,
+        stderr=asyncio.subprocess.PIPE,
+        limit=LONGEST_LINE,
         start_new_session=True,
         preexec_fn=_end_with_parent if sys.platform == "linux" else None,
     )

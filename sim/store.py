@@ -15,6 +15,8 @@ class Store:
         """Open `path`, or keep everything in memory where it is None."""
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch(mode=0o600)  # the key of the chat page is in it
+            path.chmod(0o600)
         self._db = sqlite3.connect(path or ":memory:", isolation_level=None)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute(

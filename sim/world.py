@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import fcntl
+import socket
 from collections.abc import Awaitable, Callable, Iterator
 from io import TextIOWrapper
 from pathlib import Path
@@ -44,7 +45,10 @@ class _Server(Protocol):
 
 
 class World:
-    """Everything outside, as an async context manager. `state` is where it remembers; None forgets everything. Port 0 is any free one."""
+    """Everything outside, as an async context manager. `state` is where it remembers; None forgets everything.
+
+    Port 0 is the one of the last run with that state, where it is still free, else any free one.
+    """
 
     def __init__(
         self,
@@ -82,10 +86,22 @@ class World:
         try:
             for name, server, port in self._starting:
                 with _naming(name, port):
-                    await server.start(port)
+                    await server.start(self._as_before(name, port))
                 self._started.append(server)
             with _naming("control", self.control_port):
+                self.control_port = self._as_before("control", self.control_port)
                 await self._start_control()
+            ports = {
+                "tws": self.tws.port,
+                "telegram": self.telegram.port,
+                "model": int(self.model.address.rpartition(":")[2]),
+                "control": self.control_port,
+            }
+            self._store.put("world", "ports", ports)
+            if self._lock is not None:
+                self._lock.truncate(0)
+                self._lock.write(self.telegram.page_url)
+                self._lock.flush()
         except BaseException:
             await self._close()
             raise
@@ -96,6 +112,11 @@ class World:
     ) -> None:
         """Stop everything."""
         await self._close()
+
+    def _as_before(self, name: str, port: int) -> int:
+        """The port to listen at: the one that was asked for; else that of the last run where nobody else has it now."""
+        before: int = self._store.get("world", "ports", {}).get(name, 0)
+        return before if port == 0 and before and _is_free(before) else port
 
     async def _start_control(self) -> None:
         routes = [control.get("/clock", self._tell_time), control.post("/clock", Advance, self._advance)]
@@ -137,15 +158,32 @@ class World:
 def _lock(state: Path) -> TextIOWrapper:
     """Hold a directory for one world. AlreadyRunning where another one has it."""
     state.mkdir(parents=True, exist_ok=True)
-    lock = (state / "world.lock").open("a")
+    path = state / "world.lock"
+    path.touch(mode=0o600)
+    path.chmod(0o600)
+    lock = path.open("a", encoding="ascii")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         lock.close()
+        address = path.read_text("ascii")
         raise AlreadyRunning(
-            f"another one is already running with the state in {state} (another --state gives a world of its own)"
+            f"another one is already running with the state in {state}"
+            + (f". Open it in a browser: {address}" if address else "")
+            + "\n(another --state gives a world of its own)"
         ) from None
+    lock.truncate(0)
     return lock
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
 
 
 @contextlib.contextmanager

@@ -33,6 +33,7 @@ class BotApi:
         self._poll: asyncio.Future[str] | None = None
         self._confirmed = 0
         self.calls: Counter[str] = Counter()
+        self.polled = asyncio.Event()
         engine.journal.listen(self._wake)
 
     def routes(self) -> list[web.RouteDef]:
@@ -90,6 +91,7 @@ class BotApi:
         timeout = min(max(params.integer("timeout"), 0), _LONGEST_POLL)
         allowed = params.json("allowed_updates", list, "allowed_updates")
         self._end_poll("conflict")
+        self.polled.set()
         engine = self._engine
         if allowed is not None:
             engine.updates.allow([str(kind) for kind in allowed])

@@ -16,6 +16,7 @@ from aiohttp import WSMsgType, web
 from sim.telegram.engine import Engine, PersonError
 from sim.telegram.images import image_type
 from sim.telegram.journal import Event
+from sim.telegram.memory import Memory
 from sim.telegram.people import Json
 from sim.telegram.view import seen
 
@@ -47,12 +48,16 @@ _LONGEST = 4096
 
 
 class ChatPage:
-    """The page of one person. `key` opens it and is new in every run."""
+    """The page of one person. `key` opens it; it is random, and remembered, so that a bookmark and an open tab survive a restart."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, memory: Memory) -> None:
         self._engine = engine
-        self.key = secrets.token_urlsafe(24)
-        self._session = secrets.token_urlsafe(32)
+        kept = memory.get("telegram.state", "page") or {
+            "key": secrets.token_urlsafe(24),
+            "session": secrets.token_urlsafe(32),
+        }
+        memory.put("telegram.state", "page", kept)
+        self.key, self._session = str(kept["key"]), str(kept["session"])
         self._sockets: set[web.WebSocketResponse] = set()
 
     def routes(self) -> list[web.RouteDef]:

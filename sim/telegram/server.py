@@ -27,7 +27,7 @@ _LARGEST_REQUEST = 51 * 1024 * 1024
 class TelegramServer:
     """A Telegram of its own for one bot: the Bot API for the bot, a chat page for the person, both on one port.
 
-    People, messages, waiting updates and files are remembered in `store`; the token and the page's key are new in every run.
+    People, messages, waiting updates, files and the page's key are remembered in `store`; the token is new in every run.
     """
 
     def __init__(self, clock: Clock, store: Store, seed: int, *, token: str | None = None) -> None:
@@ -38,7 +38,7 @@ class TelegramServer:
         self._faults = Faults(clock)
         self.token = token or f"{self._engine.bot['id']}:{secrets.token_urlsafe(26)}"
         self._api = BotApi(self._engine, self._faults, self.token)
-        self._page = ChatPage(self._engine)
+        self._page = ChatPage(self._engine, self._memory)
         self._runner: web.AppRunner | None = None
         self.port = 0
 
@@ -51,6 +51,11 @@ class TelegramServer:
     def page_url(self) -> str:
         """The chat page with the key that opens it."""
         return f"{self.address}/?key={self._page.key}"
+
+    @property
+    def polled(self) -> asyncio.Event:
+        """Set by the first getUpdates of this run: from then on there is a bot that hears."""
+        return self._api.polled
 
     @property
     def user_id(self) -> int:

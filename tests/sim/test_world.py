@@ -207,12 +207,70 @@ async def test_sim_refuses_a_second_one_and_a_taken_port_in_one_line(tmp_path: P
     async with sim(tmp_path) as running:
         await running.ready()
         async with sim(tmp_path) as second:
-            assert "another one is already running" in await second.line()
+            told = await second.line()
+            assert "another one is already running" in told
+            assert running.addresses["chat page"] in told
             assert await second.process.wait() == 1
         port = running.addresses["tws"].split(":")[1]
         async with sim(tmp_path / "other", "--tws-port", port) as third:
             assert f"port {port} for tws cannot be used" in await third.line()
             assert await third.process.wait() == 1
+
+
+async def test_bookmark_and_open_tab_survive_a_restart(tmp_path: Path) -> None:
+    """The same ports and the same key as before; the Bot API's token is a new one, and the state is nobody else's to read."""
+    async with (
+        World(tmp_path) as world,
+        aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as tab,
+    ):
+        before = world.tws.address, world.telegram.page_url, world.model.address, world.control_url
+        token = world.telegram.token
+        async with tab.get(world.telegram.page_url) as page:
+            assert page.status == 200
+        cookies = [(c.key, c.value) for c in tab.cookie_jar]
+    async with World(tmp_path) as world, aiohttp.ClientSession() as tab:
+        assert (world.tws.address, world.telegram.page_url, world.model.address, world.control_url) == before
+        assert world.telegram.token != token
+        async with tab.get(world.telegram.address, cookies=dict(cookies)) as page:
+            assert page.status == 200
+        assert (tmp_path / "world.db").stat().st_mode & 0o077 == 0
+
+
+async def test_a_port_of_the_last_run_that_is_taken_now_is_given_up(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        port = world.telegram.port
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+        async with World(tmp_path) as world:
+            assert world.telegram.port not in (0, port)
+
+
+async def test_the_address_is_told_once_the_bot_hears(tmp_path: Path) -> None:
+    """Whoever opens the page then is answered, not kept waiting."""
+    async with sim(tmp_path, bot=True) as running:
+        await running.ready()
+        while not (line := await running.line()).startswith("Open this in a browser: "):
+            pass
+        assert line.endswith(running.addresses["chat page"])
+        assert (await running.get("/telegram/counts"))["calls"]["getUpdates"] >= 1
+
+
+async def test_a_bot_that_cannot_start_says_why_in_one_line(tmp_path: Path) -> None:
+    """One sentence of what is wrong and one of what to do; no traceback, no further attempts, no address of a dead chat."""
+    (tmp_path / "greenlight.db").write_bytes(b"no database" * 1000)
+    async with sim(tmp_path, bot=True) as running:
+        await running.ready()
+        assert running.process.stdout is not None
+        async with asyncio.timeout(20):
+            rest = (await running.process.stdout.read()).decode()
+        assert await running.process.wait() == 1
+    told = [line for line in rest.splitlines() if line]
+    assert told[1].startswith("The bot could not start: Greenlight cannot start: ")
+    assert "bot.log" in told[2]
+    assert told[3:] == ["Stopping."]
+    assert "Open this" not in rest
+    assert "Traceback" not in rest
 
 
 @pytest.mark.parametrize("option", [("--tws-port", "70000"), ("--seed", "x"), ("--what", "1")])
