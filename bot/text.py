@@ -284,6 +284,8 @@ def order_card(order: Order, children: Sequence[Order], link: Link) -> str:
 
 def order_buttons(order: Order) -> Buttons:
     """What can still be done with it."""
+    if order.state is OrderState.UNKNOWN:
+        return ((("I looked in TWS: it is not there", f"settle:{order.number}"),),)
     if order.state.is_open and not order.cancel_requested_at:
         what = "Cancel" if order.role is Role.ENTRY else f"Cancel the {order.role.lower()}"
         return (((what, f"cancel:{order.number}"),),)

@@ -4,7 +4,10 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 from core import lifecycle
 from core.errors import BrokerError
@@ -19,6 +22,7 @@ from core.model import (
     Notice,
     Order,
     OrderReport,
+    OrderState,
 )
 from core.opening import opening_lots
 from core.orderbook import OrderBook
@@ -29,6 +33,8 @@ log = logging.getLogger(__name__)
 
 RECONCILE_SECONDS = 60.0
 RETRY_SECONDS = 2.0
+ABSENT_SECONDS = 5.0
+BROKER_DAY = ZoneInfo("America/New_York")  # its executions are those since midnight there
 MOST_LOOKS = 3  # at books that cannot be opened yet, before it waits for the next regular comparison
 
 
@@ -52,6 +58,7 @@ class Bookkeeper:
         self.first_word = asyncio.Event()
         """Set as soon as it is known how the first attempt to reach the broker went."""
         self._gap = True
+        self._absent: dict[int, tuple[int, datetime]] = {}
         self._opened: str | None = None
         self._looks = 0
 
@@ -93,7 +100,7 @@ class Bookkeeper:
                 await self._say(Notice("link_down", {"trouble": self._broker.link.trouble}, urgent=True))
 
     async def _on_report(self, report: OrderReport) -> None:
-        order = self._book.find(report)
+        order = self._book.find(report, self._broker.link.epoch)
         if order is not None:
             await self._book.book([(order, lifecycle.advance(order, report))])
         elif report.con_id and report.account in ("", self._broker.link.account):
@@ -107,7 +114,7 @@ class Bookkeeper:
     async def _on_execution(self, execution: Execution) -> None:
         if not self._book.is_news(execution) or execution.account not in ("", self._broker.link.account):
             return
-        order = self._book.find(execution)
+        order = self._book.find(execution, self._broker.link.epoch)
         if order is None:
             found = await self._ledger.find_orders([execution.order_ref], [execution.perm_id])
             order = found[0] if found else None
@@ -130,8 +137,13 @@ class Bookkeeper:
             return
         words = plain_words(message.code, message.text)
         if message.code in lifecycle.NOT_FINAL:
-            if message.code != 202:
-                await self._say(Notice("order_note", {"number": order.number, "text": words}, to=order.owner))
+            note = Notice("order_note", {"number": order.number, "text": words}, to=order.owner)
+            if message.code in lifecycle.CANCEL_REFUSED:
+                # The order may work on, or be over unheard: it can be cancelled again, and the broker is asked what it is.
+                await self._book.book([(order, replace(order, cancel_requested_at=None))], more=[note])
+                self.compare.set()
+            elif message.code != 202:
+                await self._say(note)
             return
         # An error is a hint, not a state: keep the broker's reason, then ask what became of the order.
         await self._book.book([(order, lifecycle.with_reason(order, words))], silent=True)
@@ -166,10 +178,12 @@ class Bookkeeper:
         seen, strangers = reconcile(
             tuple(before.values()), told, tuple(known.values()), self._clock.now(), self._book.next_number
         )
+        gap, self._gap = self._gap, False
+        seen, words = self._cancels_that_were_lost(seen, told) if gap else (seen, [])
+        seen = tuple(self._not_at_broker(o, told) for o in seen)
         changes: list[tuple[Order | None, Order]] = [(before[o.number], o) for o in seen]
         changes += [(None, o) for o in strangers]
-        gap, self._gap = self._gap, False
-        await self._book.book(changes, executions=news, away=gap)
+        await self._book.book(changes, executions=news, away=gap, more=words)
         self._book.start_positions(told.positions)
         await self._open_books(told)
         self._broker.mark_reconciled(told.epoch)
@@ -198,6 +212,47 @@ class Bookkeeper:
                 return
             await self._ledger.open_books(account, openings)
         self._opened = account
+
+    def _cancels_that_were_lost(
+        self, seen: tuple[Order, ...], told: BrokerBook
+    ) -> tuple[tuple[Order, ...], list[Notice]]:
+        """After a gap: orders that work on although a cancel was asked. They can be cancelled again, and their owners hear of it."""
+        working = {r.perm_id for r in told.open_orders if r.status in ("Submitted", "PreSubmitted")}
+        lost = [
+            o
+            for o in seen
+            if o.cancel_requested_at and o.state.is_open and o.perm_id in working and not o.protects
+        ]
+        after = tuple(replace(o, cancel_requested_at=None) if o in lost else o for o in seen)
+        text = "Your cancel did not reach the broker: the order works on. Cancel it again if you still want that."
+        return after, [
+            Notice("order_note", {"number": o.number, "text": text}, to=o.owner, urgent=True) for o in lost
+        ]
+
+    def _not_at_broker(self, order: Order, told: BrokerBook) -> Order:
+        """An UNKNOWN order that provably never reached the broker, or else the order as it is.
+
+        Provably: two full snapshots of one connection, five seconds or more apart, do not have it; the broker still replays the executions
+        of the day on which it was sent; and the holding is the one that we count. Otherwise it stays UNKNOWN until a person settles it.
+        """
+        if order.state is not OrderState.UNKNOWN or order.external:
+            self._absent.pop(order.number, None)
+            return order
+        now = self._clock.now()
+        epoch, since = self._absent.setdefault(order.number, (told.epoch, now))
+        if epoch != told.epoch:
+            since = now
+            self._absent[order.number] = (told.epoch, now)
+        if order.sent_at.astimezone(BROKER_DAY).date() != now.astimezone(BROKER_DAY).date():
+            return order
+        if (now - since).total_seconds() < ABSENT_SECONDS:
+            asyncio.get_running_loop().call_later(ABSENT_SECONDS, self.compare.set)
+            return order
+        held = sum((p.signed_quantity for p in told.positions if p.con_id == order.con_id), Decimal(0))
+        if self._book.held(order.con_id) != held:
+            return order
+        why = "The broker does not show it any more." if order.perm_id else "It never reached the broker."
+        return replace(order, state=OrderState.NOT_AT_BROKER, reason=why)
 
     async def _say(self, notice: Notice) -> None:
         await self._ledger.record(notices=[notice])

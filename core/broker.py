@@ -8,7 +8,7 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -52,6 +52,8 @@ BARS_ANSWER_SECONDS, BARS_SECONDS = 15.0, 600.0
 DETAILS_SECONDS = 6 * 3600.0  # contract details have the hours of the next few days only
 HEARTBEAT_SECONDS = 5.0
 LONGEST_PAUSE_SECONDS = 30.0
+SNAPSHOT_TRIES = 6
+STEADY_SECONDS = 5.0  # a connection that lasts less is flapping, and is tried again with growing pauses
 NO_HARM_TO_DATA = frozenset(
     {10167, 10090, *range(2100, 2200)}
 )  # "delayed instead", and notices about data farms
@@ -221,6 +223,7 @@ class IBBroker:
         self._budget = Budget(clock)
         self._ib: _IB | None = None
         self._link = Link(wanted=wanted, connected=False, reconciled=False, epoch=0, client_id=client_id)
+        self._standing_trouble = ""  # what no restored connection mends: the wrong port or account
         self._changed = asyncio.Event()
         self._asking, self._asking_time = asyncio.Lock(), asyncio.Lock()
         self._subscriptions: dict[int, _Subscription] = {}
@@ -261,17 +264,21 @@ class IBBroker:
                     continue
                 trouble = await self._connect()
                 if not trouble:
-                    pause, told = 1.0, False
+                    begun, told = self._clock.monotonic(), False
                     await self._keep()
+                    lasted = self._clock.monotonic() - begun >= STEADY_SECONDS
                     self._close(
                         ""
                         if not self._link.wanted
                         else "The connection to TWS is down; Greenlight is reconnecting."
                     )
                     told = True
-                    continue
-                self._close(trouble, announce=not told)
-                told = True
+                    if lasted or not self._link.wanted:
+                        pause = 1.0
+                        continue  # at once: a line that held is most likely back
+                else:
+                    self._close(trouble, announce=not told)
+                    told = True
                 try:
                     async with asyncio.timeout(pause * random.uniform(0.8, 1.2)):
                         await self._changed.wait()
@@ -324,6 +331,7 @@ class IBBroker:
             return (ib_messages.SILENT if silent else ib_messages.CANNOT_CONNECT).format(**where)
         epoch = max(int(self._clock.now().timestamp() * 1000), self._link.epoch + 1)
         mode = None if account is None else ib_messages.mode(account)
+        self._standing_trouble = trouble or ib_messages.port_trouble(self._port, account)
         self._link = Link(
             wanted=self._link.wanted,
             connected=True,
@@ -333,7 +341,7 @@ class IBBroker:
             account=account,
             accounts=accounts,
             mode=mode,
-            trouble=trouble or ib_messages.port_trouble(self._port, account),
+            trouble=self._standing_trouble,
         )
         self._events.put_nowait(LinkChanged(up=True, epoch=epoch))
         return ""
@@ -391,7 +399,7 @@ class IBBroker:
             self._link = replace(self._link, reconciled=False, trouble=ib_messages.LINK_LOST)
         elif message.code in (1101, 1102):
             epoch = max(int(self._clock.now().timestamp() * 1000), self._link.epoch + 1)
-            self._link = replace(self._link, reconciled=False, trouble="", epoch=epoch)
+            self._link = replace(self._link, reconciled=False, trouble=self._standing_trouble, epoch=epoch)
             self._events.put_nowait(LinkChanged(up=True, epoch=epoch))
         elif ib_messages.is_read_only(message.code, message.text):
             self._link = replace(self._link, trouble=ib_messages.READ_ONLY)
@@ -410,11 +418,11 @@ class IBBroker:
             )
         return self._ib
 
-    async def _ask(self, answer: Awaitable[T], seconds: float = ANSWER_SECONDS) -> T:
-        """Every request has an end: the answer, the broker's refusal, or NoAnswer."""
+    async def _ask(self, ask: Callable[[], Awaitable[T]], seconds: float = ANSWER_SECONDS) -> T:
+        """Every request has an end: the answer, the broker's refusal, NoAnswer, or NotConnected where it could not even be asked."""
         try:
             async with asyncio.timeout(seconds):
-                return await answer
+                return await ask()
         except TimeoutError:
             raise NoAnswer(
                 f"The broker did not answer within {seconds:.0f} s. Nothing was changed; try again, or see /status."
@@ -429,7 +437,7 @@ class IBBroker:
     async def server_time(self) -> datetime:
         """What time it is at TWS, to the second."""
         async with self._asking_time:
-            return await self._ask(self._line().reqCurrentTimeAsync())
+            return await self._ask(lambda: self._line().reqCurrentTimeAsync())
 
     # --- the account ----------------------------------------------------------------------------------------------------
 
@@ -498,7 +506,7 @@ class IBBroker:
         line = self._line()
         await self._budget.wait()
         try:
-            details = await self._ask(line.reqContractDetailsAsync(ib.Stock(symbol, "SMART", "USD")))
+            details = await self._ask(lambda: line.reqContractDetailsAsync(ib.Stock(symbol, "SMART", "USD")))
         except Refused as refused:
             if refused.code != 200:
                 raise
@@ -522,7 +530,7 @@ class IBBroker:
     async def _similar(self, line: _IB, symbol: str) -> str:
         await self._budget.wait()
         try:
-            samples = await self._ask(line.reqMatchingSymbolsAsync(symbol), 3.0)
+            samples = await self._ask(lambda: line.reqMatchingSymbolsAsync(symbol), 3.0)
         except (NoAnswer, Refused):
             samples = None
         names = list(
@@ -595,7 +603,7 @@ class IBBroker:
         line = self._line()
         await self._budget.wait()
         raw = await self._ask(
-            line.reqHistoricalDataAsync(
+            lambda: line.reqHistoricalDataAsync(
                 ib_mapping.contract(instrument), "", "1 Y", "1 day", "TRADES", useRTH=True, timeout=0
             ),
             BARS_ANSWER_SECONDS,
@@ -609,7 +617,7 @@ class IBBroker:
         await self._budget.wait()
         order = ib_mapping.order(ticket)
         return ib_mapping.what_if(
-            await self._ask(line.whatIfOrderAsync(ib_mapping.contract(ticket.instrument), order))
+            await self._ask(lambda: line.whatIfOrderAsync(ib_mapping.contract(ticket.instrument), order))
         )
 
     # --- orders ---------------------------------------------------------------------------------------------------------
@@ -621,22 +629,22 @@ class IBBroker:
             await self._budget.wait()
             if self._client_id == 0 and self._binds:
                 await self._ask(
-                    line.reqOpenOrdersAsync()
+                    line.reqOpenOrdersAsync
                 )  # binds orders typed into TWS, so that they can be managed
             open_orders = await self._open_orders(line)
             await self._budget.wait()
-            completed: Any = await self._ask(line.reqCompletedOrdersAsync(False))
+            completed: Any = await self._ask(lambda: line.reqCompletedOrdersAsync(False))
             await self._budget.wait()
-            executions: Any = await self._ask(line.reqExecutionsAsync())
-            await self._budget.wait()
-            await self._ask(line.reqPositionsAsync())
-            mine = self._link.account
+            executions = await self._executions_around_positions(line)
+            mine, positions = self._link.account, self.positions
+            if positions is None:
+                raise NoAnswer("The broker has not told the positions.")
             return BrokerBook(
                 epoch=epoch,
                 open_orders=open_orders,
                 completed_orders=tuple(o for o in completed if o.account in ("", mine)),
                 executions=tuple(e for e in executions if e.account in ("", mine)),
-                positions=self.positions or (),
+                positions=positions,
             )
 
     async def open_orders(self) -> tuple[OrderReport, ...]:
@@ -646,8 +654,21 @@ class IBBroker:
 
     async def _open_orders(self, line: _IB) -> tuple[OrderReport, ...]:
         await self._budget.wait()
-        told: Any = await self._ask(line.reqAllOpenOrdersAsync())
+        told: Any = await self._ask(line.reqAllOpenOrdersAsync)
         return tuple(order for order in told if order.account in ("", self._link.account))
+
+    async def _executions_around_positions(self, line: _IB) -> Any:
+        """Executions that the positions contain: asked before and after them, until nothing was filled in between."""
+        before: Any = None
+        for _ in range(SNAPSHOT_TRIES):
+            await self._budget.wait()
+            after: Any = await self._ask(line.reqExecutionsAsync)
+            if before is not None and {e.exec_id for e in before} == {e.exec_id for e in after}:
+                return after
+            before = after
+            await self._budget.wait()
+            await self._ask(line.reqPositionsAsync)
+        raise NoAnswer("Orders are being filled faster than the books can be compared; trying again.")
 
     def next_order_id(self) -> int:
         return int(self._line().client.getReqId())
@@ -656,8 +677,19 @@ class IBBroker:
         self._line()
         self._budget.ensure(messages)
 
-    def place(self, orders: Sequence[Order], instrument: Instrument) -> None:
+    def _own(self, orders: Sequence[Order]) -> _IB:
+        """The line, for orders of this client: order ids mean nothing to the broker under another client id."""
         line = self._line()
+        for order in orders:
+            if order.client_id != self._client_id:
+                raise BrokerError(
+                    f"#{order.number} was placed under client id {order.client_id}, and only that can change it: set "
+                    f"IBKR_CLIENT_ID={order.client_id}, or do it in TWS. Nothing was sent."
+                )
+        return line
+
+    def place(self, orders: Sequence[Order], instrument: Instrument) -> None:
+        line = self._own(orders)
         self._budget.take(len(orders))
         contract, bracket = ib_mapping.contract(instrument), orders[0].role is Role.ENTRY
         for order in orders:
@@ -667,6 +699,6 @@ class IBBroker:
             line.client.placeOrder(order.order_id, contract, raw)
 
     def cancel(self, order: Order) -> None:
-        line = self._line()
+        line = self._own([order])
         self._budget.take()
         line.client.cancelOrder(order.order_id, "")

@@ -130,6 +130,7 @@ class Closer:
                 account=self._broker.account,
                 quote=quote,
                 positions=self._book.as_counted(self._broker.positions),
+            told=self._broker.positions,
                 working=self._book.orders,
             )
             denials = risk.check(ticket, snapshot, self._limits)

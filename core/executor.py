@@ -15,7 +15,7 @@ from ulid import ULID
 
 from core import protection, risk, sizing
 from core.closing import Closer
-from core.errors import Busy, Denied, NoAnswer, NotConnected, Refused, StaleCard
+from core.errors import BrokerError, Busy, Denied, NoAnswer, NotConnected, Refused, StaleCard
 from core.indicators import indicators
 from core.model import (
     Denial,
@@ -206,6 +206,7 @@ class Executor:
             account=self._broker.account,
             quote=quote,
             positions=self._book.as_counted(self._broker.positions),
+            told=self._broker.positions,
             working=self.orders,
             atr=atr,
         )
@@ -367,6 +368,8 @@ class Executor:
         async with self._book.lock:
             now = self._clock.now()
             standing = [order for o in orders if (order := self._book.current(o)) is not None]
+            for order in standing:
+                self._check_can_change(order)
             self._broker.ensure_room(len(standing))
             asked = [replace(order, cancel_requested_at=now) for order in standing]
             words = [Notice("order", subject=o.card, to=o.owner) for o in asked if not o.external]
@@ -378,3 +381,35 @@ class Executor:
                 self._broker.cancel(order)
         self._notifier.wake()
         return tuple(asked)
+
+    def _check_can_change(self, order: Order) -> None:
+        """Raises BrokerError where a message about the order could hit another one, or none."""
+        link = self._broker.link
+        if order.client_id != link.client_id:
+            raise BrokerError(
+                f"#{order.number} was placed under client id {order.client_id}, and only that can change it: set "
+                f"IBKR_CLIENT_ID={order.client_id}, or do it in TWS. Nothing was sent."
+            )
+        if self._book.is_doubtful(order, link.epoch):
+            raise BrokerError(
+                f"The broker has never confirmed #{order.number}, so its number there may mean another order. Nothing was sent: "
+                "look in TWS, and cancel it there if it is there."
+            )
+
+    async def settle(self, number: int, origin: Origin) -> Order:
+        """A person has looked in TWS: an order that is UNKNOWN is not there. Late evidence of the broker would bring it back.
+
+        Raises StaleCard where the order is not (or no longer) UNKNOWN.
+        """
+        async with self._book.lock:
+            order = next((o for o in self.orders if o.number == number), None)
+            if order is None or order.state is not OrderState.UNKNOWN:
+                raise StaleCard(
+                    f"Order #{number} is not unknown any more; /orders and /trades show what became of it."
+                )
+            settled = replace(
+                order, state=OrderState.NOT_AT_BROKER, reason="Settled by you: not seen in TWS."
+            )
+            await self._book.book([(order, settled)])
+            await self._ledger.audit("settled", f"order #{number} {order.symbol}", origin.user)
+        return settled

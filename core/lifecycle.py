@@ -19,12 +19,22 @@ NOT_FINAL = frozenset(
 )
 
 
-def belongs(order: Order, report: OrderReport | Execution) -> bool:
-    """Whether evidence is about this order: by order_ref, then perm_id, then the pair of client and order id while neither is known."""
+# What answers a cancel that could not be done.
+CANCEL_REFUSED = frozenset({161, 10147, 10148, 10149})
+
+
+def belongs(order: Order, report: OrderReport | Execution, epoch: int | None = None) -> bool:
+    """Whether evidence is about this order: by order_ref, then perm_id, then the pair of client and order id while neither is known.
+
+    With `epoch`, ids count only for an order of that connection: the broker may begin its order ids anew, and then an order that
+    was never seen would be taken for its successor.
+    """
     if order.order_ref and report.order_ref:
         return order.order_ref == report.order_ref
     if order.perm_id and report.perm_id:
         return order.perm_id == report.perm_id
+    if epoch is not None and order.epoch != epoch:
+        return False
     return report.order_id > 0 and (order.client_id, order.order_id) == (report.client_id, report.order_id)
 
 

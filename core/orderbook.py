@@ -14,6 +14,7 @@ from core import lifecycle
 from core.model import Execution, Notice, Order, OrderReport, OrderState, Position
 from core.ports import Clock, Ledger, Notifier
 
+ZERO = Decimal(0)
 REMEMBERED_EXECUTIONS = timedelta(days=2)  # the broker replays those of the current day
 
 
@@ -26,6 +27,7 @@ class OrderBook:
         self._open: dict[int, Order] = {}
         self._executions: dict[str, Execution] = {}
         self._held: dict[int, Decimal] | None = None
+        self._ahead: dict[int, tuple[int, Decimal]] = {}
         self._last_number = 0
         self._watchers: set[asyncio.Event] = set()
 
@@ -59,9 +61,16 @@ class OrderBook:
         """The order as it stands now; None once it is over."""
         return self._open.get(order.number)
 
-    def find(self, evidence: OrderReport | Execution) -> Order | None:
-        """The open order that evidence is about. The newest first: order ids can start again, and then the latest holder is meant."""
-        return next((order for order in reversed(self.orders) if lifecycle.belongs(order, evidence)), None)
+    def find(self, evidence: OrderReport | Execution, epoch: int) -> Order | None:
+        """The open order that evidence of this connection is about, the newest first."""
+        return next(
+            (order for order in reversed(self.orders) if lifecycle.belongs(order, evidence, epoch)), None
+        )
+
+    def is_doubtful(self, order: Order, epoch: int) -> bool:
+        """Whether its order id may mean another order to the broker: then nothing can be changed by that id."""
+        same = [o for o in self.orders if (o.client_id, o.order_id) == (order.client_id, order.order_id)]
+        return len(same) > 1 or (order.perm_id is None and order.epoch != epoch)
 
     def is_news(self, execution: Execution) -> bool:
         """Whether this execution, or this revision of it, is not booked yet."""
@@ -73,31 +82,43 @@ class OrderBook:
     def start_positions(self, positions: Sequence[Position]) -> None:
         """Begin to count from the positions of a full snapshot, which has every execution that is booked so far."""
         self._held = {p.con_id: p.signed_quantity for p in positions}
+        self._ahead.clear()
 
     def forget_positions(self) -> None:
         """The connection is gone: what is held is not known."""
         self._held = None
 
     def held(self, con_id: int) -> Decimal | None:
-        """The signed holding by the last snapshot and every execution since, which tell of a fill before the positions do."""
-        return None if self._held is None else self._held.get(con_id, Decimal(0))
+        """The signed holding by the last snapshot and every fill since, which are told before the positions are."""
+        if self._held is None:
+            return None
+        return self._held.get(con_id, ZERO) + sum(
+            (more for con, more in self._ahead.values() if con == con_id), ZERO
+        )
 
     def as_counted(self, positions: tuple[Position, ...] | None) -> tuple[Position, ...] | None:
         """The broker's positions with our own count of them; None while either is unknown."""
         if positions is None or self._held is None:
             return None
         told = {p.con_id: p for p in positions}
-        counted = [
-            replace(p, signed_quantity=self._held.get(con_id, Decimal(0))) for con_id, p in told.items()
-        ]
-        fresh = [
-            Position(
-                account="", con_id=con_id, symbol="", currency="", signed_quantity=held, average_cost=None
-            )
-            for con_id, held in self._held.items()
-            if con_id not in told and held
-        ]
-        return (*counted, *fresh)
+        blank = Position(
+            account="", con_id=0, symbol="", currency="", signed_quantity=ZERO, average_cost=None
+        )
+        ours = [*self._held, *(con for con, _ in self._ahead.values())]
+        return tuple(
+            replace(told.get(con_id, blank), con_id=con_id, signed_quantity=self.held(con_id) or ZERO)
+            for con_id in dict.fromkeys([*told, *ours])
+        )
+
+    def _note_ahead(self, orders: Sequence[Order]) -> None:
+        """What statuses told of fills whose executions have not come yet: it counts as filled all the same."""
+        known = tuple(self._executions.values())
+        for order in orders:
+            executed = sum((e.quantity for e in known if lifecycle.belongs(order, e)), ZERO)
+            if order.filled > executed and not order.external:
+                self._ahead[order.number] = (order.con_id, order.side.sign * (order.filled - executed))
+            else:
+                self._ahead.pop(order.number, None)
 
     # --- writing --------------------------------------------------------------------------------------------------------
 
@@ -119,20 +140,31 @@ class OrderBook:
         *,
         silent: bool = False,
         away: bool = False,
+        more: Sequence[Notice] = (),
     ) -> None:
         """Write down what changed and who must hear of it, in one commit; then it is true in memory too.
 
-        `changes` are (before, after); `away` makes one message of all the news, `silent` none at all.
+        `changes` are (before, after); `away` makes one message of all the news, `silent` none at all; `more` is said besides.
         """
         changed = [(old, new) for old, new in changes if old != new]
-        if not changed and not executions:
+        if not changed and not executions and not more:
             return
         held = self._after(executions)
-        news = [] if silent else [n for old, new in changed for n in announcements(old, new, held)]
         orders = [new for _, new in changed]
+        news = (
+            []
+            if silent
+            else [
+                n
+                for old, new in changed
+                for n in announcements(old, new, self._with_ahead(held, orders, executions))
+            ]
+        )
+        news += list(more)
         await asyncio.shield(self._ledger.record(orders, executions, notices=gather(news) if away else news))
         self._executions.update({e.key: e for e in executions})
         self._held = held
+        self._note_ahead([new for _, new in changes])
         self.opened(orders)
         if news:
             self._notifier.wake()
@@ -143,11 +175,27 @@ class OrderBook:
         held = dict(self._held)
         for execution in executions:
             known = self._executions.get(execution.key)
-            before = known.quantity if known else Decimal(0)
-            held[execution.con_id] = held.get(execution.con_id, Decimal(0)) + execution.side.sign * (
+            before = known.quantity if known else ZERO
+            held[execution.con_id] = held.get(execution.con_id, ZERO) + execution.side.sign * (
                 execution.quantity - before
             )
         return held
+
+    def _with_ahead(
+        self, held: dict[int, Decimal] | None, orders: Sequence[Order], executions: Sequence[Execution]
+    ) -> dict[int, Decimal] | None:
+        """The holdings with fills that only statuses told of, the ones of this very change included."""
+        if held is None:
+            return None
+        known = (*self._executions.values(), *executions)
+        whole = dict(held)
+        for order in orders:
+            executed = sum((e.quantity for e in known if lifecycle.belongs(order, e)), ZERO)
+            if order.filled > executed:
+                whole[order.con_id] = whole.get(order.con_id, ZERO) + order.side.sign * (
+                    order.filled - executed
+                )
+        return whole
 
     async def until(self, fits: Callable[[], bool], seconds: float) -> bool:
         """Wait until `fits` is true after some change of the book; False where it is not within `seconds`."""
@@ -192,7 +240,7 @@ def announcements(old: Order | None, new: Order, held: Mapping[int, Decimal] | N
 def _news(order: Order, held: Mapping[int, Decimal] | None) -> dict[str, object]:
     facts: dict[str, object] = {"number": order.number, "state": order.state}
     if order.state is OrderState.FILLED and held is not None:
-        after = held.get(order.con_id, Decimal(0))
+        after = held.get(order.con_id, ZERO)
         facts |= {"before": f"{after - order.side.sign * order.filled:f}", "after": f"{after:f}"}
     return facts
 

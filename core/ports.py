@@ -128,7 +128,7 @@ class Ledger(Protocol):
         ...
 
     async def executions_since(self, moment: datetime) -> tuple[Execution, ...]:
-        """Executions at or after `moment`, the newest revision of each."""
+        """Executions at or after `moment`, and those of orders that are still open whatever their age; the newest revision of each."""
         ...
 
     async def ticket(self, ticket_id: str) -> Ticket | None:

@@ -42,12 +42,30 @@ class Snapshot:
     positions: tuple[Position, ...] | None
     working: tuple[Order, ...]
     atr: Decimal | None = None
+    told: tuple[Position, ...] | None = None
 
     def held(self, con_id: int) -> Decimal | None:
-        """The signed holding; None while positions are unknown."""
-        if self.positions is None:
+        """The signed holding that is certain: of our count and the broker's word (`told`) the one nearer to zero; None while unknown.
+
+        Our count knows a fill before the positions do, the positions know of trades that nobody told us: a sale is measured by the less.
+        """
+        counted, told = self._sum(self.positions, con_id), self._sum(self.told, con_id)
+        if counted is None or self.told is None or told is None:
+            return counted
+        if counted * told < 0:
+            return Decimal(0)
+        return min(counted, told, key=abs)
+
+    def held_at_most(self, con_id: int) -> Decimal | None:
+        """The same, but the larger of both: a position is capped by the more."""
+        counted, told = self._sum(self.positions, con_id), self._sum(self.told, con_id)
+        return counted if counted is None or told is None else max(counted, told, key=abs)
+
+    @staticmethod
+    def _sum(positions: tuple[Position, ...] | None, con_id: int) -> Decimal | None:
+        if positions is None:
             return None
-        return sum((p.signed_quantity for p in self.positions if p.con_id == con_id), Decimal(0))
+        return sum((p.signed_quantity for p in positions if p.con_id == con_id), Decimal(0))
 
     def working_quantity(self, con_id: int, side: Side) -> Decimal:
         """What orders that may still trade would add on one side, without those that protect a holding."""
@@ -305,7 +323,7 @@ def sale_covered(ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial 
 def position_cap(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
     """The position, with everything that is working, stays under MAX_POSITION_SIZE in the account's base currency."""
     instrument = ticket.instrument
-    held, price = snapshot.held(instrument.con_id), worst_price(ticket, snapshot.quote)
+    held, price = snapshot.held_at_most(instrument.con_id), worst_price(ticket, snapshot.quote)
     rate = snapshot.account.rate(instrument.currency) if snapshot.account else None
     if held is None or price is None or rate is None or snapshot.account is None:
         return Denial(

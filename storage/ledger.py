@@ -77,9 +77,7 @@ class SqliteLedger:
 
     async def executions_since(self, moment: datetime) -> tuple[Execution, ...]:
         def work(db: sqlite3.Connection) -> tuple[Execution, ...]:
-            found = db.execute(
-                "SELECT * FROM executions WHERE time >= ? ORDER BY time, key", (rows.text(moment),)
-            )
+            found = db.execute(_LATE_EXECUTIONS, (rows.text(moment),))
             return tuple(map(rows.execution, found))
 
         return await self._database.read(work)
@@ -402,6 +400,12 @@ _NEWEST_ORDER = "ON CONFLICT (number) DO UPDATE SET " + ", ".join(
         "cancel_requested_at",
     )
 )
+_LATE_EXECUTIONS = """
+    WITH open AS (SELECT order_ref, perm_id FROM orders WHERE state NOT IN ('FILLED', 'CANCELLED', 'REJECTED', 'NOT_AT_BROKER'))
+    SELECT * FROM executions
+    WHERE time >= ? OR order_ref IN (SELECT order_ref FROM open WHERE order_ref <> '') OR perm_id IN (SELECT perm_id FROM open)
+    ORDER BY time, key
+"""
 _NEWEST_EXECUTION = (
     "ON CONFLICT (key) DO UPDATE SET revision = excluded.revision, exec_id = excluded.exec_id, quantity = excluded.quantity, "
     "price = excluded.price, time = excluded.time WHERE excluded.revision > revision"

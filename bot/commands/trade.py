@@ -216,3 +216,10 @@ async def _cancel(desk: Desk, who: Caller, chosen: list[Order], *, announce: boo
         )
     await desk.executor.cancel(chosen, who.origin, announce=announce)
     return Reply(toast="Cancel asked.", recorded=True)
+
+
+@button("settle")
+async def settle(desk: Desk, who: Caller, number: str) -> Reply:
+    """A person says that an UNKNOWN order is not at the broker; evidence of it would bring it back."""
+    order = await desk.executor.settle(int(number) if number.isdigit() else 0, who.origin)
+    return Reply(toast=f"#{order.number} counts as not at the broker.")
