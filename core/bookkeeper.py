@@ -23,6 +23,7 @@ from core.model import (
     Order,
     OrderReport,
     OrderState,
+    TimeInForce,
 )
 from core.opening import opening_lots
 from core.orderbook import OrderBook
@@ -233,7 +234,8 @@ class Bookkeeper:
         """An UNKNOWN order that provably never reached the broker, or else the order as it is.
 
         Provably: two full snapshots of one connection, five seconds or more apart, do not have it; the broker still replays the executions
-        of the day on which it was sent; and the holding is the one that we count. Otherwise it stays UNKNOWN until a person settles it.
+        of the day on which it was sent; and the holding is the one that we count. An order for a day that is over cannot trade any more,
+        whatever became of it. Otherwise it stays UNKNOWN until a person settles it.
         """
         if order.state is not OrderState.UNKNOWN or order.external:
             self._absent.pop(order.number, None)
@@ -243,11 +245,15 @@ class Bookkeeper:
         if epoch != told.epoch:
             since = now
             self._absent[order.number] = (told.epoch, now)
-        if order.sent_at.astimezone(BROKER_DAY).date() != now.astimezone(BROKER_DAY).date():
+        same_day = order.sent_at.astimezone(BROKER_DAY).date() == now.astimezone(BROKER_DAY).date()
+        if not same_day and order.tif is not TimeInForce.DAY:
             return order
         if (now - since).total_seconds() < ABSENT_SECONDS:
             asyncio.get_running_loop().call_later(ABSENT_SECONDS, self.compare.set)
             return order
+        if not same_day:
+            why = "It was good for its day, which is over, and the broker does not show it. If it was filled, your positions have it."
+            return replace(order, state=OrderState.NOT_AT_BROKER, reason=why)
         held = sum((p.signed_quantity for p in told.positions if p.con_id == order.con_id), Decimal(0))
         if self._book.held(order.con_id) != held:
             return order
