@@ -75,9 +75,16 @@ def contract_fields(instrument: Instrument, exchange: str, right: str = "") -> t
 
 
 def contract_details(
-    version: int, request_id: int, instrument: Instrument, exchange: str, now: datetime
+    version: int,
+    request_id: int,
+    instrument: Instrument,
+    exchange: str,
+    now: datetime,
+    *,
+    always: bool = False,
+    closed: bool = False,
 ) -> bytes:
-    """Everything about a contract."""
+    """Everything about a contract. Its hours are those of an exchange that is `always` open, or `closed` now; else the calendar's."""
     exchanges = ",".join(instrument.exchanges)
     values: list[object] = [10]
     if version < 164:
@@ -98,7 +105,10 @@ def contract_details(
         values.append(100)  # the obsolete size multiplier
     values += ["", ORDER_TYPES, exchanges, 1, 0, instrument.long_name, instrument.primary_exchange, ""]
     values += [instrument.industry, instrument.category, instrument.category, instrument.time_zone]
-    values += [hours.wire_hours(now, regular=False), hours.wire_hours(now, regular=True), "", 0]
+    values += [
+        hours.wire_hours(now, regular=regular, always=always, closed=closed) for regular in (False, True)
+    ]
+    values += ["", 0]
     values += [0]  # security ids
     values += [
         1,

@@ -111,12 +111,21 @@ def next_close(moment: datetime) -> datetime:
     return session(day)[1]
 
 
-def wire_hours(moment: datetime, regular: bool, days: int = 6) -> str:
-    """Trading hours as contract details carry them: `20260105:0930-20260105:1600;20260110:CLOSED`."""
+def wire_hours(
+    moment: datetime, regular: bool, days: int = 6, *, always: bool = False, closed: bool = False
+) -> str:
+    """Trading hours as contract details carry them: `20260105:0930-20260105:1600;20260110:CLOSED`.
+
+    They agree with an exchange that is `always` open: then each session begins where the one before it closed, so that every moment
+    lies in one and each session day still has its regular close. And with one that is `closed` now: then today's session is not held.
+    """
     day = moment.astimezone(NEW_YORK).date()
+    coming = [day + timedelta(n) for n in range(days)]
+    if always:
+        return ";".join(_since_the_last(today) for today in coming if is_session(today))
     parts = []
-    for today in (day + timedelta(n) for n in range(days)):
-        if not is_session(today):
+    for today in coming:
+        if not is_session(today) or (closed and is_open(moment) and today == day):
             parts.append(f"{today:%Y%m%d}:CLOSED")
             continue
         close = EARLY_CLOSE if is_half_day(today) else CLOSE
@@ -124,3 +133,9 @@ def wire_hours(moment: datetime, regular: bool, days: int = 6) -> str:
         start, end = (OPEN, close) if regular else (PRE_MARKET, late)
         parts.append(f"{today:%Y%m%d}:{start:%H%M}-{today:%Y%m%d}:{end:%H%M}")
     return ";".join(parts)
+
+
+def _since_the_last(day: date) -> str:
+    before = sessions_back(day - timedelta(1), 1)[0]
+    begin, end = (EARLY_CLOSE if is_half_day(one) else CLOSE for one in (before, day))
+    return f"{before:%Y%m%d}:{begin:%H%M}-{day:%Y%m%d}:{end:%H%M}"

@@ -146,6 +146,22 @@ def test_trading_hours_as_the_wire_has_them() -> None:
     assert shown == "20261125:0930-20261125:1600;20261126:CLOSED;20261127:0930-20261127:1300;20261128:CLOSED"
 
 
+def test_hours_of_an_exchange_that_is_always_open_keep_their_closes() -> None:
+    """No moment lies outside a session, weekends and holidays included, and each session day closes when it always does."""
+    told = hours.wire_hours(datetime(2026, 11, 25, 15, tzinfo=UTC), regular=True, always=True)
+    assert told == "20261124:1600-20261125:1600;20261125:1600-20261127:1300;20261127:1300-20261130:1600"
+    holiday = hours.wire_hours(datetime(2026, 11, 26, 15, tzinfo=UTC), regular=True, always=True, days=2)
+    assert holiday == "20261125:1600-20261127:1300"
+
+
+def test_hours_of_an_exchange_that_is_closed_now() -> None:
+    """The session that would be under way is not held; where none would be, the calendar's hours say so already."""
+    during = hours.wire_hours(datetime(2026, 11, 25, 15, tzinfo=UTC), regular=True, closed=True, days=1)
+    assert during == "20261125:CLOSED"
+    before = hours.wire_hours(datetime(2026, 11, 25, 12, tzinfo=UTC), regular=True, closed=True, days=1)
+    assert before == "20261125:0930-20261125:1600"
+
+
 def order(action: str, kind: str, **more: str) -> Order:
     said = {"action": action, "totalQuantity": "10", "orderType": kind} | more
     return Order(1, 1, 1, AAPL, "SMART", terms(said), "DU1", NOON, 0, status="Submitted")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sim.tws import answers, contracts
 from sim.tws.contracts import Instrument
+from sim.tws.engine import Opening
 from sim.tws.errors import Refused
 from sim.tws.terms import Contract
 
@@ -79,7 +80,17 @@ class InfoDesk:
         for instrument in find(contract):
             exchange = contract.exchange or "SMART"
             version, now = self._session.version, self._session.now
-            self._session.send(answers.contract_details(version, request_id, instrument, exchange, now))
+            opening = self._session.engine.rules.opening
+            told = answers.contract_details(
+                version,
+                request_id,
+                instrument,
+                exchange,
+                now,
+                always=opening is Opening.OPEN,
+                closed=opening is Opening.CLOSED,
+            )
+            self._session.send(told)
         self._session.send(answers.contract_details_end(request_id))
 
     def on_matching_symbols(self, request_id: int, pattern: str) -> None:
