@@ -1,10 +1,12 @@
 """Update to command and back: the one place that turns errors into words, and the one that says that an update is done."""
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from html import escape
 
 from telegram import Bot, Update
@@ -13,10 +15,10 @@ from telegram.error import TelegramError
 from bot import command, gate, text
 from bot.gate import Verdict
 from bot.inbox import Arrival
-from bot.lanes import Lanes
+from bot.lanes import Lanes, Tally
 from bot.reply import Reply
 from bot.services import Desk
-from core.errors import BadInput, Denied, GreenlightError, StaleCard
+from core.errors import BadInput, Denied, GreenlightError, StaleCard, StorageError
 from core.model import Outgoing
 from core.ports import Inbox, Notifier
 
@@ -24,6 +26,19 @@ log = logging.getLogger(__name__)
 
 TOAST_SECONDS = 0.4  # a press is answered within this time, with or without its toast: it must not look dead
 TOAST_LENGTH = 200
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.25, 15.0
+TRIES_BEFORE_TELLING = 2  # each has waited two seconds for whoever holds the database
+TRIES_BEFORE_DOUBT = 4  # from here on it may be the reply itself that cannot be stored
+STRANGERS = (0, False)
+NOTHING_IS_STORED = (
+    "⚠️ <b>Nothing can be written down here at the moment</b>: another program holds the database, or the disk is full. "
+    "Without that nothing is sent to the broker. What you asked is not forgotten: it is answered as soon as it can be."
+)
+NOT_DONE = "⚠️ The answer to what you asked could not be written down. /orders and /positions show how things stand; please ask again."
+UNREADABLE = (
+    "⚠️ Telegram sent something of yours that this version of Greenlight cannot read, so nothing was done. "
+    "If it was a line or a tap, please repeat it; the log has the details."
+)
 
 
 class Dispatcher:
@@ -34,53 +49,88 @@ class Dispatcher:
         self._owners = frozenset(desk.settings.telegram_allowed_users)
         self._answers: set[asyncio.Task[None]] = set()
         self._progress: dict[int, str] = {}
+        self._refused = Tally()
+        self._alarm: asyncio.TimerHandle | None = None
+        self._told: set[int] = set()
 
     def take(self, arrival: Arrival) -> None:
         """Begin the work on an update, in the order in which its sender asked."""
-        verdict = gate.judge(arrival.update, self._owners)
-        # Whoever is not let in shares one lane: a flood of strangers never holds up an owner.
-        lane = self._lane(arrival) if verdict is Verdict.ACT else (0, False)
-        self._lanes.add(lane, lambda: self._settle(arrival, verdict))
+        verdict = self._judge(arrival)
+        user = arrival.origin.user
+        if verdict is Verdict.ACT:
+            self._lanes.add(self._lane(arrival), lambda: self._settle(arrival, verdict))
+        elif verdict is Verdict.UNREADABLE and user in self._owners:
+            self._lanes.add((user, False), lambda: self._settle(arrival, verdict))
+        else:
+            # Whoever is not let in shares one lane, and a flood only makes a number grow: it never holds up an owner.
+            self._sum_up()
+            if self._refused.count((user, verdict), self._desk.clock.monotonic()):
+                self._lanes.add(STRANGERS, lambda: self._settle(arrival, verdict))
+            else:
+                arrival.settled.set()
+            if self._alarm is None:
+                self._alarm = asyncio.get_running_loop().call_later(Tally.SECONDS, self._ring)
+
+    def _sum_up(self) -> None:
+        counts = self._refused.over(self._desk.clock.monotonic())
+        if counts:
+            self._lanes.add(STRANGERS, lambda: self._write_tally(counts))
+
+    def _ring(self) -> None:
+        """A flood that ended is summed up too."""
+        self._alarm = None
+        self._sum_up()
+
+    def _judge(self, arrival: Arrival) -> Verdict:
+        try:
+            return gate.judge(arrival.update, self._owners)
+        except Exception:
+            log.exception("update %s cannot be judged", arrival.origin.update_id)
+            return Verdict.UNREADABLE
 
     def _lane(self, arrival: Arrival) -> tuple[int, bool]:
         """(who asks, whether it is slow): what takes long has a lane of its own beside the ordinary one."""
-        message = arrival.update.message
+        message = arrival.update.message if arrival.update else None
         words = (message.text or "").split(maxsplit=1) if message else []
         meant = command.COMMANDS.get(words[0][1:].partition("@")[0].lower()) if words else None
         return arrival.origin.user, meant is not None and meant.slow
 
     async def _settle(self, arrival: Arrival, verdict: Verdict) -> None:
+        """Do the work and see to it that it ends on the disk. What cannot be written down holds up its lane, and nothing else."""
         try:
-            if verdict is Verdict.ACT:
-                await self._act(arrival)
+            if verdict is Verdict.ACT and arrival.update is not None:
+                await self._act(arrival, arrival.update)
             else:
                 await self._refuse(arrival, verdict)
-            arrival.settled.set()
         except Exception:
-            # Not settled: the update stays unfinished on the disk and is taken up again after the next start.
+            # Should this fail too, the update stays unfinished on the disk and is taken up again after the next start.
             log.exception("update %s could not be finished", arrival.origin.update_id)
+            await self._finish(arrival, "failed", Reply(NOT_DONE) if verdict is Verdict.ACT else Reply())
+        arrival.settled.set()
 
     async def _refuse(self, arrival: Arrival, verdict: Verdict) -> None:
-        replies = []
+        reply = Reply()
         if verdict is Verdict.INTRODUCE:
-            replies = [self._message(arrival.origin.user, Reply(f"Your id: {arrival.origin.user}"))]
-        await self._inbox.finish(arrival.origin, verdict, replies)
-        await self._desk.ledger.audit(
-            "refused", f"update {arrival.origin.update_id}: {verdict}", arrival.origin.user
-        )
-        if replies:
-            self._notifier.wake()
+            reply = Reply(f"Your id: {arrival.origin.user}")
+        if verdict is Verdict.UNREADABLE and arrival.origin.user in self._owners:
+            reply = Reply(UNREADABLE)
+        await self._finish(arrival, verdict, reply)
+        line = f"update {arrival.origin.update_id}: {verdict}"
+        await self._written(lambda: self._desk.ledger.audit("refused", line, arrival.origin.user))
 
-    async def _act(self, arrival: Arrival) -> None:
-        caller = self._caller(arrival)
-        work = (
-            self._press(arrival.update, caller)
-            if arrival.update.callback_query
-            else self._line(arrival.update, caller)
-        )
+    async def _write_tally(self, counts: Mapping[Hashable, int]) -> None:
+        """One line for everything of a kind that somebody sent in a minute."""
+        for key, count in counts.items():
+            user, verdict = key if isinstance(key, tuple) else (None, "many others")
+            line = f"{verdict}: {count} more within a minute"
+            await self._written(partial(self._desk.ledger.audit, "refused", line, user))
+
+    async def _act(self, arrival: Arrival, update: Update) -> None:
+        caller = self._caller(arrival, update)
+        work = self._press(update, caller) if update.callback_query else self._line(update, caller)
         running = asyncio.ensure_future(_worded(work))
-        if arrival.update.callback_query is not None:
-            self._answer(arrival.update.callback_query.id, running)
+        if update.callback_query is not None:
+            self._answer(update.callback_query.id, running)
         reply = await running
         shown = self._progress.pop(arrival.origin.update_id, "")
         if shown and reply.text:
@@ -88,15 +138,60 @@ class Dispatcher:
         if reply.recorded and not reply.text:
             self._notifier.wake()
             return
-        try:
-            await self._inbox.finish(
-                arrival.origin, "done", self._replies(caller.user, reply), opens=reply.opens, ends=reply.ends
-            )
-        except StaleCard as ended:
-            await self._inbox.finish(
-                arrival.origin, "stale", [self._message(caller.user, Reply(escape(str(ended))))]
-            )
+        await self._finish(arrival, "done", reply)
+
+    async def _finish(self, arrival: Arrival, outcome: str, reply: Reply) -> None:
+        """One commit with the reply, tried until it is on the disk. The work itself is never done a second time for it."""
+        origin, user = arrival.origin, arrival.origin.user
+
+        async def once() -> None:
+            try:
+                await self._inbox.finish(
+                    origin, outcome, self._replies(user, reply), opens=reply.opens, ends=reply.ends
+                )
+            except StaleCard as ended:
+                await self._inbox.finish(origin, "stale", [self._message(user, Reply(escape(str(ended))))])
+
+        async def plainly() -> None:
+            await self._inbox.finish(origin, "failed", [self._message(user, Reply(NOT_DONE))])
+
+        await self._written(once, plainly if reply.text or reply.ends else None, user)
         self._notifier.wake()
+
+    async def _written(
+        self,
+        write: Callable[[], Awaitable[None]],
+        instead: Callable[[], Awaitable[None]] | None = None,
+        user: int = 0,
+    ) -> None:
+        """Write, however often it takes. An owner whose lane waits for it hears of it; what cannot be stored at all gives way to `instead`."""
+        pause, tries = FIRST_PAUSE_SECONDS, 0
+        while True:
+            try:
+                await write()
+                break
+            except StorageError as problem:
+                tries += 1
+                log.warning("what was done is not on disk: %s; trying again in %.1f s", problem, pause)
+            if tries == TRIES_BEFORE_TELLING and user in self._owners:
+                await self._say_at_once(user)
+            if tries >= TRIES_BEFORE_DOUBT and instead is not None:
+                with contextlib.suppress(StorageError):
+                    await instead()
+                    break
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+        self._told.discard(user)
+
+    async def _say_at_once(self, user: int) -> None:
+        """The one message that is no row first: that rows cannot be written, once in a while of trouble."""
+        if user in self._told:
+            return
+        self._told.add(user)
+        try:
+            await self._bot.send_message(user, NOTHING_IS_STORED, parse_mode="HTML")
+        except TelegramError as problem:
+            log.warning("nobody could be told that the database takes nothing: %s", problem.message)
 
     def _replies(self, user: int, reply: Reply) -> list[Outgoing]:
         messages = []
@@ -124,9 +219,9 @@ class Dispatcher:
             renames=reply.opens.ticket_id if reply.edits and reply.opens else "",
         )
 
-    def _caller(self, arrival: Arrival) -> command.Caller:
-        user = arrival.update.effective_user
-        message = arrival.update.message
+    def _caller(self, arrival: Arrival, update: Update) -> command.Caller:
+        user = update.effective_user
+        message = update.message
         age = self._desk.clock.now() - message.date if message else timedelta()
 
         async def progress(html: str, card: str = "") -> str:

@@ -16,10 +16,13 @@ class Verdict(StrEnum):
     FORWARDED = "forwarded"
     NOT_PRIVATE = "not private"
     NOT_FOR_US = "not for us"
+    UNREADABLE = "unreadable"  # the library does not understand it
 
 
-def judge(update: Update, owners: AbstractSet[int]) -> Verdict:
-    """The verdict on one update."""
+def judge(update: Update | None, owners: AbstractSet[int]) -> Verdict:
+    """The verdict on one update; None is one that cannot be read."""
+    if update is None:
+        return Verdict.UNREADABLE
     query = update.callback_query
     if query is not None:
         chat = query.message.chat if query.message is not None else None

@@ -3,6 +3,9 @@
 python-telegram-bot's own Updater confirms an update by asking for the next while its handler still runs: a crash would lose a tap.
 Here the next offset is asked for only when every update before it is stored: with the commit of its effects where that is quick, by
 itself where the work takes longer.
+
+Updates are taken as the JSON that came and parsed one by one: one that the library cannot read is handed on unread, so that it is written
+down, confirmed and passed over, and holds up nobody.
 """
 
 import asyncio
@@ -11,9 +14,10 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from telegram import Bot, Update
-from telegram.error import Conflict, InvalidToken, NetworkError, RetryAfter, TelegramError
+from telegram.error import InvalidToken, RetryAfter, TelegramError
 
 from core.errors import StorageError
 from core.model import Origin
@@ -23,17 +27,19 @@ log = logging.getLogger(__name__)
 
 ALLOWED = ("message", "edited_message", "callback_query")
 POLL_SECONDS = 25
+ANSWER_SECONDS = 10  # beyond the time that a poll waits for news
 QUICK_SECONDS = (
     0.25  # work that takes longer has its update stored by itself, so that the next ones are not kept waiting
 )
 REMEMBERED = 2000
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
 
 
 @dataclass(slots=True)
 class Arrival:
-    """An update on its way through the house; `settled` once it is on disk as done."""
+    """An update on its way through the house, None where it cannot be read; `settled` once it is on disk as done."""
 
-    update: Update
+    update: Update | None
     origin: Origin
     settled: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -53,42 +59,87 @@ class Poller:
 
     async def run(self, hand_on: Callable[[Arrival], None]) -> None:
         """Take up what an earlier run left unfinished, then poll; `hand_on` begins the work on an update. Raises InvalidToken, which no waiting mends."""
-        self._seen.extend(await self._inbox.recent(REMEMBERED))
-        for origin in await self._inbox.unfinished():
-            hand_on(_arrival(Update.de_json(json.loads(origin.raw), self._bot)))
-        offset, pause = None, 1.0
+        await self._take_up(hand_on)
+        offset: int | None = None
+        while True:
+            updates = await self._poll(offset)
+            arrivals = [self._arrival(n, raw) for n, raw in updates.items() if n not in self._seen]
+            for arrival in arrivals:
+                self._seen.append(arrival.origin.update_id)
+                hand_on(arrival)
+            await self._on_disk(arrivals)
+            if updates:
+                offset = max(updates) + 1
+
+    async def _poll(self, offset: int | None) -> dict[int, str]:
+        """What Telegram answers, however long it takes until it does."""
+        pause = FIRST_PAUSE_SECONDS
         while True:
             try:
-                # The first poll answers at once, so that "ready" means that Telegram has really been reached.
-                wait = POLL_SECONDS if self.first_poll.is_set() else 0
-                updates = await self._bot.get_updates(
-                    offset=offset, timeout=wait, read_timeout=wait + 10, allowed_updates=ALLOWED
-                )
+                updates = await self._fetch(offset)
+                self._last_poll = self._clock.monotonic()
+                self.first_poll.set()
+                return updates
             except InvalidToken:
                 raise
             except RetryAfter as limited:
                 await asyncio.sleep(seconds(limited))
                 continue
-            except (NetworkError, Conflict, TelegramError) as problem:
+            except TelegramError as problem:
                 log.warning(
                     "Telegram: %s (%s); trying again in %.0f s",
                     problem.message,
                     type(problem).__name__,
                     pause,
                 )
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, 30.0)
-                continue
-            pause = 1.0
-            self._last_poll = self._clock.monotonic()
-            self.first_poll.set()
-            if updates:
-                arrivals = [_arrival(update) for update in updates if update.update_id not in self._seen]
-                for arrival in arrivals:
-                    self._seen.append(arrival.origin.update_id)
-                    hand_on(arrival)
-                await self._on_disk(arrivals)
-                offset = updates[-1].update_id + 1
+            except Exception:
+                log.exception("Telegram's answer makes no sense; trying again in %.0f s", pause)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+    async def _take_up(self, hand_on: Callable[[Arrival], None]) -> None:
+        while True:
+            try:
+                recent, unfinished = await self._inbox.recent(REMEMBERED), await self._inbox.unfinished()
+                break
+            except StorageError as problem:
+                log.warning("what an earlier run left cannot be read yet: %s", problem)
+                await asyncio.sleep(FIRST_PAUSE_SECONDS)
+        self._seen.extend(recent)
+        for origin in unfinished:
+            hand_on(self._arrival(origin.update_id, origin.raw))
+
+    async def _fetch(self, offset: int | None) -> dict[int, str]:
+        """The raw updates by their ids, in order."""
+        # The first poll answers at once, so that "ready" means that Telegram has really been reached.
+        wait = POLL_SECONDS if self.first_poll.is_set() else 0
+        # `get_updates` parses all or nothing, and `do_api_request` warns of a method that has a function: this is what both are made of.
+        told = await self._bot._post(
+            "getUpdates",
+            {"offset": offset, "timeout": wait, "allowed_updates": ALLOWED},
+            read_timeout=wait + ANSWER_SECONDS,
+        )
+        if not isinstance(told, list):
+            raise TelegramError("an answer that is no list of updates")
+        updates = {
+            raw["update_id"]: json.dumps(raw)
+            for raw in told
+            if isinstance(raw, dict) and isinstance(raw.get("update_id"), int)
+        }
+        if told and not updates:
+            raise TelegramError("updates without ids")
+        return updates
+
+    def _arrival(self, update_id: int, raw: str) -> Arrival:
+        """An update as it is worked on; whatever is wrong with one that cannot be read, it does no more harm than that."""
+        try:
+            update = Update.de_json(json.loads(raw), self._bot)
+            user, query = update.effective_user, update.callback_query
+            tapped = query.message.message_id if query and query.message else None
+            return Arrival(update, Origin(update_id, user.id if user else 0, raw, tapped))
+        except Exception:
+            log.exception("update %s cannot be read", update_id)
+            return Arrival(None, Origin(update_id, _sender(raw), raw))
 
     async def _on_disk(self, arrivals: list[Arrival]) -> None:
         waiting = [asyncio.ensure_future(arrival.settled.wait()) for arrival in arrivals]
@@ -101,15 +152,19 @@ class Poller:
                 try:
                     await self._inbox.store(arrival.origin)
                     break
-                except StorageError:
+                except Exception:
                     log.exception("update %s is not on disk and is not confirmed", arrival.origin.update_id)
-                    await asyncio.sleep(1.0)
+                    await asyncio.sleep(FIRST_PAUSE_SECONDS)
 
 
-def _arrival(update: Update) -> Arrival:
-    user, query = update.effective_user, update.callback_query
-    tapped = query.message.message_id if query and query.message else None
-    return Arrival(update, Origin(update.update_id, user.id if user else 0, update.to_json(), tapped))
+def _sender(raw: str) -> int:
+    """Who sent an update that cannot be read, as far as its raw text tells; else 0."""
+    try:
+        told: Any = json.loads(raw)
+        kind = next(part for part in told.values() if isinstance(part, dict))
+        return int(kind["from"]["id"])
+    except (ValueError, KeyError, TypeError, AttributeError, StopIteration):
+        return 0
 
 
 def seconds(limited: RetryAfter) -> float:

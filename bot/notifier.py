@@ -1,23 +1,31 @@
 """The way out: every message is a row first, then sent in order for each chat, urgent ones first, each once.
 
 A flood limit is waited for, never argued with; markup that Telegram refuses goes out as plain text; of several edits of one card only
-the latest is sent; and after an outage many missed messages become one.
+the latest is sent; and after an outage many missed messages become one, while the cards get their latest edits.
+
+What is for ever and what passes: Telegram's no to one message (Forbidden, BadRequest) ends that message, with the reason; everything
+else (network, 5xx, flood limits, a database that takes nothing) is waited for. A message that was delivered is never sent again because
+the note of it failed: the note is tried until it is on disk. Only an answer that was lost on the way can bring one twice: an edit is then
+simply repeated, and news carry their order's number.
 """
 
 import asyncio
 import logging
 import re
-from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from html import unescape
 
 from telegram import Bot, InlineKeyboardButton, InlineKeyboardMarkup, LinkPreviewOptions
-from telegram.error import BadRequest, Forbidden, RetryAfter, TelegramError
+from telegram.error import BadRequest, ChatMigrated, Forbidden, RetryAfter, TelegramError
 
 from bot import notices
 from bot.inbox import seconds
 from bot.services import Desk
 from bot.text import LIMIT, pages
+from core.errors import StorageError
 from core.model import Buttons, Outgoing
 from core.ports import Clock, Outbox
 
@@ -25,7 +33,19 @@ log = logging.getLogger(__name__)
 
 DIGEST_FROM = 8
 DIGEST_AGE = timedelta(seconds=60)
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
 NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
+REFUSALS = (Forbidden, BadRequest, ChatMigrated)
+
+
+@dataclass(slots=True)
+class _Parcel:
+    """What goes out at once: one message, or a digest of many; `parts` are the pages that are not sent yet."""
+
+    messages: list[Outgoing]
+    text: str
+    buttons: Buttons
+    parts: list[str]
 
 
 class OutboxSender:
@@ -35,91 +55,153 @@ class OutboxSender:
         self._bot, self._outbox, self._clock = bot, outbox, clock
         self._awake = asyncio.Event()
         self._awake.set()  # rows of an earlier run may wait
-        self._queues: dict[int, list[Outgoing]] = defaultdict(list)
+        self._queues: dict[int, list[Outgoing]] = {}
         self._workers: dict[int, asyncio.Task[None]] = {}
+        self._begun: dict[int, _Parcel] = {}
         self._seen = 0
-        self.desk: Desk | None = (
-            None  # set by the composition root: the words of a notice need the whole desk
-        )
 
     def wake(self) -> None:
         self._awake.set()
 
     async def run(self, desk: Desk) -> None:
         """Send what is written, for ever; the words of a notice are found with the whole desk."""
+        pause = FIRST_PAUSE_SECONDS
         try:
             while True:
                 await self._awake.wait()
                 self._awake.clear()
-                for message in await self._outbox.waiting(after=self._seen):
-                    self._seen = message.id
-                    self._queues[message.chat].append(message)
-                for chat in [
-                    chat for chat, queue in self._queues.items() if queue and chat not in self._workers
-                ]:
+                try:
+                    for message in await self._outbox.waiting(after=self._seen):
+                        self._seen = message.id
+                        self._queues.setdefault(message.chat, []).append(message)
+                    pause = FIRST_PAUSE_SECONDS
+                except StorageError as problem:
+                    log.warning("the outbox cannot be read: %s; trying again in %.0f s", problem, pause)
+                    pause = await self._look_again(pause)
+                except Exception:
+                    log.exception("the outbox cannot be read; trying again in %.0f s", pause)
+                    pause = await self._look_again(pause)
+                for chat in self._queues.keys() - self._workers.keys():
                     self._workers[chat] = asyncio.create_task(self._work(desk, chat))
         finally:
-            for worker in self._workers.values():
+            workers = list(self._workers.values())
+            for worker in workers:
                 worker.cancel()
-            await asyncio.gather(*self._workers.values(), return_exceptions=True)
+            await asyncio.gather(*workers, return_exceptions=True)
+
+    async def _look_again(self, pause: float) -> float:
+        self._awake.set()
+        return await _rest(pause)
 
     async def _work(self, desk: Desk, chat: int) -> None:
-        queue, pause = self._queues[chat], 1.0
-        while queue:
-            digest = self._digest(queue)
-            message = digest or _next(queue)
-            try:
-                await self._deliver(desk, message, queue if digest else [message])
-                pause = 1.0
-            except RetryAfter as limited:
-                await asyncio.sleep(seconds(limited))
-            except Forbidden as refused:
-                await self._give_up(queue, message, refused.message)
-            except TelegramError as problem:
-                log.warning("a message waits: %s; trying again in %.0f s", problem.message, pause)
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, 30.0)
-            except Exception:
-                # A message that cannot be worded must not stop those behind it.
-                log.exception("message %s cannot be sent", message.id)
-                await self._give_up(queue, message, "could not be worded")
-        del self._workers[chat]
+        queue, pause = self._queues[chat], FIRST_PAUSE_SECONDS
+        try:
+            while queue:
+                try:
+                    await self._step(desk, chat, queue)
+                    pause = FIRST_PAUSE_SECONDS
+                except RetryAfter as limited:
+                    await asyncio.sleep(seconds(limited))
+                except TelegramError as problem:
+                    log.warning("a message waits: %s; trying again in %.0f s", problem.message, pause)
+                    pause = await _rest(pause)
+                except StorageError as problem:
+                    log.warning("a message waits: %s; trying again in %.0f s", problem, pause)
+                    pause = await _rest(pause)
+                except Exception:
+                    log.exception("a message waits; trying again in %.0f s", pause)
+                    pause = await _rest(pause)
+        finally:
+            self._workers.pop(chat, None)
+            if not queue:
+                self._queues.pop(chat, None)
 
-    def _digest(self, queue: list[Outgoing]) -> Outgoing | None:
-        """One message in place of many that have waited long; None where they are few or fresh."""
-        old = [m for m in queue if self._clock.now() - m.created_at > DIGEST_AGE and not m.buttons]
-        return old[0] if len(old) >= DIGEST_FROM and len(old) == len(queue) else None
-
-    async def _give_up(self, queue: list[Outgoing], message: Outgoing, why: str) -> None:
-        queue.remove(message)
-        await self._outbox.failed(message, why)
-
-    async def _deliver(self, desk: Desk, message: Outgoing, together: list[Outgoing]) -> None:
-        queue = self._queues[message.chat]
-        newer = any(m.is_edit and m.subject == message.subject and m.id > message.id for m in queue)
-        if message.is_edit and newer and together == [message]:
-            await self._give_up(queue, message, "a newer edit took its place")
+    async def _step(self, desk: Desk, chat: int, queue: list[Outgoing]) -> None:
+        """Bring one parcel to its end, and write down which. Raises what passes: the network, a flood limit, the database."""
+        parcel = self._begun.get(chat) or await self._pack(desk, queue)
+        if isinstance(parcel, Outgoing):
+            overtaken = partial(self._outbox.failed, parcel, "a newer edit took its place")
+            await self._end(queue, [parcel], overtaken)
             return
-        if len(together) > 1:
-            # Edits in the middle of an outage are worded by the newest state anyway; each card is said once.
-            latest = {(m.subject or m.id): m for m in together}
-            worded = [(await notices.word(desk, m))[0] for m in latest.values()]
-            text = "<b>Telegram was out of reach. Meanwhile:</b>\n\n" + "\n\n".join(filter(None, worded))
-            telegram_id: int | None = await self._send(message.chat, text, ())
-        else:
-            text, buttons = await notices.word(desk, message)
-            telegram_id = await self._show(message, text, buttons) if text else None
-        done = list(together)
-        await self._outbox.sent(done, telegram_id)
-        for sent in done:
-            queue.remove(sent)
+        try:
+            telegram_id = await self._carry(parcel)
+        except REFUSALS as refused:
+            log.warning("message %s is refused: %s", parcel.messages[0].id, refused.message)
+            self._begun.pop(chat, None)
+            for message in parcel.messages:
+                await self._end(queue, [message], partial(self._outbox.failed, message, refused.message))
+            return
+        self._begun.pop(chat, None)
+        await self._end(queue, parcel.messages, partial(self._outbox.sent, parcel.messages, telegram_id))
 
-    async def _show(self, message: Outgoing, text: str, buttons: Buttons) -> int:
-        if message.is_edit:
-            shown = await self._outbox.shown_as(message.chat, message.subject)
-            if shown is not None and await self._edit(message.chat, shown, text, buttons):
+    async def _end(
+        self, queue: list[Outgoing], messages: list[Outgoing], note: Callable[[], Awaitable[None]]
+    ) -> None:
+        """These are over. They leave the queue before the note is on disk, so that no failure of the note can send them again."""
+        for message in messages:
+            queue.remove(message)
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                await note()
+                return
+            except StorageError as problem:
+                log.warning("the end of a message is not on disk: %s; trying again in %.0f s", problem, pause)
+                pause = await _rest(pause)
+            except Exception:
+                log.exception("what became of message %s cannot be written down", messages[0].id)
+                return
+
+    async def _pack(self, desk: Desk, queue: list[Outgoing]) -> _Parcel | Outgoing:
+        """What is sent next; an edit that a newer one has overtaken comes back as it is."""
+        together = self._digest(queue)
+        if together:
+            worded = [(await _words(desk, m))[0] for m in together]
+            text = "<b>Telegram was out of reach. Meanwhile:</b>\n\n" + "\n\n".join(filter(None, worded))
+            return _Parcel(together, text, (), pages(text))
+        message = _next(queue)
+        if message.is_edit and any(
+            m.is_edit and m.subject == message.subject and m.id > message.id for m in queue
+        ):
+            return message
+        text, buttons = await _words(desk, message)
+        return _Parcel([message], text, buttons, pages(text))
+
+    def _digest(self, queue: list[Outgoing]) -> list[Outgoing]:
+        """The messages that have waited long, where they are many. Cards and their edits stay: they are sent one by one."""
+        now = self._clock.now()
+        old = [
+            m for m in queue if now - m.created_at > DIGEST_AGE and not (m.buttons or m.subject or m.is_edit)
+        ]
+        return old if len(old) >= DIGEST_FROM else []
+
+    async def _carry(self, parcel: _Parcel) -> int | None:
+        """Show a parcel; returns the chat's id of it, None where nothing has to be shown."""
+        message = parcel.messages[0]
+        if not parcel.parts:
+            return None
+        if message.is_edit and message.chat not in self._begun:
+            shown, renamed = await self._shown_as(message)
+            if shown is not None and await self._edit(message.chat, shown, parcel.text, parcel.buttons):
                 return shown
-        return await self._send(message.chat, text, buttons)
+            if shown is None and renamed:
+                return None
+        while len(parcel.parts) > 1:
+            await self._send_part(message.chat, parcel.parts[0], ())
+            del parcel.parts[0]
+            self._begun[message.chat] = parcel
+        return await self._send_part(message.chat, parcel.parts[0], parcel.buttons)
+
+    async def _shown_as(self, message: Outgoing) -> tuple[int | None, bool]:
+        """The chat's id of what an edit changes, and whether that was renamed while the edit waited: progress that became a card."""
+        shown = await self._outbox.shown_as(message.chat, message.subject)
+        if shown is not None:
+            return shown, False
+        rows = await self._outbox.waiting(after=message.id - 1)
+        subject = next((m.subject for m in rows if m.id == message.id), message.subject)
+        if subject == message.subject:
+            return None, False
+        return await self._outbox.shown_as(message.chat, subject), True
 
     async def _edit(self, chat: int, shown: int, text: str, buttons: Buttons) -> bool:
         """Change a message in place; False where it is gone and has to be sent anew."""
@@ -136,18 +218,18 @@ class OutboxSender:
             if "not modified" in refused.message:
                 return True
             if "parse entities" in refused.message:
-                await self._bot.edit_message_text(
-                    without_markup(text), chat, shown, reply_markup=keyboard(buttons)
-                )
-                return True
+                return await self._edit_bare(chat, shown, text, buttons)
             return False
         return True
 
-    async def _send(self, chat: int, text: str, buttons: Buttons) -> int:
-        parts = pages(text)
-        for part in parts[:-1]:
-            await self._send_part(chat, part, ())
-        return await self._send_part(chat, parts[-1], buttons)
+    async def _edit_bare(self, chat: int, shown: int, text: str, buttons: Buttons) -> bool:
+        try:
+            await self._bot.edit_message_text(
+                without_markup(text), chat, shown, reply_markup=keyboard(buttons)
+            )
+        except BadRequest as refused:
+            return "not modified" in refused.message
+        return True
 
     async def _send_part(self, chat: int, text: str, buttons: Buttons) -> int:
         try:
@@ -156,12 +238,28 @@ class OutboxSender:
             )
         except BadRequest as refused:
             if "parse entities" not in refused.message and "too long" not in refused.message:
-                raise Forbidden(refused.message) from refused
+                raise
             # Better the bare words than silence about a fill.
             sent = await self._bot.send_message(
                 chat, without_markup(text)[:LIMIT], reply_markup=keyboard(buttons)
             )
         return sent.message_id
+
+
+async def _words(desk: Desk, message: Outgoing) -> notices.Worded:
+    """The words of a message. One that has none is told without them, so that it neither stops those behind it nor is lost."""
+    try:
+        return await notices.word(desk, message)
+    except StorageError:
+        raise
+    except Exception:
+        log.exception("message %s (%s) has no words", message.id, message.kind)
+        if message.is_edit:
+            return "", ()
+        return (
+            f"⚠️ There is news that could not be put into words ({message.kind}). /orders and /trades show how things stand.",
+            (),
+        )
 
 
 def _next(queue: list[Outgoing]) -> Outgoing:
@@ -170,6 +268,12 @@ def _next(queue: list[Outgoing]) -> Outgoing:
         if message.urgent and not any(m.subject == message.subject and m.subject for m in queue[:place]):
             return message
     return queue[0]
+
+
+async def _rest(pause: float) -> float:
+    """Wait; returns how long to wait the next time."""
+    await asyncio.sleep(pause)
+    return min(pause * 2, LONGEST_PAUSE_SECONDS)
 
 
 def keyboard(buttons: Buttons) -> InlineKeyboardMarkup | None:

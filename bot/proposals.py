@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterable
 
 from bot.services import Desk
-from core.errors import GreenlightError
+from core.errors import StaleCard, StorageError
 from core.model import Outgoing, Ticket
 from core.ports import Notifier
 
@@ -15,16 +15,21 @@ LOOK_SECONDS = 5.0
 
 
 async def keep(desk: Desk, notifier: Notifier) -> None:
-    """Redraw what an earlier run left open, then end each proposal at its time, for ever."""
-    await desk.ledger.post(_edits(desk, "proposal", await desk.ledger.proposals()))
-    notifier.wake()
+    """Redraw what an earlier run left open, then end each proposal at its time, for ever; whatever fails is tried again."""
+    redrawn = False
     while True:
         try:
+            if not redrawn:
+                await desk.ledger.post(_edits(desk, "proposal", await desk.ledger.proposals()))
+                redrawn = True
+                notifier.wake()
             await end_expired(desk, notifier)
-        except GreenlightError as problem:
-            log.info(
-                "proposals are looked at again later: %s", problem
-            )  # one was answered at this very moment
+        except StaleCard:
+            log.info("a proposal was answered at the very moment of its end")
+        except StorageError as problem:
+            log.warning("proposals are looked at again in %.0f s: %s", LOOK_SECONDS, problem)
+        except Exception:
+            log.exception("proposals are looked at again in %.0f s", LOOK_SECONDS)
         await asyncio.sleep(LOOK_SECONDS)
 
 

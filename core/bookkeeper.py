@@ -10,7 +10,7 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from core import lifecycle
-from core.errors import BrokerError
+from core.errors import BrokerError, StorageError
 from core.ib_messages import plain_words
 from core.model import (
     BrokerBook,
@@ -157,15 +157,25 @@ class Bookkeeper:
                     await self.compare.wait()
             self.compare.clear()
             if self._broker.link.connected and self._broker.link.account is not None:
+                gap = self._gap
                 try:
                     async with self._book.lock:
                         await self._reconcile()
+                    gap = False
                     for take_up in self.after_compare:
                         await take_up()
-                except BrokerError as problem:
+                except (BrokerError, StorageError) as problem:
                     log.warning("the books could not be compared: %s", problem)
-                    asyncio.get_running_loop().call_later(RETRY_SECONDS, self.compare.set)
+                    self._compare_again(gap)
+                except Exception:
+                    log.exception("the books could not be compared")
+                    self._compare_again(gap)
                 self.first_word.set()
+
+    def _compare_again(self, gap: bool) -> None:
+        """Soon; a gap that was not told to its end is still one."""
+        self._gap = self._gap or gap
+        asyncio.get_running_loop().call_later(RETRY_SECONDS, self.compare.set)
 
     async def _reconcile(self) -> None:
         told = await self._broker.book()
