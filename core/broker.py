@@ -506,7 +506,9 @@ class IBBroker:
         line = self._line()
         await self._budget.wait()
         try:
-            details = await self._ask(lambda: line.reqContractDetailsAsync(ib.Stock(symbol, "SMART", "USD")))
+            details = await self._ask(
+                lambda: line.reqContractDetailsAsync(ib.Stock(ib_mapping.wire_symbol(symbol), "SMART", "USD"))
+            )
         except Refused as refused:
             if refused.code != 200:
                 raise
@@ -530,12 +532,16 @@ class IBBroker:
     async def _similar(self, line: _IB, symbol: str) -> str:
         await self._budget.wait()
         try:
-            samples = await self._ask(lambda: line.reqMatchingSymbolsAsync(symbol), 3.0)
+            samples = await self._ask(
+                lambda: line.reqMatchingSymbolsAsync(ib_mapping.wire_symbol(symbol)), 3.0
+            )
         except (NoAnswer, Refused):
             samples = None
         names = list(
             dict.fromkeys(
-                s.contract.symbol for s in samples or [] if s.contract and s.contract.secType == "STK"
+                ib_mapping.shown_symbol(s.contract)
+                for s in samples or []
+                if s.contract and s.contract.secType == "STK"
             )
         )[:3]
         return f"; did you mean {', '.join(names)}?" if names else ". Check the spelling, e.g. /buy AAPL 10."

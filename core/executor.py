@@ -18,6 +18,7 @@ from core.closing import Closer
 from core.errors import BrokerError, Busy, Denied, NoAnswer, NotConnected, Refused, StaleCard
 from core.indicators import indicators
 from core.model import (
+    Bar,
     Denial,
     Instrument,
     Notice,
@@ -55,13 +56,14 @@ class Timing:
 class Preview:
     """What a card shows: the exact terms, what they are measured by, and every denial (none: it may be sent).
 
-    `value` is in the instrument's currency, `risk` (what is lost at the stop, or at the assumed one) in base currency; `offered_stop` is a
+    `waiting` is what orders that still work may add on the same side; `value` is in the instrument's currency, `risk` (what is lost at the stop, or at the assumed one) in base currency; `offered_stop` is a
     stop for an entry that has none; `takes_down` are protective orders that a sale has to move out of its way first.
     """
 
     ticket: Ticket
     quote: Quote | None
     held: Decimal | None
+    waiting: Decimal
     value: Decimal | None
     risk: Decimal | None
     offered_stop: Decimal | None
@@ -88,6 +90,7 @@ class Executor:
         self._book, self._limits, self._timing = book, limits, timing
         self._doubt = doubt  # set it, and the broker is asked what it has
         self._cards: dict[str, Ticket] = {}
+        self._ranges: dict[int, tuple[tuple[Bar, ...], Decimal | None]] = {}
         self.closer = Closer(
             broker, ledger, notifier, clock, book, limits, intents=self._intents, write=self.write
         )
@@ -140,6 +143,7 @@ class Executor:
             ticket=ticket,
             quote=quote,
             held=held,
+            waiting=snapshot.working_quantity(instrument.con_id, request.side),
             value=None if worst is None else worst * quantity * instrument.multiplier,
             risk=risk.at_risk(ticket, snapshot, self._limits),
             offered_stop=risk.offered_stop(ticket, snapshot, self._limits),
@@ -187,17 +191,28 @@ class Executor:
     async def snapshot(
         self, instrument: Instrument, quote: Quote | None, request: Request | Ticket
     ) -> risk.Snapshot:
-        """Everything that the rules look at, now. The ATR is asked for only where an entry without a stop has to be measured."""
-        atr = None
-        if request.side is Side.BUY and request.stop_loss is None:
-            try:
-                bars = await self._broker.bars(instrument)
-                atr = (
-                    await asyncio.to_thread(indicators, bars)
-                ).atr14  # the numeric library loads with its first use
-            except (Refused, NoAnswer):
-                log.warning("no daily bars for %s", instrument.symbol)
-        return self._snapshot(quote, atr)
+        """Everything that the rules look at, now."""
+        return self._snapshot(quote, await self._range_for(instrument, request))
+
+    async def _range_for(self, instrument: Instrument, request: Request | Ticket) -> Decimal | None:
+        """The ATR where it is needed: to measure an entry that has no stop."""
+        if request.side is not Side.BUY or request.stop_loss is not None:
+            return None
+        try:
+            return await self._average_range(instrument)
+        except (Refused, NoAnswer):
+            log.warning("no daily bars for %s", instrument.symbol)
+            return None
+
+    async def _average_range(self, instrument: Instrument) -> Decimal | None:
+        """The ATR of 14 sessions, worked out once for the bars that it is made of."""
+        bars = await self._broker.bars(instrument)
+        known = self._ranges.get(instrument.con_id)
+        if known is None or known[0] is not bars:
+            # In a thread, because the numeric library loads with its first use.
+            known = (bars, (await asyncio.to_thread(indicators, bars)).atr14)
+            self._ranges[instrument.con_id] = known
+        return known[1]
 
     def _snapshot(self, quote: Quote | None, atr: Decimal | None = None) -> risk.Snapshot:
         return risk.Snapshot(
@@ -247,11 +262,11 @@ class Executor:
         Raises StaleCard (used, or too old), Denied, BrokerError, StorageError.
         """
         quote = await self._fresh_quote(ticket)
-        snapshot = await self.snapshot(ticket.instrument, quote, ticket)
+        atr = await self._range_for(ticket.instrument, ticket)
         async with self._book.lock:
             if self.is_stale(ticket):
                 raise StaleCard(TicketState.EXPIRED.story)
-            fresh = replace(self._snapshot(quote), atr=snapshot.atr)
+            fresh = self._snapshot(quote, atr)
             if protection.in_the_way(ticket, fresh.held(ticket.instrument.con_id), self.orders):
                 await self.closer.begin(ticket, origin, fresh)
                 self._cards.pop(ticket.ticket_id, None)
@@ -359,11 +374,17 @@ class Executor:
             self._doubt.set()
 
     async def cancel(
-        self, orders: Sequence[Order], origin: Origin, *, announce: bool = False
+        self,
+        orders: Sequence[Order],
+        origin: Origin,
+        *,
+        announce: bool = False,
+        left_alone: Sequence[Order] = (),
     ) -> tuple[Order, ...]:
         """Ask the broker to cancel; each stays open until the broker says that it is over. Raises BrokerError, StorageError.
 
-        `announce` puts a message into the same commit, so that it stands in the chat before the answer of the broker.
+        `announce` puts a message into the same commit, so that it stands in the chat before the answer of the broker; it names those
+        that were `left_alone` too.
         """
         async with self._book.lock:
             now = self._clock.now()
@@ -374,7 +395,8 @@ class Executor:
             asked = [replace(order, cancel_requested_at=now) for order in standing]
             words = [Notice("order", subject=o.card, to=o.owner) for o in asked if not o.external]
             if announce:
-                words.append(Notice("cancel_asked", {"numbers": [o.number for o in asked]}, to=origin.user))
+                facts = {"numbers": [o.number for o in asked], "left_alone": [o.number for o in left_alone]}
+                words.append(Notice("cancel_asked", facts, to=origin.user))
             await asyncio.shield(self._ledger.record_cancel(asked, origin, words))
             self._book.opened(asked)
             for order in asked:

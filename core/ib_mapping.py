@@ -43,6 +43,16 @@ def price(value: Any) -> Decimal | None:
     return amount if amount is not None and amount > 0 else None
 
 
+def shown_symbol(of: ib.Contract) -> str:
+    """A symbol as people write it: the broker names a class of shares behind a space, BRK B, where everybody else writes BRK.B."""
+    return of.symbol.replace(" ", ".") if of.secType in ("STK", "") else of.symbol
+
+
+def wire_symbol(symbol: str) -> str:
+    """The broker's name of the same."""
+    return symbol.replace(".", " ")
+
+
 def instrument(details: ib.ContractDetails) -> Instrument:
     """What contract details say. Raises ValueError where the broker sent none with an identity."""
     contract = details.contract
@@ -50,7 +60,7 @@ def instrument(details: ib.ContractDetails) -> Instrument:
         raise ValueError("contract details without a contract id")
     return Instrument(
         con_id=contract.conId,
-        symbol=contract.symbol,
+        symbol=shown_symbol(contract),
         kind=contract.secType,
         exchange=contract.exchange or "SMART",
         primary_exchange=contract.primaryExchange,
@@ -68,7 +78,7 @@ def contract(of: Instrument) -> ib.Contract:
     return ib.Contract(
         secType=of.kind,
         conId=of.con_id,
-        symbol=of.symbol,
+        symbol=wire_symbol(of.symbol) if of.kind == "STK" else of.symbol,
         exchange="SMART",
         currency=of.currency,
         primaryExchange=of.primary_exchange,
@@ -134,7 +144,7 @@ def position(raw: ib.Position) -> Position:
     return Position(
         account=raw.account,
         con_id=raw.contract.conId,
-        symbol=raw.contract.symbol,
+        symbol=shown_symbol(raw.contract),
         currency=raw.contract.currency,
         signed_quantity=number(raw.position) or Decimal(0),
         average_cost=number(raw.avgCost),
@@ -153,7 +163,7 @@ def open_order(order_id: int, named: ib.Contract, raw: ib.Order, state: ib.Order
         order_ref=raw.orderRef or "",
         account=raw.account,
         con_id=named.conId,
-        symbol=named.symbol,
+        symbol=shown_symbol(named),
         currency=named.currency,
         side=Side(raw.action) if raw.action in ("BUY", "SELL") else Side.SELL,
         quantity=number(raw.totalQuantity) or None,  # completed orders carry 0 here, which says nothing
@@ -187,7 +197,7 @@ def execution(named: ib.Contract, raw: ib.Execution) -> Execution:
         exec_id=raw.execId,
         account=raw.acctNumber,
         con_id=named.conId,
-        symbol=named.symbol,
+        symbol=shown_symbol(named),
         currency=named.currency,
         side=Side.BUY if raw.side == "BOT" else Side.SELL,
         quantity=number(raw.shares) or Decimal(0),
