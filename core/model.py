@@ -573,17 +573,19 @@ class Bar:
 
 def plain(value: Any) -> dict[str, Any]:
     """A dataclass as JSON-ready values: Decimal and datetime as text, None kept."""
+    told: dict[str, Any] = simple(asdict(value))
+    return told
 
-    def simple(item: Any) -> Any:
-        if isinstance(item, Decimal):
-            return f"{item:f}"
-        if isinstance(item, datetime):
-            return item.isoformat()
-        if isinstance(item, Mapping):
-            return {key: simple(entry) for key, entry in item.items()}
-        return item
 
-    return {key: simple(entry) for key, entry in asdict(value).items()}
+def simple(item: Any) -> Any:
+    """One value, ready for JSON."""
+    if isinstance(item, Decimal):
+        return f"{item:f}"
+    if isinstance(item, datetime):
+        return item.isoformat()
+    if isinstance(item, Mapping):
+        return {key: simple(entry) for key, entry in item.items()}
+    return item
 
 
 class Outcome(StrEnum):

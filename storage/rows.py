@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Mapping
+from dataclasses import fields
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -19,7 +20,7 @@ from core.model import (
     Ticket,
     TicketState,
     TimeInForce,
-    plain,
+    simple,
 )
 
 
@@ -140,11 +141,16 @@ def outgoing(row: sqlite3.Row) -> Outgoing:
 
 
 def columns(value: Any) -> dict[str, Any]:
-    """A flat dataclass as the columns of its table: text for Decimal and times, the rest as it is."""
-    return {
-        key: text(datetime.fromisoformat(entry)) if isinstance(getattr(value, key), datetime) else entry
-        for key, entry in plain(value).items()
-    }
+    """A flat dataclass as the columns of its table: text for Decimal and times, mappings and rows as they are in JSON, the rest as it is."""
+    return {field.name: _column(getattr(value, field.name)) for field in fields(value)}
+
+
+def _column(entry: Any) -> Any:
+    if isinstance(entry, Decimal):
+        return f"{entry:f}"
+    if isinstance(entry, datetime):
+        return text(entry)
+    return simple(entry) if isinstance(entry, Mapping) else entry
 
 
 def insert(
