@@ -59,6 +59,7 @@ class Bookkeeper:
         self.first_word = asyncio.Event()
         """Set as soon as it is known how the first attempt to reach the broker went."""
         self._gap = True
+        self._refused: set[int] = set()  # orders of which the broker would not take a cancel
         self._absent: dict[int, tuple[int, datetime]] = {}
         self._opened: str | None = None
         self._looks = 0
@@ -140,10 +141,10 @@ class Bookkeeper:
         if message.code in lifecycle.NOT_FINAL:
             note = Notice("order_note", {"number": order.number, "text": words}, to=order.owner)
             if message.code in lifecycle.CANCEL_REFUSED:
-                # The order may work on, or be over unheard: it can be cancelled again, and the broker is asked what it is.
-                await self._book.book([(order, replace(order, cancel_requested_at=None))], more=[note])
+                # The order may work on, be over unheard, or be on its way out by an earlier cancel: the broker is asked which.
+                self._refused.add(order.number)
                 self.compare.set()
-            elif message.code != 202:
+            if message.code != 202:
                 await self._say(note)
             return
         # An error is a hint, not a state: keep the broker's reason, then ask what became of the order.
@@ -190,7 +191,7 @@ class Bookkeeper:
             tuple(before.values()), told, tuple(known.values()), self._clock.now(), self._book.next_number
         )
         gap, self._gap = self._gap, False
-        seen, words = self._cancels_that_were_lost(seen, told) if gap else (seen, [])
+        seen, words = self._cancels_that_were_lost(seen, told, gap)
         seen = tuple(self._not_at_broker(o, told) for o in seen)
         changes: list[tuple[Order | None, Order]] = [(before[o.number], o) for o in seen]
         changes += [(None, o) for o in strangers]
@@ -225,19 +226,28 @@ class Bookkeeper:
         self._opened = account
 
     def _cancels_that_were_lost(
-        self, seen: tuple[Order, ...], told: BrokerBook
+        self, seen: tuple[Order, ...], told: BrokerBook, gap: bool
     ) -> tuple[tuple[Order, ...], list[Notice]]:
-        """After a gap: orders that work on although a cancel was asked. They can be cancelled again, and their owners hear of it."""
+        """Orders that work on although a cancel was asked, which a gap lost or the broker refused: they can be cancelled again.
+
+        Of a refusal their owners have heard; of what was lost they hear here.
+        """
         working = {r.perm_id for r in told.open_orders if r.status in ("Submitted", "PreSubmitted")}
-        lost = [
-            o
-            for o in seen
-            if o.cancel_requested_at and o.state.is_open and o.perm_id in working and not o.protects
-        ]
+        refused, self._refused = self._refused, set()
+        alive = [o for o in seen if o.cancel_requested_at and o.state.is_open and o.perm_id in working]
+        lost = [o for o in alive if gap or o.number in refused]
         after = tuple(replace(o, cancel_requested_at=None) if o in lost else o for o in seen)
-        text = "Your cancel did not reach the broker: the order works on. Cancel it again if you still want that."
+        yours = "Your cancel did not reach the broker: the order works on. Cancel it again if you still want that."
+        its = "Its cancel did not reach the broker: it works on, and protects as before."
         return after, [
-            Notice("order_note", {"number": o.number, "text": text}, to=o.owner, urgent=True) for o in lost
+            Notice(
+                "order_note",
+                {"number": o.number, "text": its if o.protects else yours},
+                to=o.owner,
+                urgent=True,
+            )
+            for o in lost
+            if o.number not in refused
         ]
 
     def _not_at_broker(self, order: Order, told: BrokerBook) -> Order:

@@ -2,7 +2,8 @@
 evidence, look at the holding again, sell; and if the sale fails, put the protection back.
 
 Each step is a commit before it is a message to the broker, so a crash at any point is taken up after the next comparison of the books:
-what was taken down and not sold is protected again.
+what was taken down and not sold is protected again. What a person asked to cancel meanwhile is not: the ledger strikes it from the
+closing with the commit of that cancel. There is one closing of a share at a time, and `core.protection` says how much may stand.
 """
 
 import asyncio
@@ -14,14 +15,30 @@ from decimal import Decimal
 from ulid import ULID
 
 from core import protection, risk
-from core.errors import BrokerError, Denied
-from core.model import Closing, ClosingState, Instrument, Notice, Order, OrderState, Origin, Ticket
+from core.errors import BrokerError, Denied, NoAnswer, NotConnected
+from core.model import (
+    Closing,
+    ClosingState,
+    Denial,
+    Instrument,
+    Notice,
+    Order,
+    OrderState,
+    Origin,
+    Quote,
+    Side,
+    Ticket,
+)
 from core.orderbook import OrderBook
 from core.ports import Broker, Clock, Ledger, Notifier
 
 log = logging.getLogger(__name__)
 
 EVIDENCE_SECONDS = 10.0
+QUIET_SECONDS = 2.0  # what lasts longer before protection can be put back is told
+LONG_SECONDS = 3600.0
+INTERRUPTED = "Greenlight was interrupted before the sale."
+_UNCERTAIN = frozenset({OrderState.SENDING, OrderState.UNKNOWN})
 
 
 class Closer:
@@ -38,113 +55,218 @@ class Closer:
         *,
         intents: Callable[[Ticket], list[Order]],
         write: Callable[[Sequence[Order], Instrument], Awaitable[None]],
+        doubt: asyncio.Event,
     ) -> None:
         self._broker, self._ledger, self._notifier, self._clock = broker, ledger, notifier, clock
         self._book, self._limits, self._intents, self._write = book, limits, intents, write
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._doubt = doubt  # set it, and the broker is asked what it has
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._taken: set[str] = set()  # worked on in this run, each named before its first commit
+        self._why: dict[str, str] = {}  # why nothing was sold, until that is told
+        self._looked: set[str] = set()  # those for which the positions were asked once more
+
+    # --- before it -------------------------------------------------------------------------------------------------------
+
+    async def objections(self, ticket: Ticket, snapshot: risk.Snapshot) -> tuple[Denial, ...]:
+        """Why a sale that passed every rule cannot go beside what protects its shares, or beside a sale that moves it."""
+        if ticket.side is not Side.SELL:
+            return ()
+        held = snapshot.held(ticket.instrument.con_id)
+        needed = protection.plan(ticket, held, snapshot.working)
+        found = [await self._under_way(ticket, needed)]
+        found += [_stuck(entry) for entry in needed.stuck[:1]]
+        found += [self._out_of_reach(order) for order, _ in needed.moves]
+        return tuple(dict.fromkeys(denial for denial in found if denial is not None))
+
+    async def _under_way(self, ticket: Ticket, needed: protection.Plan) -> Denial | None:
+        symbol = ticket.instrument.symbol
+        for closing in await self._ledger.unfinished_closings():
+            if closing.ticket.instrument.con_id != ticket.instrument.con_id:
+                continue
+            sale = next((o for o in self._book.orders if o.order_ref == closing.ticket.ticket_id), None)
+            if sale is None:
+                return Denial(
+                    "SALE_UNDER_WAY",
+                    f"A sale of {closing.ticket.quantity:f} {symbol} is under way, and the stops and targets of {symbol} are being moved for it.",
+                    remedy=f"the same when that has ended; its card, or /orders {symbol}, tells",
+                )
+            if needed.moves:
+                return Denial(
+                    "SALE_UNDER_WAY",
+                    f"The sale #{sale.number} has moved the protection of {symbol} already and still works; a second one cannot.",
+                    remedy=f"/cancel {sale.number}, then this again",
+                )
+        return None
+
+    def _out_of_reach(self, order: Order) -> Denial | None:
+        """Why protection that has to move cannot be moved from here."""
+        link, what = self._broker.link, f"Its {order.role.lower()} #{order.number}"
+        if order.client_id != link.client_id:
+            return Denial(
+                "PROTECTION",
+                f"{what} was placed under client id {order.client_id}, and only that can move it.",
+                remedy=f"IBKR_CLIENT_ID={order.client_id}, or cancel it in TWS",
+            )
+        if order.state is OrderState.UNKNOWN or self._book.is_doubtful(order, link.epoch):
+            return Denial(
+                "PROTECTION",
+                f"{what} is UNKNOWN: it may still sell, and cannot be moved out of the way.",
+                remedy="to look for it in TWS, and to settle it here",
+            )
+        return None
+
+    def snapshot(self, quote: Quote | None) -> risk.Snapshot:
+        """What the rules look at, now."""
+        return risk.Snapshot(
+            now=self._clock.now(),
+            link=self._broker.link,
+            account=self._broker.account,
+            quote=quote,
+            positions=self._book.as_counted(self._broker.positions),
+            told=self._broker.positions,
+            working=self._book.orders,
+        )
+
+    # --- taking down ------------------------------------------------------------------------------------------------------
 
     async def begin(self, ticket: Ticket, origin: Origin, snapshot: risk.Snapshot) -> None:
         """The first step, under the book's lock. Raises Denied, StaleCard, BrokerError, StorageError; then nothing was done."""
-        denials = risk.check(ticket, snapshot, self._limits)
+        denials = risk.check(ticket, snapshot, self._limits) or await self.objections(ticket, snapshot)
         if denials:
             raise Denied(*denials)
-        held = snapshot.held(ticket.instrument.con_id) or Decimal(0)
-        standing = protection.in_the_way(ticket, held, self._book.orders)
-        self._broker.ensure_room(len(standing))
-        now = self._clock.now()
-        moved = []
-        for order in standing:
-            left = protection.left_for(order, held, ticket.quantity)
-            moved.append(
-                replace(order, quantity=order.filled + left)
-                if left
-                else replace(order, cancel_requested_at=now)
-            )
-        closing = Closing(ticket, tuple((o.number, o.quantity) for o in standing), ClosingState.TAKING_DOWN)
-        words = [
-            Notice(
-                "closing",
-                {"text": "Taking its protection down first."},
-                subject=ticket.ticket_id,
-                to=ticket.owner,
-            )
-        ]
-        await asyncio.shield(self._ledger.begin_closing(closing, moved, origin, words))
-        self._book.opened(moved)
-        for order in moved:
-            if order.cancel_requested_at == now:
+        held = snapshot.held(ticket.instrument.con_id)
+        moves = protection.plan(ticket, held, self._book.orders).moves
+        awaited, sent = self._moved(moves)
+        self._broker.ensure_room(len(sent))
+        # What a person asked to cancel before is waited for like the rest, and not put back.
+        back = tuple((o.number, o.quantity) for o, _ in moves if o.cancel_requested_at is None)
+        closing = Closing(ticket, back, ClosingState.TAKING_DOWN)
+        words = Notice("closing", {"text": _what_moves(moves)}, subject=ticket.ticket_id, to=ticket.owner)
+        self._taken.add(ticket.ticket_id)
+        try:
+            await asyncio.shield(self._ledger.begin_closing(closing, sent, origin, [words]))
+        except BaseException:
+            self._taken.discard(ticket.ticket_id)
+            raise
+        self._book.opened(sent)
+        try:
+            self._tell_broker(sent, ticket.instrument)
+        except BrokerError as problem:
+            self._why[ticket.ticket_id] = f"Not sold. {problem}"
+        self._notifier.wake()
+        self._follow(closing, awaited)
+
+    def _moved(self, moves: Sequence[tuple[Order, Decimal]]) -> tuple[list[Order], list[Order]]:
+        """The orders as they shall become: (all that must be evident before the sale, those of them that the broker is to be told)."""
+        awaited, sent = [], []
+        for order, left in moves:
+            if order.cancel_requested_at is not None:
+                awaited.append(order)
+                continue
+            if not left:
+                after = replace(order, cancel_requested_at=self._clock.now())
+            elif order.remaining > left:
+                after = replace(order, quantity=order.filled + left)
+            else:
+                continue
+            awaited.append(after)
+            sent.append(after)
+        return awaited, sent
+
+    def _tell_broker(self, orders: Sequence[Order], instrument: Instrument) -> None:
+        for order in orders:
+            if order.cancel_requested_at is not None:
                 self._broker.cancel(order)
             else:
-                self._broker.place([order], ticket.instrument)
-        self._notifier.wake()
-        self._follow(closing, moved)
+                self._broker.place([order], instrument)
 
     async def resume(self) -> None:
         """After a comparison of the books: take up what an earlier run, or a cut, left in the middle."""
         for closing in await self._ledger.unfinished_closings():
-            if closing.ticket.ticket_id not in self._tasks:
-                self._follow(closing, None)
+            name = closing.ticket.ticket_id
+            if name not in self._taken:
+                self._taken.add(name)
+                if closing.state is ClosingState.TAKING_DOWN:
+                    self._why.setdefault(name, INTERRUPTED)
+                self._follow(closing, ())
 
-    def _follow(self, closing: Closing, moved: Sequence[Order] | None) -> None:
+    def _follow(self, closing: Closing, awaited: Sequence[Order]) -> None:
+        task = asyncio.get_running_loop().create_task(
+            self._guarded(closing, awaited), name=f"closing-{closing.ticket.ticket_id}"
+        )
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _guarded(self, closing: Closing, awaited: Sequence[Order]) -> None:
         name = closing.ticket.ticket_id
-        task = asyncio.get_running_loop().create_task(self._guarded(closing, moved), name=f"closing-{name}")
-        self._tasks[name] = task
-        task.add_done_callback(lambda _: self._tasks.pop(name, None))
-
-    async def _guarded(self, closing: Closing, moved: Sequence[Order] | None) -> None:
         try:
-            if closing.state is ClosingState.TAKING_DOWN:
-                why = (
-                    "Greenlight was interrupted before the sale."
-                    if moved is None
-                    else await self._sell(closing, moved)
-                )
+            if name not in self._why and closing.state is ClosingState.TAKING_DOWN:
+                why = await self._sell(closing, awaited)
                 if why:
-                    await self._put_back(closing, why)
-                    return
-            await self._see_through(closing)
+                    self._why[name] = why
+            if name not in self._why:
+                await self._see_through(closing)
+            if name in self._why:
+                await self._put_back(closing)
         except BrokerError as problem:
-            log.warning(
-                "a closing waits for the broker: %s", problem
-            )  # it is taken up after the next comparison
+            log.warning("a closing waits for the next comparison of the books: %s", problem)
         except Exception:
-            log.exception("a closing stopped")
+            log.exception("a closing stopped; it is taken up after the next comparison of the books")
+        finally:
+            self._taken.discard(name)
 
-    async def _sell(self, closing: Closing, moved: Sequence[Order]) -> str:
+    # --- selling ----------------------------------------------------------------------------------------------------------
+
+    async def _sell(self, closing: Closing, awaited: Sequence[Order]) -> str:
         """Wait, look again, sell. Returns why not, or nothing."""
         ticket = closing.ticket
         evident = await self._book.until(
-            lambda: all(self._is_moved(order) for order in moved), EVIDENCE_SECONDS
+            lambda: all(self._is_moved(order) for order in awaited), EVIDENCE_SECONDS
         )
-        quote = await self._broker.quote(ticket.instrument, 15.0, 60.0)
+        quote = None
+        try:
+            if evident:
+                quote = await self._broker.quote(ticket.instrument, self._limits.max_quote_age_seconds, 60.0)
+        except BrokerError as problem:
+            return f"Not sold. {problem}"
         async with self._book.lock:
-            for order in moved:
-                now = await self._ledger.order(number=order.number)
-                if now is not None and now.filled > order.filled:
-                    return f"{'The stop' if order.stop_price else 'The target'} was filled first, so nothing more was sold."
+            why = await self._changed_meanwhile(closing, awaited)
+            if why:
+                return why
             if not evident:
                 return f"The broker did not confirm within {EVIDENCE_SECONDS:.0f} s that the protection is down, so nothing was sold."
-            snapshot = risk.Snapshot(
-                now=self._clock.now(),
-                link=self._broker.link,
-                account=self._broker.account,
-                quote=quote,
-                positions=self._book.as_counted(self._broker.positions),
-            told=self._broker.positions,
-                working=self._book.orders,
-            )
+            snapshot = self.snapshot(quote)
             denials = risk.check(ticket, snapshot, self._limits)
             if denials:
                 return "Not sold. " + " ".join(denial.message for denial in denials)
-            orders = self._intents(ticket)
-            self._broker.ensure_room(len(orders))
-            words = [Notice("order", subject=ticket.ticket_id, to=ticket.owner, urgent=True)]
+            held = snapshot.held(ticket.instrument.con_id)
+            if protection.plan(ticket, held, snapshot.working) != protection.Plan():
+                return "Not sold. More shares are on sale, or fewer are held, than when the sale began."
+            try:
+                orders = self._intents(ticket)
+                self._broker.ensure_room(len(orders))
+            except BrokerError as problem:
+                return f"Not sold. {problem}"
+            words = Notice("order", subject=ticket.ticket_id, to=ticket.owner, urgent=True)
             await asyncio.shield(
-                self._ledger.move_closing(ticket.ticket_id, ClosingState.SELLING, orders, words)
+                self._ledger.move_closing(ticket.ticket_id, ClosingState.SELLING, orders, [words])
             )
             self._book.opened(orders)
             await self._write(orders, ticket.instrument)
         self._notifier.wake()
+        return ""
+
+    async def _changed_meanwhile(self, closing: Closing, awaited: Sequence[Order]) -> str:
+        """What happened to the protection on its way down that takes the sale's ground away."""
+        for order in awaited:
+            now = await self._ledger.order(number=order.number)
+            if now is not None and now.filled > order.filled:
+                return f"{'The stop' if order.stop_price else 'The target'} was filled first, so nothing more was sold."
+        current = await self._current(closing)
+        kept = {number for number, _ in current.protection} if current else set()
+        taken = [f"#{number}" for number, _ in closing.protection if number not in kept]
+        if taken:
+            return f"You asked to cancel {', '.join(taken)} meanwhile, so the sale was not sent."
         return ""
 
     def _is_moved(self, order: Order) -> bool:
@@ -153,61 +275,181 @@ class Closer:
             return now is None
         return now is None or now.confirmed_quantity == order.quantity
 
+    async def _current(self, closing: Closing) -> Closing | None:
+        """The closing as it is written down now; None once it has ended."""
+        found = await self._ledger.unfinished_closings()
+        return next((c for c in found if c.ticket.ticket_id == closing.ticket.ticket_id), None)
+
     async def _see_through(self, closing: Closing) -> None:
-        """Wait, however long a limit takes, until the sale is over; what it did not sell is protected again."""
+        """Wait, however long a limit takes, until the sale is over; what it did not sell has to be protected again."""
         ref = closing.ticket.ticket_id
         sale = await self._ledger.order(order_ref=ref)
         if sale is None:
             return
-        number = sale.number
-        while not await self._book.until(lambda: not self._book.is_open(number), 3600.0):
-            pass
+        order = sale
+        await self._until(
+            lambda: (now := self._book.current(order)) is None or now.state is OrderState.UNKNOWN
+        )
+        if self._book.is_open(order.number):
+            text = "While it is UNKNOWN it may still sell, so what protected its shares stays down: they have no stop or target of that sale."
+            await self._say(Notice("order_note", {"number": order.number, "text": text}, to=sale.owner))
+        await self._until(lambda: not self._book.is_open(order.number))
         sale = await self._ledger.order(order_ref=ref) or sale
         if sale.state is OrderState.FILLED:
             await self._ledger.move_closing(ref, ClosingState.DONE, [], [])
             return
-        await self._put_back(closing, f"The sale #{sale.number} ended without selling everything.")
+        self._why[ref] = f"The sale #{sale.number} ended without selling everything."
 
-    async def _put_back(self, closing: Closing, why: str) -> None:
-        """Protect what is still held as it was protected before. Raises BrokerError, and is tried again later, where it cannot."""
-        ticket = closing.ticket
-        async with self._book.lock:
-            held = self._book.held(ticket.instrument.con_id)
-            if held is None or not self._broker.link.ready:
-                return
-            fresh: list[Order] = []
-            grown: list[Order] = []
-            for number, quantity in closing.protection:
-                order = await self._ledger.order(number=number)
-                if order is None or order.state is OrderState.FILLED or held <= 0:
-                    continue
-                if order.state.is_open:
-                    wanted = order.filled + min(quantity - order.filled, held)
-                    if order.quantity != wanted:
-                        grown.append(replace(order, quantity=wanted))
-                    continue
-                fresh.append(
-                    self._again(order, min(quantity - order.filled, held), len(fresh), ticket.ticket_id)
-                )
-            self._broker.ensure_room(len(fresh) + len(grown))
-            facts = {
-                "text": why,
-                "symbol": ticket.instrument.symbol,
-                "numbers": [o.number for o in (*fresh, *grown)],
-            }
-            words = [
-                Notice("closing_ended", facts, to=ticket.owner, urgent=True),
-                Notice("closing", {"text": why}, subject=ticket.ticket_id, to=ticket.owner),
-            ]
-            await asyncio.shield(
-                self._ledger.move_closing(ticket.ticket_id, ClosingState.PUT_BACK, [*fresh, *grown], words)
+    async def _until(self, fits: Callable[[], bool]) -> None:
+        while not await self._book.until(fits, LONG_SECONDS):
+            pass
+
+    async def _say(self, *notices: Notice) -> None:
+        await self._ledger.record(notices=notices)
+        self._notifier.wake()
+
+    # --- putting back -----------------------------------------------------------------------------------------------------
+
+    async def _put_back(self, closing: Closing) -> None:
+        """Protect what is still held as it was protected before, when nothing of that is in flight any more.
+
+        Raises BrokerError, and is tried again after the next comparison of the books, where it cannot.
+        """
+        name = closing.ticket.ticket_id
+        told, asked = False, set[int]()
+        while True:
+            async with self._book.lock:
+                waits = await self._protect_again(closing, asked)
+            if not waits:
+                break
+
+            def settled(waits: Sequence[Order] = waits) -> bool:
+                return not any(self._in_flight(o) for o in waits)
+
+            if not await self._book.until(settled, QUIET_SECONDS):
+                if not told:
+                    told = True
+                    await self._say(*self._ending(closing, waits=waits))
+                await self._until(settled)
+        self._why.pop(name, None)
+        self._looked.discard(name)
+        self._notifier.wake()
+
+    def _in_flight(self, order: Order) -> bool:
+        """Whether it is neither over nor evidently standing."""
+        now = self._book.current(order)
+        return now is not None and (now.cancel_requested_at is not None or now.state in _UNCERTAIN)
+
+    async def _protect_again(self, closing: Closing, asked: set[int]) -> tuple[Order, ...]:
+        """Put back what was moved, under the book's lock, and end the closing; or the orders that have to be settled before.
+
+        All of a group or nothing: where one half stands and the other is gone, the standing half is taken down too (once; `asked`
+        remembers), because a new half could not cancel it.
+        """
+        current = await self._current(closing)
+        if current is None:
+            return ()
+        instrument = closing.ticket.instrument
+        moved = [
+            replace(order, quantity=quantity)
+            for number, quantity in current.protection
+            if (order := await self._ledger.order(number=number)) is not None
+        ]
+        groups = {protection.group_name(o) for o in moved}
+        family = protection.protecting(instrument.con_id, self._book.orders)
+        waits = tuple(o for o in family if protection.group_name(o) in groups and self._in_flight(o))
+        if waits:
+            return waits
+        held = self._held(closing)
+        torn = protection.torn(moved)
+        again = protection.restore(instrument.con_id, held, self._book.orders, moved)
+        worth = {order.number for order, _ in again}
+        halves = [o for o in family if o.number in worth & {t.number for t in torn}]
+        if halves and not asked.issuperset(o.number for o in halves):
+            asked.update(o.number for o in halves)
+            return await self._take_down(halves)
+        if halves:
+            # The broker keeps the standing half: it alone protects, since a second group would sell the same shares twice.
+            broken = {protection.group_name(o) for o in halves}
+            again = tuple(
+                (o, n) for o, n in again if o.state.is_open or protection.group_name(o) not in broken
             )
-            self._book.opened([*fresh, *grown])
-            for order in grown:
-                self._broker.place([order], ticket.instrument)
+        await self._place_again(current, again)
+        return ()
+
+    async def _take_down(self, orders: Sequence[Order]) -> tuple[Order, ...]:
+        self._broker.ensure_room(len(orders))
+        now = self._clock.now()
+        asked = tuple(replace(order, cancel_requested_at=now) for order in orders)
+        await asyncio.shield(self._ledger.record(asked))
+        self._book.opened(asked)
+        for order in asked:
+            self._broker.cancel(order)
+        return asked
+
+    def _held(self, closing: Closing) -> Decimal:
+        """What is certainly held. Where our count and the broker's word differ, the positions are asked once more before the less counts."""
+        link, con_id, name = self._broker.link, closing.ticket.instrument.con_id, closing.ticket.ticket_id
+        if not link.ready:
+            raise NotConnected(link.trouble or "The books are being compared with the broker's.")
+        snapshot = self.snapshot(None)
+        held = snapshot.held(con_id)
+        if held is None:
+            raise NoAnswer("The positions are not loaded yet.")
+        if held != snapshot.held_at_most(con_id) and name not in self._looked:
+            self._looked.add(name)
+            self._doubt.set()
+            raise NoAnswer("The positions are moving.")
+        return held
+
+    async def _place_again(self, closing: Closing, again: Sequence[tuple[Order, Decimal]]) -> None:
+        """One commit, then the broker: what stands is made larger, what is gone comes back in a group for each card."""
+        ticket, fresh, grown = closing.ticket, list[Order](), list[Order]()
+        names = {protection.group_name(order): f"back-{ULID()}" for order, _ in again}
+        for order, count in again:
+            now = self._book.current(order)
+            if now is None:
+                fresh.append(self._again(order, count, len(fresh), names[protection.group_name(order)]))
+            elif now.remaining < count:
+                grown.append(replace(now, quantity=now.filled + count))
+        changed = [*fresh, *grown]
+        self._broker.ensure_room(len(changed))
+        words = self._ending(closing, changed)
+        await asyncio.shield(
+            self._ledger.move_closing(ticket.ticket_id, ClosingState.PUT_BACK, changed, words)
+        )
+        self._book.opened(changed)
+        left = True
+        try:
             if fresh:
                 await self._write(fresh, ticket.instrument)
-        self._notifier.wake()
+            self._tell_broker(grown, ticket.instrument)
+        except BrokerError:
+            left = False
+        gone = all(self._book.current(order) is None for order in fresh)
+        if gone and (fresh or not left):
+            # Certainly nothing left: the closing is open again, and this is tried anew after the next comparison.
+            await asyncio.shield(self._ledger.move_closing(ticket.ticket_id, closing.state, [], []))
+            raise NotConnected("The protection could not be put back now.")
+
+    def _ending(
+        self, closing: Closing, changed: Sequence[Order] = (), *, waits: Sequence[Order] = ()
+    ) -> list[Notice]:
+        """Why it was not sold and what protects the holding: one message, and the card."""
+        ticket = closing.ticket
+        held = self.snapshot(None).held(ticket.instrument.con_id)
+        facts = {
+            "text": self._why[ticket.ticket_id],
+            "symbol": ticket.instrument.symbol,
+            "con_id": ticket.instrument.con_id,
+            "held": "" if held is None else f"{held:f}",
+            "numbers": [o.number for o in changed],
+            "waiting": [o.number for o in waits],
+        }
+        return [
+            Notice("closing_ended", facts, to=ticket.owner, urgent=True),
+            Notice("closing", facts, subject=ticket.ticket_id, to=ticket.owner),
+        ]
 
     def _again(self, order: Order, quantity: Decimal, place: int, group: str) -> Order:
         return replace(
@@ -219,6 +461,7 @@ class Closer:
             epoch=self._broker.link.epoch,
             perm_id=None,
             quantity=quantity,
+            confirmed_quantity=None,
             filled=Decimal(0),
             average_price=None,
             state=OrderState.SENDING,
@@ -226,5 +469,23 @@ class Closer:
             reason="",
             cancel_requested_at=None,
             parent=None,
-            oca=f"back-{group}",
+            oca=group,
         )
+
+
+def _stuck(entry: Order) -> Denial:
+    return Denial(
+        "ENTRY_UNDER_WAY",
+        f"#{entry.number} still buys {entry.symbol}, and its stop and target protect what it has bought: "
+        "they cannot be moved for a sale without leaving the rest of it bare.",
+        remedy=f"/cancel {entry.number}, then this again",
+    )
+
+
+def _what_moves(moves: Sequence[tuple[Order, Decimal]]) -> str:
+    """What a card says while protection is on its way down."""
+    gone = [f"#{order.number}" for order, left in moves if not left]
+    less = [f"#{order.number} to {left:f}" for order, left in moves if left]
+    words = [f"Taking its protection down first ({', '.join(gone)})."] if gone else []
+    words += [f"Making its protection smaller first ({', '.join(less)})."] if less else []
+    return " ".join([*words, "The sale follows when the broker confirms that."])

@@ -92,7 +92,15 @@ class Executor:
         self._cards: dict[str, Ticket] = {}
         self._ranges: dict[int, tuple[tuple[Bar, ...], Decimal | None]] = {}
         self.closer = Closer(
-            broker, ledger, notifier, clock, book, limits, intents=self._intents, write=self.write
+            broker,
+            ledger,
+            notifier,
+            clock,
+            book,
+            limits,
+            intents=self._intents,
+            write=self.write,
+            doubt=doubt,
         )
 
     @property
@@ -125,7 +133,7 @@ class Executor:
             raise Denied(silence)
         quantity = sizing.shares(request, price, None if held is None else held - on_sale)
         ticket = self._ticket(request, instrument, quantity, quote, price, owner, decision_id)
-        denials = risk.check(ticket, snapshot, self._limits)
+        denials = risk.check(ticket, snapshot, self._limits) or await self.closer.objections(ticket, snapshot)
         if silence:
             denials = (silence, *(d for d in denials if d.code != "PRICE_UNKNOWN"))
         what_if = None
@@ -275,7 +283,7 @@ class Executor:
 
     async def _send(self, ticket: Ticket, origin: Origin, snapshot: risk.Snapshot) -> None:
         """The last steps of an order, under the book's lock: check, commit, write to the socket."""
-        denials = risk.check(ticket, snapshot, self._limits)
+        denials = risk.check(ticket, snapshot, self._limits) or await self.closer.objections(ticket, snapshot)
         if denials:
             raise Denied(*denials)
         orders = self._intents(ticket)

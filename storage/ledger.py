@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 
@@ -115,6 +115,7 @@ class SqliteLedger:
             for order in orders:
                 _save_order(db, order)
                 _audit(db, now, "cancel", f"order #{order.number} {order.symbol}", origin.user)
+            _strike(db, {order.number for order in orders})
             _post(db, self._addressed(notices, now))
 
         await self._database.write(work)
@@ -154,9 +155,7 @@ class SqliteLedger:
                 _save_order(db, order)
             values = {
                 "ticket_id": closing.ticket.ticket_id,
-                "protection": json.dumps(
-                    [[number, f"{quantity:f}"] for number, quantity in closing.protection]
-                ),
+                "protection": _protection(closing.protection),
                 "state": closing.state,
                 "begun_at": rows.text(now),
             }
@@ -171,7 +170,7 @@ class SqliteLedger:
         now = self._clock.now()
 
         def work(db: sqlite3.Connection) -> None:
-            ended = None if state is ClosingState.SELLING else rows.text(now)
+            ended = rows.text(now) if state in {ClosingState.DONE, ClosingState.PUT_BACK} else None
             db.execute(
                 "UPDATE closings SET state = ?, ended_at = ? WHERE ticket_id = ?", (state, ended, ticket_id)
             )
@@ -188,11 +187,7 @@ class SqliteLedger:
                 "WHERE c.ended_at IS NULL ORDER BY c.begun_at"
             )
             return tuple(
-                Closing(
-                    rows.ticket(row),
-                    tuple((number, Decimal(quantity)) for number, quantity in json.loads(row["protection"])),
-                    ClosingState(row["step"]),
-                )
+                Closing(rows.ticket(row), _protected(row["protection"]), ClosingState(row["step"]))
                 for row in found
             )
 
@@ -433,6 +428,23 @@ def _save_ticket(db: sqlite3.Connection, ticket: Ticket) -> None:
     values = {
         "ticket_id": ticket.ticket_id,
         "owner": ticket.owner,
+def _protection(numbers: Iterable[tuple[int, Decimal]]) -> str:
+    return json.dumps([[number, f"{quantity:f}"] for number, quantity in numbers])
+
+
+def _protected(told: str) -> tuple[tuple[int, Decimal], ...]:
+    return tuple((number, Decimal(quantity)) for number, quantity in json.loads(told))
+
+
+def _strike(db: sqlite3.Connection, numbers: set[int]) -> None:
+    """What a person asks to cancel is not put back by a sale that has moved it."""
+    for name, told in db.execute(
+        "SELECT ticket_id, protection FROM closings WHERE ended_at IS NULL"
+    ).fetchall():
+        kept = _protection(pair for pair in _protected(told) if pair[0] not in numbers)
+        db.execute("UPDATE closings SET protection = ? WHERE ticket_id = ?", (kept, name))
+
+
         "state": ticket.state,
         "ended_at": None if ticket.state is TicketState.OPEN else rows.text(ticket.created_at),
         "terms_hash": ticket.terms_hash(),

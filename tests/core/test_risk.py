@@ -441,7 +441,7 @@ def test_the_rules_stand_in_their_order() -> None:
         ("account_agrees", True),
         ("quantity_sane", True),
         ("price_known", True),
-        ("drift", True),
+        ("drift", False),
         ("delayed_data", False),
         ("price_sane", True),
         ("stop_side", True),
@@ -506,9 +506,9 @@ def test_sanity_binds_exits_too() -> None:
 
 
 def test_an_exit_is_no_exit_while_the_holding_is_unknown() -> None:
-    """Unknown positions make nothing smaller: both rules about them deny."""
+    """Unknown positions make nothing smaller, and one denial says so."""
     assert not risk.reduces(ticket(SELL), snapshot(None))
-    assert codes(risk.check(ticket(SELL), snapshot(None), LIMITS)) == ["POSITION_UNKNOWN", "POSITION_CAP"]
+    assert codes(risk.check(ticket(SELL), snapshot(None), LIMITS)) == ["POSITION_UNKNOWN"]
 
 
 def test_the_holding_is_the_sum_over_its_lines_and_of_this_instrument_alone() -> None:

@@ -11,7 +11,7 @@ async def bought_with_bracket(house: House) -> dict[str, object]:
     """A filled entry of 10 MSFT (of which nothing was held) with a working stop and target; returns its card."""
     await house.control.post("/tws/price", symbol="MSFT", bid=400.00, ask=400.02, last=400.01)
     card = await house.phone.asks(
-        "/buy MSFT 10 sl 380 tp 440", "BUY 10 MSFT.*Stop 380.00 · target 440.00 · risk \\$200.20"
+        "/buy MSFT 10 sl 380 tp 440", "BUY 10 MSFT.*Stop 380.00 · target 440.00.*[Rr]isk \\$200.20"
     )
     await house.phone.taps("Send", card)
     await house.phone.hears("FILLED BUY 10 MSFT", after=card["id"])
@@ -48,7 +48,7 @@ async def test_entry_without_a_stop_is_offered_one(live: House) -> None:
     card = await live.phone.asks("/buy AAPL 10", "Risk not bounded.*Measured as")
     offer = next(b["text"] for row in card["buttons"] for b in row if b["text"].startswith("Add a stop"))
     await live.phone.taps(offer, card)
-    fresh = await live.phone.hears("BUY 10 AAPL.*Stop .* risk", after=card["id"])
+    fresh = await live.phone.hears("BUY 10 AAPL.*Stop .*[Rr]isk", after=card["id"])
     assert "not bounded" not in fresh["text"]
     await live.phone.sees(lambda m: m["id"] == card["id"] and "replaced" in m["text"])
     await live.phone.taps("Send", fresh)
