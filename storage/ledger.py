@@ -419,15 +419,6 @@ def _save_order(db: sqlite3.Connection, order: Order) -> None:
     rows.insert(db, "orders", rows.columns(order), _NEWEST_ORDER)
 
 
-def _save_execution(db: sqlite3.Connection, execution: Execution) -> None:
-    values = {"key": execution.key, "revision": execution.revision, **rows.columns(execution)}
-    rows.insert(db, "executions", values, _NEWEST_EXECUTION)
-
-
-def _save_ticket(db: sqlite3.Connection, ticket: Ticket) -> None:
-    values = {
-        "ticket_id": ticket.ticket_id,
-        "owner": ticket.owner,
 def _protection(numbers: Iterable[tuple[int, Decimal]]) -> str:
     return json.dumps([[number, f"{quantity:f}"] for number, quantity in numbers])
 
@@ -445,6 +436,15 @@ def _strike(db: sqlite3.Connection, numbers: set[int]) -> None:
         db.execute("UPDATE closings SET protection = ? WHERE ticket_id = ?", (kept, name))
 
 
+def _save_execution(db: sqlite3.Connection, execution: Execution) -> None:
+    values = {"key": execution.key, "revision": execution.revision, **rows.columns(execution)}
+    rows.insert(db, "executions", values, _NEWEST_EXECUTION)
+
+
+def _save_ticket(db: sqlite3.Connection, ticket: Ticket) -> None:
+    values = {
+        "ticket_id": ticket.ticket_id,
+        "owner": ticket.owner,
         "state": ticket.state,
         "ended_at": None if ticket.state is TicketState.OPEN else rows.text(ticket.created_at),
         "terms_hash": ticket.terms_hash(),
