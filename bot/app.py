@@ -1,4 +1,9 @@
-"""The composition root: builds everything, starts disk -> broker -> chat, and stops in reverse. Only here are the parts named."""
+"""The composition root: builds everything, starts disk -> broker -> chat, and stops in reverse. Only here are the parts named.
+
+Only what no waiting mends ends the process: a bot token that Telegram does not know, a database that cannot be used at the start, and an
+error of the program before a part's loop begins. Everything else (network, broker, a locked or full disk, an update nobody can read, an
+unforeseen exception in one round of a loop) is logged, waited for and tried again by the part that met it.
+"""
 
 import asyncio
 import contextlib

@@ -64,7 +64,8 @@ class Dispatcher:
         else:
             # Whoever is not let in shares one lane, and a flood only makes a number grow: it never holds up an owner.
             self._sum_up()
-            if self._refused.count((user, verdict), self._desk.clock.monotonic()):
+            first = self._refused.count((user, verdict), self._desk.clock.monotonic())
+            if first or arrival.stored:
                 self._lanes.add(STRANGERS, lambda: self._settle(arrival, verdict))
             else:
                 arrival.settled.set()
@@ -203,6 +204,7 @@ class Dispatcher:
             messages.append(
                 Outgoing(user, "card", now, data=data, subject=reply.ends.ticket_id, is_edit=True)
             )
+        messages += reply.also
         if reply.text:
             messages.append(self._message(user, reply))
         return messages
@@ -214,7 +216,7 @@ class Dispatcher:
             created_at=self._desk.clock.now(),
             text=reply.text,
             buttons=reply.buttons,
-            subject=reply.edits or (reply.opens.ticket_id if reply.opens else ""),
+            subject=reply.edits or (reply.opens.ticket_id if reply.opens else reply.names),
             is_edit=bool(reply.edits),
             renames=reply.opens.ticket_id if reply.edits and reply.opens else "",
         )
@@ -282,7 +284,7 @@ async def _worded(work: Awaitable[Reply]) -> Reply:
     except StaleCard as ended:
         return Reply(toast=str(ended))
     except Denied as denied:
-        lines = [text.denial_line(denial) for denial in denied.denials]
+        lines = text.denial_lines(denied.denials)
         return Reply("\n".join(["<b>Not sent.</b>", *lines]), toast="Not sent: see below.")
     except BadInput as wrong:
         return Reply(f"🤔 {escape(str(wrong))}")

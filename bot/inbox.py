@@ -13,7 +13,7 @@ import json
 import logging
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from telegram import Bot, Update
@@ -37,10 +37,14 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
 
 @dataclass(slots=True)
 class Arrival:
-    """An update on its way through the house, None where it cannot be read; `settled` once it is on disk as done."""
+    """An update on its way through the house, None where it cannot be read; `settled` once it is on disk as done.
+
+    `stored` says that it lies on the disk from an earlier run, and has to be finished there.
+    """
 
     update: Update | None
     origin: Origin
+    stored: bool = False
     settled: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -107,7 +111,7 @@ class Poller:
                 await asyncio.sleep(FIRST_PAUSE_SECONDS)
         self._seen.extend(recent)
         for origin in unfinished:
-            hand_on(self._arrival(origin.update_id, origin.raw))
+            hand_on(replace(self._arrival(origin.update_id, origin.raw), stored=True))
 
     async def _fetch(self, offset: int | None) -> dict[int, str]:
         """The raw updates by their ids, in order."""

@@ -340,6 +340,15 @@ class SqliteLedger:
                 "UPDATE messages SET state = 'sent', telegram_id = ?, ended_at = ? WHERE id = ?",
                 [(telegram_id, now, message.id) for message in messages],
             )
+            # A card that had gone from the chat was sent anew: that copy is the card from now on.
+            db.executemany(
+                "UPDATE messages SET telegram_id = ? WHERE subject = ? AND chat = ? AND is_edit = 0 AND state = 'sent' AND telegram_id <> ?",
+                [
+                    (telegram_id, m.subject, m.chat, telegram_id)
+                    for m in messages
+                    if m.is_edit and telegram_id
+                ],
+            )
 
         await self._database.write(work)
 

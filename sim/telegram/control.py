@@ -42,6 +42,11 @@ class PressBody(Body):
     late: bool = False
 
 
+class UpdateBody(Body):
+    kind: Literal["message", "edited_message", "callback_query"] = "message"
+    content: dict[str, Any]
+
+
 class BlockBody(Body):
     blocked: bool
     user: int | None = None
@@ -94,6 +99,7 @@ class Control:
             post("/telegram/message", MessageBody, _said(self._message)),
             post("/telegram/edit", EditBody, _said(self._edit)),
             post("/telegram/press", PressBody, _said(self._press)),
+            post("/telegram/update", UpdateBody, _said(self._update)),
             post("/telegram/block", BlockBody, _said(self._block)),
             post("/telegram/fault", FaultBody, self._fault),
             post("/telegram/flood", FloodBody, self._flood),
@@ -171,6 +177,10 @@ class Control:
                 return str(button["data"])
         shown = ", ".join(f"{button['text']!r} ({button['data']})" for button in buttons) or "none"
         raise Wrong(f"message {body.message_id} has no button with {key} {wanted!r}; it shows: {shown}")
+
+    def _update(self, body: UpdateBody) -> Answer:
+        """An update with any content, as a Telegram of another age might send it."""
+        return self._engine.inject(body.kind, body.content) | self._latest()
 
     def _block(self, body: BlockBody) -> Answer:
         """A person blocks the bot, or takes it back."""

@@ -117,6 +117,12 @@ class Engine:
         self.journal.record("press", user_id=user["id"], message_id=message_id, data=data, **facts)
         return facts
 
+    def inject(self, kind: str, content: Json) -> Json:
+        """Hand the bot an update with this content, whether it makes sense or not; returns {"update_id"}."""
+        update_id = self.updates.add(kind, content, self.clock.now())
+        self.journal.record("injected", update_id=update_id)
+        return {"update_id": update_id}
+
     def block(self, user_id: int, blocked: bool) -> None:
         """A person stops the bot, or starts it again; the bot hears of it as my_chat_member."""
         user = self._person(user_id)

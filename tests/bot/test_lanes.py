@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.lanes import Lanes
+from bot.lanes import Lanes, Tally
 
 
 async def until(true: Callable[[], bool]) -> None:
@@ -148,3 +149,43 @@ def test_any_traffic_keeps_each_persons_order(traffic: list[tuple[int, int]]) ->
         assert [n for key, n in done if key == lane] == [
             n for n, (key, _) in enumerate(traffic) if key == lane
         ]
+
+
+async def test_work_that_raises_does_not_stop_its_lane(caplog: pytest.LogCaptureFixture) -> None:
+    """An error nobody foresaw is logged, and what was asked next is done."""
+    lanes, done = Lanes(), list[int]()
+
+    async def broken() -> None:
+        raise KeyError("unforeseen")
+
+    async def work() -> None:
+        done.append(1)
+
+    lanes.add(1, broken)
+    lanes.add(1, work)
+    await until(lambda: done == [1])
+    assert "unforeseen" in caplog.text
+
+
+# --- what is only counted ---------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.tuples(st.integers(1, 6), st.integers(0, 40)), max_size=60), st.integers(1, 5))
+def test_a_tally_counts_everything_once_and_stays_small(arrivals: list[tuple[int, int]], most: int) -> None:
+    """Firsts and sums together are all that came, and there are never more of them in a minute than the tally may hold."""
+    tally, now, told = Tally(most), 0.0, 0
+    for key, wait in [*arrivals, (1, 61)]:
+        now += wait
+        summed = tally.over(now)
+        assert len(summed) <= most + 1
+        told += sum(summed.values()) + tally.count(key, now)
+    assert told + sum(tally.over(now + 60).values()) == len(arrivals) + 1
+
+
+def test_a_tally_tells_the_first_of_each_at_once() -> None:
+    """The first of a key is told, the rest of its minute is one number, and then it begins anew."""
+    tally = Tally()
+    assert [tally.count(key, 0) for key in ("a", "a", "b", "a")] == [True, False, True, False]
+    assert tally.over(59) == {}
+    assert tally.over(60) == {"a": 2}
+    assert tally.count("a", 60)

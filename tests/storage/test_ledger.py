@@ -493,7 +493,7 @@ async def test_messages_wait_in_their_order_until_they_are_sent_or_given_up(book
 
 
 async def test_a_card_is_found_in_its_chat(books: Books) -> None:
-    """The edit of a card goes to the message that showed it: the newest that arrived, in that chat, and no edit of it."""
+    """The edit of a card goes to the message that shows it: the newest that arrived in that chat, or the copy that took its place."""
     edit = replace(REPLY, is_edit=True)
     other = replace(REPLY, chat=SECOND_OWNER)
     await books.ledger.finish(ORIGIN, "done", [REPLY, REPLY, edit, other])
@@ -501,9 +501,11 @@ async def test_a_card_is_found_in_its_chat(books: Books) -> None:
     assert await books.ledger.shown_as(OWNER, "01TICKET") is None
     await books.ledger.sent([first], 55)
     await books.ledger.sent([second], 56)
-    await books.ledger.sent([third], 99)
+    await books.ledger.sent([third], None)
     await books.ledger.sent([fourth], 77)
     assert await books.ledger.shown_as(OWNER, "01TICKET") == 56
+    await books.ledger.sent([third], 99)
+    assert await books.ledger.shown_as(OWNER, "01TICKET") == 99
     assert await books.ledger.shown_as(SECOND_OWNER, "01TICKET") == 77
     assert await books.ledger.shown_as(OWNER, "other") is None
 
