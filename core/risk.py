@@ -324,8 +324,6 @@ def position_cap(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial |
     """The position, with everything that is working, stays under MAX_POSITION_SIZE in the account's base currency."""
     if ticket.side is Side.SELL:
         return None  # `sale_covered` is its measure
-    if ticket.side is Side.SELL:
-        return None  # `sale_covered` is its measure
     instrument = ticket.instrument
     held, price = snapshot.held_at_most(instrument.con_id), worst_price(ticket, snapshot.quote)
     rate = snapshot.account.rate(instrument.currency) if snapshot.account else None
@@ -412,8 +410,6 @@ def offered_stop(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Decimal 
     return on_tick if on_tick > 0 else None
 
 
-    if ticket.side is Side.SELL:
-        return None
 def risk_per_trade(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
     """What is lost at the stop stays under MAX_PORTFOLIO_RISK of net liquidation."""
     if ticket.side is Side.SELL:
