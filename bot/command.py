@@ -125,10 +125,32 @@ def _parameters(run: Callable[..., Awaitable[Reply]]) -> tuple[Parameter, ...]:
     return tuple(found)
 
 
+# What other bots call things, and where it is here.
+HINTS: dict[str, str] = {
+    "portfolio": "/positions shows what you hold and what it is worth.",
+    "holdings": "/positions shows what you hold and what it is worth.",
+    "position": "/positions shows what you hold; /positions AAPL one of them, at a live price.",
+    "balance": "/status shows cash and net liquidation.",
+    "account": "/status shows the account, its cash and its net liquidation.",
+    "cash": "/status shows cash and net liquidation.",
+    "quote": "/buy AAPL 1 preview shows bid and ask of any stock and sends nothing; /positions AAPL that of a holding.",
+    "price": "/buy AAPL 1 preview shows bid and ask of any stock and sends nothing; /positions AAPL that of a holding.",
+    "pnl": "/positions shows gains that are open, /lots and /trades those that are realised.",
+    "profit": "/positions shows gains that are open, /lots and /trades those that are realised.",
+    "history": "/trades lists the last fills, /lots what the sales of this year brought.",
+    "stop": "To protect a holding: /sell AAPL 10 stop 180 gtc. To take an order back: /cancel. To leave the broker: /disconnect.",
+    "limit": "/buy AAPL 10 @ 187.50 is a limit order, /sell AAPL 10 @ 200 too.",
+    "close": "/sell AAPL all closes a holding, /sell AAPL half a half of it.",
+    "order": "/orders lists those that can still trade; /buy and /sell make new ones.",
+}
+
+
 def look_up(name: str) -> Command:
-    """The command of this name. Raises BadInput with the nearest one."""
+    """The command of this name. Raises BadInput with what there is instead, or the nearest one."""
     if name in COMMANDS:
         return COMMANDS[name]
+    if name in HINTS:
+        raise BadInput(f"There is no command /{name} here. {HINTS[name]}")
     near = get_close_matches(name, COMMANDS, 1)
     raise BadInput(
         f"There is no command /{name[:32]}. "

@@ -14,8 +14,11 @@ _THOUSANDS = re.compile(r"\d{1,3}([,'_ ]\d{3})+(\.\d+)?", re.ASCII)
 _DECIMAL_COMMA = re.compile(r"\d+,\d+", re.ASCII)
 
 
-def number(word: str, what: str) -> Decimal:
-    """A positive plain number such as 10 or 187.50. Raises BadInput with the reading that we would have taken."""
+def number(word: str, what: str, mark: str = "") -> Decimal:
+    """A positive plain number such as 10 or 187.50. Raises BadInput with the reading that we would have taken.
+
+    `mark` is what stood before it on the line.
+    """
     if _NUMBER.fullmatch(word):
         value = Decimal(word)
         if value > 0:
@@ -23,10 +26,12 @@ def number(word: str, what: str) -> Decimal:
         raise BadInput(f"The {what} must be above zero.")
     if _THOUSANDS.fullmatch(word):
         bare = re.sub(r"[,'_ ]", "", word)
-        raise BadInput(f"{word} could be read in two ways. If you mean {bare}, write it without separators.")
+        raise BadInput(
+            f"{mark}{word} could be read in two ways. If you mean {mark}{bare}, write it without separators."
+        )
     if _DECIMAL_COMMA.fullmatch(word):
         raise BadInput(
-            f"{word} could be read in two ways. If you mean {word.replace(',', '.')}, write it with a point."
+            f"{mark}{word} could be read in two ways. If you mean {mark}{word.replace(',', '.')}, write it with a point."
         )
     if re.fullmatch(r"[-+]\S+", word):
         raise BadInput(f"The {what} must be a plain number above zero, without a sign: {word!r} is none.")
@@ -120,7 +125,7 @@ def order_line(side: Side, line: str) -> OrderLine:
 def _size(request: Request, word: str) -> Request:
     lower = word.lower()
     if lower.startswith("$"):
-        return replace(request, amount=number(lower[1:], "amount"))
+        return replace(request, amount=number(lower[1:], "amount", "$"))
     if lower in _PARTS or lower.endswith("%"):
         if request.side is Side.BUY:
             raise BadInput(

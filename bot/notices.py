@@ -1,14 +1,22 @@
 """Notices to words: what the desk has to say is stored as facts and worded when it is sent, so that it is true when it arrives."""
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from html import escape
 
 from bot import statements, text
 from bot.services import Desk
-from core.model import Buttons, Order, OrderState, Outgoing, TicketState
+from core import protection
+from core.errors import GreenlightError
+from core.ib_messages import MEANING, mode
+from core.model import Buttons, Order, OrderState, OrderType, Outgoing, Role, Side, TicketState
 
 Worded = tuple[str, Buttons]
+HELD_UNTIL_OPEN = MEANING[399]
+FIRST_CONTACT = "first_contact"
+DETAILS_SECONDS = 2.0  # how long words wait for the hours of an exchange
 
 
 async def word(desk: Desk, message: Outgoing) -> Worded:
@@ -25,7 +33,19 @@ async def _order(desk: Desk, message: Outgoing) -> Worded:
         return "", ()
     children = [order for order in family if order is not entry]
     buttons = tuple(row for order in family for row in text.order_buttons(order))
-    return text.order_card(entry, children, desk.broker.link), buttons
+    return text.order_card(entry, children, desk.broker.link, await opening(desk, entry)), buttons
+
+
+async def opening(desk: Desk, order: Order) -> str | None:
+    """When the market opens that an order waits for; None where it waits for nothing, or nobody knows."""
+    if order.state is not OrderState.WORKING or order.filled or order.protects or order.external:
+        return None
+    try:
+        async with asyncio.timeout(DETAILS_SECONDS):
+            instrument = await desk.broker.find(order.symbol)
+    except (GreenlightError, TimeoutError):
+        return None
+    return text.opening(instrument, desk.clock.now())
 
 
 async def _order_news(desk: Desk, message: Outgoing) -> Worded:
@@ -45,45 +65,132 @@ async def _goes_without_saying(desk: Desk, order: Order, state: OrderState) -> b
 
 
 async def _news(desk: Desk, order: Order, state: OrderState, data: Mapping[str, str]) -> str:
-    commission, position = "", ""
+    commission, position, gain = "", "", ""
+    notes: list[str] = []
+    if state is OrderState.CANCELLED:
+        notes = await _left_bare(desk, [order])
     if state is OrderState.FILLED:
         trades = [t for t in await desk.ledger.trades(200) if t.order_number == order.number]
         costs = [t.commission for t in trades]
         if trades and all(cost is not None for cost in costs):
             currency = trades[0].commission_currency or order.currency
             commission = text.money(sum((cost for cost in costs if cost is not None), Decimal(0)), currency)
+        gains = [t.realized for t in trades]
+        if order.side is Side.SELL and gains and all(one is not None for one in gains):
+            total = sum((one for one in gains if one is not None), Decimal(0))
+            gain = text.money(total, order.currency, signed=True)
         if "after" in data:
             before, after = (text.quantity(Decimal(data[key])) for key in ("before", "after"))
             position = f"Position {before} → {after} {escape(order.symbol)}"
-    return text.order_news(order, state, commission, position, desk.broker.link)
+    return text.order_news(order, state, commission, position, desk.broker.link, gain, notes)
 
 
-async def _closing(_desk: Desk, message: Outgoing) -> Worded:
-    return f"⏳ {escape(message.data['text'])}", ()
+async def _left_bare(desk: Desk, cancelled: Sequence[Order]) -> list[str]:
+    """What a cancel leaves behind: filled shares that stay, and holdings that have no stop now."""
+    moving = {
+        number for closing in await desk.ledger.unfinished_closings() for number, _ in closing.protection
+    }
+    names: dict[int, Order] = {}
+    notes = []
+    for order in cancelled:
+        bare = without_stop(desk, order.con_id)
+        if order.side is Side.BUY and order.filled and not order.external:
+            stay = f"{order.symbol}: the {text.quantity(order.filled)} filled shares stay"
+            notes.append(f"⚠️ {stay} and have no stop." if bare else f"{stay}.")
+        elif bare and order.number not in moving and await _protected_shares(desk, order):
+            names[order.con_id] = order
+    bare_now = ((order.symbol, without_stop(desk, con_id)) for con_id, order in names.items())
+    return [
+        *notes,
+        *(f"⚠️ {symbol}: {text.quantity(bare)} shares have no stop now." for symbol, bare in bare_now),
+    ]
+
+
+def _is_stop(order: Order) -> bool:
+    return order.side is Side.SELL and (order.role is Role.STOP or order.order_type is OrderType.STOP)
+
+
+async def _protected_shares(desk: Desk, order: Order) -> bool:
+    """Whether it was a stop of shares that are held, and not of an entry that never bought any."""
+    if not _is_stop(order) or order.parent is None:
+        return _is_stop(order)
+    entry = await desk.ledger.order(number=order.parent)
+    return entry is None or entry.filled > 0
+
+
+def without_stop(desk: Desk, con_id: int) -> Decimal:
+    """How many held shares no stop covers that works and is not being cancelled; zero where the holding is not known."""
+    held = sum((p.signed_quantity for p in desk.broker.positions or () if p.con_id == con_id), Decimal(0))
+    staying = [o for o in desk.executor.orders if o.con_id == con_id and not o.cancel_requested_at]
+    covered = sum(
+        (
+            g.live
+            for g in protection.groups(con_id, desk.executor.orders)
+            if any(o in staying and _is_stop(o) for o in g.members)
+        ),
+        Decimal(0),
+    )
+    covered += sum((o.remaining for o in staying if _is_stop(o) and not o.protects), Decimal(0))
+    return max(held - covered, Decimal(0))
+
+
+async def _closing(desk: Desk, message: Outgoing) -> Worded:
+    """The card of a sale that has to move protection: what it is doing, and how that ended."""
+    family = await desk.ledger.family(message.subject)
+    if family:
+        body, buttons = await _order(desk, message)
+        return "\n".join([body, *(await _closing_lines(desk, message))]), buttons
+    lines = await _closing_lines(desk, message)
+    return await _card_name(desk, message.subject) + "\n".join(lines), ()
 
 
 async def _closing_ended(desk: Desk, message: Outgoing) -> Worded:
-    again = [await desk.ledger.order(number=number) for number in message.data["numbers"]]
-    lines = [
-        f"↩️ <b>{escape(message.data['symbol'])}: the sale did not happen as asked.</b>",
-        escape(message.data["text"]),
-    ]
-    lines += [
-        f"Protected again: {text.terms(order)} (#{order.number})" for order in again if order is not None
-    ]
-    return "\n".join([*lines, text.badge(desk.broker.link)]), ()
+    head = f"↩️ <b>{escape(message.data['symbol'])}: the sale did not happen as asked.</b>"
+    lines = [head, *(await _closing_lines(desk, message)), text.badge(desk.broker.link)]
+    return "\n".join(lines), ()
+
+
+async def _closing_lines(desk: Desk, message: Outgoing) -> list[str]:
+    """What became of it, and what protects the holding now."""
+    if "con_id" not in message.data:
+        return [f"⏳ {escape(message.data['text'])}"]
+    lines, again = [escape(message.data["text"])], message.data["numbers"]
+    groups = protection.groups(message.data["con_id"], desk.executor.orders)
+    for order in (o for group in groups if group.live for o in group.members):
+        what = "Protected again" if order.number in again else "Still protected by"
+        lines.append(f"{what}: {text.terms(order)} · {text.order_state(order)}")
+    if message.data["waiting"]:
+        lines.append("What goes of it is put back as soon as the broker has answered.")
+    staying = (g.live for g in groups if not all(o.cancel_requested_at for o in g.members))
+    bare = Decimal(message.data["held"] or 0) - sum(staying, Decimal(0))
+    if bare > 0:
+        lines.append(f"⚠️ {text.quantity(bare)} {escape(message.data['symbol'])} have no stop or target.")
+    return lines
 
 
 async def _order_note(desk: Desk, message: Outgoing) -> Worded:
     order = await desk.ledger.order(number=message.data["number"])
     name = "" if order is None else f"<b>{text.terms(order)}</b> · #{order.number}\n"
-    return f"{name}{escape(message.data['text'])}", ()
+    words = str(message.data["text"])
+    if order is not None and words.startswith(HELD_UNTIL_OPEN) and (opens := await opening(desk, order)):
+        words = f"⏸ {HELD_UNTIL_OPEN.removesuffix('.')}: {opens}."
+    return f"{name}{escape(words)}\n{text.badge(desk.broker.link)}", ()
 
 
 async def _cancel_asked(desk: Desk, message: Outgoing) -> Worded:
-    found = [await desk.ledger.order(number=number) for number in message.data["numbers"]]
-    lines = [f"Cancel asked: #{order.number} {text.terms(order)}" for order in found if order is not None]
+    found = await _orders(desk, message.data["numbers"])
+    lines = [f"Cancel asked: #{order.number} {text.terms(order)}" for order in found]
+    lines += map(escape, await _left_bare(desk, found))
+    lines += [
+        f"Left alone: #{order.number} {text.terms(order)} · EXTERNAL (/cancel {order.number})"
+        for order in await _orders(desk, message.data.get("left_alone", ()))
+    ]
     return "\n".join([*lines, text.badge(desk.broker.link)]), ()
+
+
+async def _orders(desk: Desk, numbers: Iterable[int]) -> list[Order]:
+    found = [await desk.ledger.order(number=number) for number in numbers]
+    return [order for order in found if order is not None]
 
 
 async def _away(desk: Desk, message: Outgoing) -> Worded:
@@ -95,27 +202,68 @@ async def _away(desk: Desk, message: Outgoing) -> Worded:
     return "\n".join([*lines, text.badge(desk.broker.link)]), ()
 
 
-async def _link_down(_desk: Desk, message: Outgoing) -> Worded:
+async def _link_down(desk: Desk, message: Outgoing) -> Worded:
+    if not desk.broker.link.wanted:
+        return "", ()  # the owner asked for it, and /disconnect has said so
     return (
         f"🔌 <b>Broker not reachable</b>\n{escape(message.data['trouble'])}\nOrders that are there keep working there; nothing new leaves.",
         (),
     )
 
 
-async def _link_up(desk: Desk, _message: Outgoing) -> Worded:
-    return f"🟢 <b>Connected</b> and compared with the broker's book.\n{text.badge(desk.broker.link)}", ()
+async def _link_up(desk: Desk, message: Outgoing) -> Worded:
+    words = f"🟢 <b>Connected</b> and compared with the broker's book.\n{text.badge(desk.broker.link)}"
+    first = await desk.ledger.recall(FIRST_CONTACT)
+    if first is None:
+        first = str(message.id)
+        await desk.ledger.remember(FIRST_CONTACT, first)
+    return f"{words}\nTry /positions or /buy AAPL 10" if first == str(message.id) else words, ()
 
 
 async def _card(desk: Desk, message: Outgoing) -> Worded:
+    """The end of a card's story, under its title and with whose money it was about."""
     state = TicketState(message.data["state"])
     story = state.proposal_story if message.data.get("proposal") else state.story
-    name = await _card_name(desk, message.subject)
-    return f"{name}{escape(story)}", ()
+    return f"{await _card_name(desk, message.subject)}{escape(story)}", ()
 
 
 async def _card_name(desk: Desk, ticket_id: str) -> str:
     ticket = await desk.ledger.ticket(ticket_id)
-    return "" if ticket is None else f"<b>{text.terms(ticket)}</b>\n"
+    if ticket is None:
+        return ""
+    link = desk.broker.link
+    if ticket.account:
+        link = replace(link, account=ticket.account, mode=mode(ticket.account))
+    return f"<b>{text.terms(ticket)}</b>\n{text.badge(link)}\n"
+
+
+async def proposal_list(desk: Desk, user: int, name: str) -> Worded:
+    """The open proposals of a person in the message that `name` names, which is drawn anew whenever one of them is answered there."""
+    now = desk.clock.now()
+    found = [t for t in await desk.ledger.proposals() if t.owner == user and t.expires_at > now]
+    badge = text.badge(desk.broker.link)
+    if not found:
+        return f"No open proposals. /analyze AAPL asks for one.\n{badge}", ()
+    lines = [f"<b>Open proposals</b> · {badge}"]
+    for ticket in found:
+        decision = await desk.ledger.decision(ticket.decision_id or "")
+        sure = f" · {decision.confidence}%" if decision else ""
+        lines.append(f"\n<b>{text.terms(ticket)}</b>{sure}\n   {text.time_left(ticket.expires_at - now)}")
+    rows = tuple(
+        (
+            (
+                f"Approve {t.side} {text.quantity(t.quantity)} {t.instrument.symbol}",
+                f"listapprove:{t.ticket_id}:{name}",
+            ),
+            (f"Reject {t.instrument.symbol}", f"listreject:{t.ticket_id}:{name}"),
+        )
+        for t in found[:8]
+    )
+    return "\n".join(lines), rows
+
+
+async def _proposal_list(desk: Desk, message: Outgoing) -> Worded:
+    return await proposal_list(desk, message.chat, message.subject)
 
 
 async def _proposal(desk: Desk, message: Outgoing) -> Worded:
@@ -149,6 +297,7 @@ _WORDS: Mapping[str, Callable[[Desk, Outgoing], Awaitable[Worded]]] = {
     "link_up": _link_up,
     "card": _card,
     "summary": _summary,
+    "proposals": _proposal_list,
     "proposal": _proposal,
 }
 

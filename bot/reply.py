@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from core.model import Buttons, Ticket
+from core.model import Buttons, Outgoing, Ticket
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,7 +11,8 @@ class Reply:
 
     `opens` is the card that this reply shows, `ends` one whose story ends with it (its state says how). `recorded` means that the
     update is on disk as done already, because an order left with the same commit. `edits` names a message (of progress) that this reply
-    takes the place of.
+    takes the place of; `names` gives a new message a name, by which it can be edited later. `also` are edits of other messages that go
+    with it.
     """
 
     text: str = ""
@@ -21,3 +22,5 @@ class Reply:
     ends: Ticket | None = None
     recorded: bool = False
     edits: str = ""
+    names: str = ""
+    also: tuple[Outgoing, ...] = ()

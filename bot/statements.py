@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from bot.text import badge, money, plain_price, quantity
+from bot.text import average, badge, money, quantity
 from core.lots import EXCHANGE_ZONE, Closure, Lot, Term
 from core.model import Link, Mode, Position
 
@@ -50,7 +50,7 @@ def _lot_line(lot: Lot) -> str:
     each = lot.cost / lot.signed_quantity
     return (
         f"{mark}<b>{escape(lot.symbol)}</b> {quantity(lot.signed_quantity)} · {when}\n"
-        f"   {plain_price(each.quantize(Decimal('0.0001')))} a share · {money(lot.cost, lot.currency)}"
+        f"   {average(each)} a share · {money(lot.cost, lot.currency)}"
     )
 
 
@@ -58,8 +58,8 @@ def _closure_line(closure: Closure) -> str:
     mark = f"{MARK} " if closure.provisional else ""
     return (
         f"{mark}<b>{closure.side} {quantity(closure.quantity)} {escape(closure.symbol)}</b> · {_day(closure.closed_at)} · {_TERMS[closure.term]}\n"
-        f"   proceeds {money(closure.proceeds, closure.currency)} · basis {money(closure.cost_basis, closure.currency)} · "
-        f"gain {money(closure.gain, closure.currency, signed=True)}"
+        f"   proceeds {money(closure.proceeds, closure.currency)} · basis {money(closure.cost_basis, closure.currency)}\n"
+        f"   gain {money(closure.gain, closure.currency, signed=True)}"
     )
 
 

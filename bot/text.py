@@ -6,12 +6,15 @@ from decimal import Decimal
 from html import escape
 from zoneinfo import ZoneInfo
 
+from core import sessions
 from core.analyst import Answer
 from core.executor import Preview
+from core.lots import EXCHANGE_ZONE
 from core.model import (
     Account,
     Buttons,
     Denial,
+    Instrument,
     Link,
     Mode,
     Order,
@@ -29,6 +32,8 @@ from core.model import (
 from core.proposer import Proposal
 
 LIMIT = 4096
+NBSP = "\N{NO-BREAK SPACE}"
+CENT = Decimal("0.01")
 SIGNS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥"}
 
 
@@ -49,6 +54,13 @@ def plain_price(value: Decimal | None) -> str:
     return f"{value:,.{min(places, 6)}f}"
 
 
+def average(value: Decimal | None) -> str:
+    """An average of prices, as people read it: to the cent, below one to the hundredth of it."""
+    if value is None:
+        return "–"
+    return plain_price(value.quantize(CENT if abs(value) >= 1 else CENT * CENT))
+
+
 def quantity(value: Decimal | None) -> str:
     """A number of shares."""
     return "–" if value is None else f"{value.normalize():,f}"
@@ -64,7 +76,10 @@ def badge(link: Link) -> str:
 
 
 def terms(thing: Ticket | Order) -> str:
-    """`BUY 10 AAPL @ 187.50 GTC`: the first line of everything about an order, readable on a watch."""
+    """`BUY 10 AAPL @ 187.50 GTC`: the first line of everything about an order, readable on a watch.
+
+    What may wait says for how long; a market order does not wait.
+    """
     symbol = thing.instrument.symbol if isinstance(thing, Ticket) else thing.symbol
     where = {
         OrderType.MARKET: "at market",
@@ -72,13 +87,28 @@ def terms(thing: Ticket | Order) -> str:
         OrderType.STOP: f"stop {plain_price(thing.stop_price)}",
         OrderType.OTHER: "(special order)",
     }[thing.order_type]
-    tail = " GTC" if thing.tif is TimeInForce.GTC else ""
+    waits = thing.order_type in (OrderType.LIMIT, OrderType.STOP) or thing.tif is TimeInForce.GTC
+    tail = f" {thing.tif}" if waits else ""
     return escape(f"{thing.side} {quantity(thing.quantity)} {symbol} {where}{tail}")
 
 
+def zone_name(zone: ZoneInfo) -> str:
+    """`New York`: where clocks read so."""
+    return zone.key.rpartition("/")[2].replace("_", " ")
+
+
 def local(moment: datetime, zone: ZoneInfo) -> str:
-    """A time as the owner reads clocks."""
-    return moment.astimezone(zone).strftime("%d %b %H:%M:%S")
+    """A time as the owner reads clocks, and whose clock that is."""
+    return f"{moment.astimezone(zone):%d %b %H:%M} {zone_name(zone)}"
+
+
+def opening(instrument: Instrument, now: datetime) -> str | None:
+    """When a market that is closed now opens: `Mon 09:30 New York`, empty where that is not known. None while it is open, or may be."""
+    hours = sessions.parse(instrument.hours, instrument.time_zone)
+    if hours.is_open(now) is not False:
+        return None
+    opens = hours.next_open(now)
+    return "" if opens is None else f"{opens.astimezone(EXCHANGE_ZONE):%a %H:%M} {zone_name(EXCHANGE_ZONE)}"
 
 
 def quote_line(quote: Quote | None) -> str:
@@ -91,50 +121,125 @@ def quote_line(quote: Quote | None) -> str:
     )
 
 
-def denial_line(denial: Denial) -> str:
+# How the figure and the limit of a refusal read as a sentence; what is not here is measured: "It is ..., the limit is ...".
+_FIGURES = {
+    "ACCOUNT": "The card says {figure}, this is {limit}.",
+    "BRACKET": "You asked for {figure}, it must lie {limit}.",
+    "DRIFT": "It moved by {figure}, the limit is {limit}.",
+    "POSITION_CAP": "It would be worth {figure}, the limit is {limit}.",
+    "PRICE": "You asked for {figure}, it must be {limit}.",
+    "QUANTITY": "You asked for {figure}, it must be {limit}.",
+    "QUOTE_CROSSED": "It is {figure}, it should be {limit}.",
+    "RISK_PER_TRADE": "It could lose {figure}, the limit is {limit}.",
+    "SHORT_SALE": "You asked for {figure}, the limit is {limit}.",
+    "STOP_SIDE": "You asked for {figure}, it must lie {limit}.",
+    "TICK": "You asked for {figure}, prices go in steps of {limit}.",
+}
+_SIZES = frozenset({"SHORT_SALE", "POSITION_CAP", "RISK_PER_TRADE"})
+_MEASURED = frozenset({"POSITION_CAP", "RISK_PER_TRADE"})
+_UNMEASURABLE = frozenset(
+    {"BRACKET", "NOT_A_NUMBER", "POSITION_UNKNOWN", "PRICE", "PRICE_UNKNOWN", "QUANTITY"}
+)
+
+
+def denial_line(denial: Denial, *, remedy: bool = True) -> str:
     """One refusal with its figure, its limit and what would pass."""
-    figures = (
-        f" {escape(denial.figure)} (limit {escape(denial.limit)})." if denial.figure and denial.limit else ""
+    figures = ""
+    if denial.figure and denial.limit:
+        sentence = _FIGURES.get(denial.code, "It is {figure}, the limit is {limit}.")
+        figures = " " + escape(sentence.format(figure=denial.figure, limit=denial.limit))
+    advice = ""
+    if denial.remedy and remedy:
+        passes = denial.remedy[0].isdigit() or denial.code in _SIZES
+        advice = f" What would pass: {escape(denial.remedy)}." if passes else f" {_sentence(denial.remedy)}"
+    return f"⛔ {escape(denial.message)}{figures}{advice}"
+
+
+def _sentence(words: str) -> str:
+    return f"{escape(words[0].upper() + words[1:])}."
+
+
+def denial_lines(denials: Sequence[Denial]) -> list[str]:
+    """Every refusal in a line of its own, and once behind them the quantity that passes all of them.
+
+    Where a price or the quantity itself cannot be meant, nothing is measured by it: that would only contradict.
+    """
+    codes = {denial.code for denial in denials}
+    told = [d for d in denials if d.code not in _MEASURED or not codes & _UNMEASURABLE]
+    sizes = [d for d in told if d.code in _SIZES and (d.figure or d.code == "SHORT_SALE")]
+    lines = [denial_line(d, remedy=d not in sizes) for d in told]
+    if sizes and all(d.remedy for d in sizes):
+        fits = min(Decimal(d.remedy) for d in sizes)
+        lines.append(f"What would pass: {quantity(fits)} {'share' if fits == 1 else 'shares'}.")
+    elif sizes:
+        lines.append("Not even one share would pass.")
+    return lines
+
+
+def protection_lines(preview: Preview) -> list[str]:
+    """What a sale does to the stops and targets of its holding, and whether that leaves shares without a stop while it waits."""
+    lines, bare = [], Decimal(0)
+    for order, left in preview.takes_down:
+        price = order.stop_price if order.role is Role.STOP else order.limit_price
+        name = order.role.lower()
+        if left:
+            lines.append(
+                f"{name.capitalize()} #{order.number}: {quantity(order.remaining)} → {quantity(left)} shares"
+            )
+        else:
+            lines.append(f"First takes down its {name} #{order.number} (sells at {plain_price(price)})")
+        if order.role is Role.STOP:
+            bare += order.remaining - left
+    if bare and preview.ticket.order_type is not OrderType.MARKET:
+        what = "limit" if preview.ticket.order_type is OrderType.LIMIT else "order"
+        lines.append(f"⚠️ {quantity(bare)} shares have no stop while this {what} waits.")
+    return lines
+
+
+def position_line(preview: Preview) -> str:
+    """`Position 40 → 50 AAPL (+10 waiting)`: before and after, and what other orders may still add."""
+    ticket = preview.ticket
+    after = None if preview.held is None else preview.held + ticket.side.sign * ticket.quantity
+    sign = "+" if ticket.side is Side.BUY else "-"
+    waiting = f" ({sign}{quantity(preview.waiting)}{NBSP}waiting)" if preview.waiting else ""
+    return (
+        f"Position {quantity(preview.held)} → {quantity(after)} {escape(ticket.instrument.symbol)}{waiting}"
     )
-    remedy = f" What would pass: {escape(denial.remedy)}." if denial.remedy else ""
-    return f"⛔ {escape(denial.message)}{figures}{remedy}"
+
+
+def time_lines(ticket: Ticket) -> list[str]:
+    """What the calendar does to an order: the market is closed, or the day ends before the protection is needed."""
+    lines = []
+    opens = opening(ticket.instrument, ticket.created_at)
+    if opens is not None:
+        lines.append(f"⏸ Market closed{f'; opens {opens}' if opens else ''}. The order waits for that.")
+    if (ticket.side, ticket.order_type, ticket.tif) == (Side.SELL, OrderType.STOP, TimeInForce.DAY):
+        lines.append("⚠️ This stop ends with the session: DAY. Write gtc behind it to keep it.")
+    return lines
 
 
 def card(preview: Preview, link: Link, account: Account | None, cap: Decimal, seconds: float) -> str:
     """What an order will do before it leaves: drawn from the very ticket that is sent."""
     ticket, currency = preview.ticket, preview.ticket.instrument.currency
-    after = None if preview.held is None else preview.held + ticket.side.sign * ticket.quantity
-    about = "≈ " if ticket.order_type is not OrderType.LIMIT else ""
+    about = f"≈{NBSP}" if ticket.order_type is not OrderType.LIMIT else ""
     value = "" if preview.value is None else f" · {about}{money(preview.value, currency)}"
     lines = [
         f"<b>{terms(ticket)}</b>{value}",
         f"{escape(ticket.instrument.name)} · {badge(link)}",
         quote_line(preview.quote),
-        f"Position {quantity(preview.held)} → {quantity(after)} {escape(ticket.instrument.symbol)}",
+        position_line(preview),
+        *margin_lines(preview, account),
     ]
-    if preview.what_if is not None:
-        base = account.currency if account else currency
-        what = preview.what_if
-        lines.append(
-            f"Margin {money(what.initial_margin_change, base, signed=True)} · "
-            f"commission {money(what.commission, what.commission_currency or base)}"
-        )
-        if what.warning:
-            lines.append(f"⚠️ {escape(what.warning)}")
-    elif not preview.denials:
-        lines.append("⚠️ The broker did not say what it does to margin.")
     if ticket.side is Side.BUY:
         lines.append(risk_line(preview, account))
-    lines += [
-        f"First takes down its {order.role.lower()} {escape(terms(order))} (#{order.number})"
-        for order in preview.takes_down
-    ]
+    lines += [*protection_lines(preview), *time_lines(ticket)]
     if account is not None and ticket.side is Side.BUY:
-        lines.append(
-            f"Cash {money(account.cash, account.currency)} · position cap {money(cap, account.currency)}"
-        )
+        lines += [
+            f"Cash {money(account.cash, account.currency)}",
+            f"Position cap {money(cap, account.currency)}",
+        ]
     if preview.denials:
-        lines += ["", *map(denial_line, preview.denials)]
+        lines += ["", *denial_lines(preview.denials)]
     elif seconds:
         lines += ["", f"Nothing is sent before you tap Send. This card is good for {seconds:.0f} s."]
     else:
@@ -142,23 +247,33 @@ def card(preview: Preview, link: Link, account: Account | None, cap: Decimal, se
     return "\n".join(lines)
 
 
+def margin_lines(preview: Preview, account: Account | None) -> list[str]:
+    """What the broker forecasts: margin, commission, and his warning."""
+    what = preview.what_if
+    if what is None:
+        return [] if preview.denials else ["⚠️ The broker did not say what it does to margin."]
+    base = account.currency if account else preview.ticket.instrument.currency
+    lines = [
+        f"Margin {money(what.initial_margin_change, base, signed=True)} · "
+        f"commission{NBSP}{money(what.commission, what.commission_currency or base)}"
+    ]
+    return [*lines, f"⚠️ {escape(what.warning)}"] if what.warning else lines
+
+
 def risk_line(preview: Preview, account: Account | None) -> str:
     """What an entry loses at its stop; or that nothing bounds it, and what it is then measured by."""
     ticket = preview.ticket
     share = ""
     if preview.risk is not None and account is not None and account.net_liquidation:
-        share = f" ({preview.risk / account.net_liquidation * 100:.2f}% of the account)"
+        part = f"({preview.risk / account.net_liquidation * 100:.2f}% of the account)"
+        share = " " + part.replace(" ", NBSP)
     base = account.currency if account else ticket.instrument.currency
     if ticket.stop_loss is None:
-        target = f"Target {plain_price(ticket.take_profit)} · " if ticket.take_profit is not None else ""
-        measured = (
-            f" Measured as {money(preview.risk, base)}{share}, at a stop that is not there."
-            if preview.risk is not None
-            else ""
-        )
+        target = f"Target {plain_price(ticket.take_profit)}\n" if ticket.take_profit is not None else ""
+        measured = f"\nMeasured as {money(preview.risk, base)}{share}" if preview.risk is not None else ""
         return f"{target}⚠️ Risk not bounded: no stop.{measured}"
     target = f" · target {plain_price(ticket.take_profit)}" if ticket.take_profit is not None else ""
-    return f"Stop {plain_price(ticket.stop_loss)}{target} · risk {money(preview.risk, base)}{share}"
+    return f"Stop {plain_price(ticket.stop_loss)}{target}\nRisk {money(preview.risk, base)}{share}"
 
 
 MAX_REASON, MAX_EVIDENCE = 700, 4
@@ -179,15 +294,20 @@ def analysis(proposal: Proposal, link: Link, account: Account | None) -> str:
     """The end of an analysis: a card, or the reasons without one, or what went wrong."""
     call = proposal.answer.call
     if proposal.decision is None:
-        return f"<b>{escape(call.ticker)}: no verdict.</b>\n{escape(proposal.answer.words)}\n{cost_line(proposal.answer)}"
+        said = [
+            f"<b>{escape(call.ticker)}: no verdict.</b>",
+            escape(proposal.answer.words),
+            cost_line(proposal.answer),
+        ]
+        return "\n".join([*said, badge(link)])
     body = proposal_text(proposal.decision, proposal.preview, link, account, proposal.why_not)
     return f"{body}\n{cost_line(proposal.answer)}"
 
 
 def cost_line(answer: Answer) -> str:
-    """Which model answered, how long it took and what it cost; an unknown price is unpriced, not nothing."""
+    """Which model answered, how long it took and what it cost; an unknown price is said to be unknown, and is not nothing."""
     call = answer.call
-    cost = "unpriced" if call.cost is None else f"${call.cost:.4f}"
+    cost = "price of this model unknown" if call.cost is None else f"${call.cost:.4f}"
     return f"<i>{escape(call.model)} · {call.latency_seconds:.1f} s · {cost}</i>"
 
 
@@ -212,11 +332,12 @@ def proposal_text(
         lines.append(levels)
     lines.append(f"\n{cut(decision.reasoning, MAX_REASON)}")
     lines += [
-        f"· {cut(says, 160)} <i>({cut(fact, 40)})</i>" for fact, says in decision.evidence[:MAX_EVIDENCE]
+        f"· {cut(says, 160)} <i>({cut(fact_name(fact), 40)})</i>"
+        for fact, says in decision.evidence[:MAX_EVIDENCE]
     ]
     lines.append(f"<b>Against it:</b> {cut(decision.bear_case, MAX_REASON)}")
     if preview is not None and preview.denials:
-        lines += ["", *map(denial_line, preview.denials)]
+        lines += ["", *denial_lines(preview.denials)]
     elif preview is not None:
         left = preview.ticket.expires_at - preview.ticket.created_at
         lines.append(f"\nNothing is sent before you tap Approve · {time_left(left)}.")
@@ -227,25 +348,45 @@ def proposal_text(
 
 def _order_of(preview: Preview, link: Link, account: Account | None) -> list[str]:
     ticket, currency = preview.ticket, preview.ticket.instrument.currency
-    after = None if preview.held is None else preview.held + ticket.side.sign * ticket.quantity
     lines = [
-        f"<b>{terms(ticket)}</b> · ≈ {money(preview.value, currency)} · {badge(link)}",
+        f"<b>{terms(ticket)}</b> · ≈{NBSP}{money(preview.value, currency)}",
+        badge(link),
         quote_line(preview.quote),
-        f"Position {quantity(preview.held)} → {quantity(after)} {escape(ticket.instrument.symbol)}",
+        position_line(preview),
     ]
     if ticket.side is Side.BUY:
         lines.append(risk_line(preview, account))
-    lines += [
-        f"First takes down its {order.role.lower()} {terms(order)} (#{order.number})"
-        for order in preview.takes_down
-    ]
-    if preview.what_if is not None:
-        base = account.currency if account else currency
-        lines.append(
-            f"Margin {money(preview.what_if.initial_margin_change, base, signed=True)} · "
-            f"commission {money(preview.what_if.commission, preview.what_if.commission_currency or base)}"
-        )
-    return lines
+    lines += [*protection_lines(preview), *time_lines(ticket)]
+    return lines if preview.what_if is None else [*lines, *margin_lines(preview, account)]
+
+
+# The facts by the names that people have for them.
+_FACTS = {
+    "rsi14": "RSI 14",
+    "sma20": "20-day average",
+    "sma50": "50-day average",
+    "sma200": "200-day average",
+    "macd": "MACD",
+    "macd_signal": "MACD signal",
+    "macd_histogram": "MACD histogram",
+    "atr14": "ATR 14",
+    "high_52w": "52-week high",
+    "low_52w": "52-week low",
+    "day_change_percent": "change today",
+    "volume_ratio": "volume against its average",
+    "relative_strength_spy": "strength against SPY",
+    "position_quantity": "your holding",
+    "position_cost": "what your holding cost",
+    "exposure_percent": "your exposure",
+    "net_liquidation": "value of the account",
+    "open_orders_count": "open orders",
+    "quote_delayed": "age of the quote",
+}
+
+
+def fact_name(fact: str) -> str:
+    """What a person calls a fact."""
+    return _FACTS.get(fact, fact.replace("_", " "))
 
 
 STATE_WORDS = {
@@ -261,21 +402,30 @@ STATE_WORDS = {
 }
 
 
-def order_state(order: Order) -> str:
-    """`#17 · working 7/10 @ 187.42`."""
+def order_state(order: Order, entry: Order | None = None, opens: str | None = None) -> str:
+    """`#17 · working 7/10 @ 187.42`.
+
+    `entry` is the order that a stop or target came with, `opens` when the market that is closed now opens: both may be what it waits for.
+    """
     filled = ""
     if order.filled:
-        filled = f" {quantity(order.filled)}/{quantity(order.quantity)} @ {plain_price(order.average_price)}"
+        filled = f" {quantity(order.filled)}/{quantity(order.quantity)} @ {average(order.average_price)}"
     asked = " · cancel asked" if order.cancel_requested_at and order.state.is_open else ""
-    return f"#{order.number} · {STATE_WORDS[order.state]}{filled}{asked}"
+    state = STATE_WORDS[order.state]
+    if order.state in (OrderState.SENDING, OrderState.WORKING):
+        if entry is not None and entry.state.is_open and not entry.filled:
+            state = "⏸ waits for the entry"
+        elif opens is not None and order.state is OrderState.WORKING and not order.protects:
+            state = f"⏸ waits for the open{f', {opens}' if opens else ''}"
+    return f"#{order.number} · {state}{filled}{asked}"
 
 
-def order_card(order: Order, children: Sequence[Order], link: Link) -> str:
+def order_card(order: Order, children: Sequence[Order], link: Link, opens: str | None = None) -> str:
     """The one message of an order and of the bracket that belongs to it, edited in place while they work."""
-    lines = [f"<b>{terms(order)}</b>", order_state(order)]
+    lines = [f"<b>{terms(order)}</b>", order_state(order, opens=opens)]
     for child in children:
         price = child.stop_price if child.role is Role.STOP else child.limit_price
-        lines.append(f"   {child.role.lower()} {plain_price(price)} · {order_state(child)}")
+        lines.append(f"   {child.role.lower()} {plain_price(price)} · {order_state(child, order)}")
     if order.reason:
         lines.append(escape(order.reason))
     lines.append(f"EXTERNAL · {badge(link)}" if order.external else badge(link))
@@ -292,8 +442,30 @@ def order_buttons(order: Order) -> Buttons:
     return ()
 
 
-def order_news(order: Order, state: OrderState, commission: str, position: str, link: Link) -> str:
-    """A new message for what a person must know. It names the order, so that a repeat is recognised."""
+def cancel_button(order: Order) -> tuple[str, str]:
+    """The button that cancels an order, named by what it is for."""
+    what = f"{order.side}" if order.role is Role.ENTRY else order.role.lower()
+    if order.role is Role.ENTRY and order.order_type is OrderType.STOP:
+        what += " stop"
+    return (
+        f"Cancel #{order.number} {what} {quantity(order.remaining)} {order.symbol}",
+        f"cancel:{order.number}",
+    )
+
+
+def order_news(
+    order: Order,
+    state: OrderState,
+    commission: str,
+    position: str,
+    link: Link,
+    gain: str = "",
+    notes: Iterable[str] = (),
+) -> str:
+    """A new message for what a person must know. It names the order, so that a repeat is recognised.
+
+    `notes` are plain words of what it means for the holding.
+    """
     what = {Role.STOP: "Stop hit: ", Role.TARGET: "Target reached: "}.get(order.role, "")
     heads = {
         OrderState.FILLED: f"✅ <b>{what}FILLED {terms(order)}</b>",
@@ -309,12 +481,13 @@ def order_news(order: Order, state: OrderState, commission: str, position: str, 
     lines = [heads[state]]
     if order.filled:
         total = None if order.average_price is None else order.average_price * order.filled
-        done = (
-            f"{quantity(order.filled)} @ {plain_price(order.average_price)} · {money(total, order.currency)}"
-        )
-        lines.append(done + (f" · commission {commission}" if commission else ""))
+        done = f"{quantity(order.filled)} @ {average(order.average_price)} · {money(total, order.currency)}"
+        lines.append(done + (f" · commission{NBSP}{commission}" if commission else ""))
+    if gain:
+        lines.append(f"Realised {gain}")
     if position:
         lines.append(position)
+    lines += map(escape, notes)
     if order.reason:
         lines.append(escape(order.reason))
     if state is OrderState.UNKNOWN:
@@ -332,7 +505,7 @@ def position_lines(positions: Sequence[Position]) -> list[str]:
     lines: list[str] = []
     for p in sorted(positions, key=lambda p: p.symbol):
         lines.append(
-            f"<b>{escape(p.symbol)}</b> {quantity(p.signed_quantity)} @ {plain_price(p.average_cost)} · {money(p.market_value, p.currency)}"
+            f"<b>{escape(p.symbol)}</b> {quantity(p.signed_quantity)} @ {average(p.average_cost)} · {money(p.market_value, p.currency)}"
         )
         share = _percent(p.unrealized, p.average_cost, p.signed_quantity)
         mark = "" if p.unrealized is None else "🟢 " if p.unrealized >= 0 else "🔻 "
@@ -342,7 +515,10 @@ def position_lines(positions: Sequence[Position]) -> list[str]:
     for currency in dict.fromkeys(p.currency for p in positions):
         own = [p for p in positions if p.currency == currency]
         values, gains = [p.market_value for p in own], [p.unrealized for p in own]
-        lines.append(f"\nTotal {money(_sum(values), currency)} · {money(_sum(gains), currency, signed=True)}")
+        paid = _sum(None if p.average_cost is None else abs(p.average_cost * p.signed_quantity) for p in own)
+        share = _percent(_sum(gains), paid, Decimal(1))
+        gain = money(_sum(gains), currency, signed=True)
+        lines.append(f"\nTotal {money(_sum(values), currency)} · {gain}{share}")
     return lines
 
 
@@ -366,6 +542,11 @@ def trade_line(trade: Trade, zone: ZoneInfo) -> str:
     """One execution."""
     done = trade.execution
     what = f"{done.side} {quantity(done.quantity)} {escape(done.symbol)} @ {plain_price(done.price)}"
+    gain = (
+        f"\n   realised {money(trade.realized, done.currency, signed=True)}"
+        if trade.realized is not None and done.side is Side.SELL
+        else ""
+    )
     cost = (
         "commission –"
         if trade.commission is None
@@ -373,7 +554,10 @@ def trade_line(trade: Trade, zone: ZoneInfo) -> str:
     )
     which = f" · #{trade.order_number}" if trade.order_number else ""
     which += f" · AI {trade.confidence}%" if trade.confidence is not None else ""
-    return f"<b>{what}</b>\n   {local(done.time, zone)} · {money(done.quantity * done.price, done.currency)} · {cost}{which}"
+    return (
+        f"<b>{what}</b>\n   {money(done.quantity * done.price, done.currency)} · {cost}{gain}\n"
+        f"   {local(done.time, zone)}{which}"
+    )
 
 
 def pages(text: str, limit: int = LIMIT) -> list[str]:

@@ -57,7 +57,8 @@ class Preview:
     """What a card shows: the exact terms, what they are measured by, and every denial (none: it may be sent).
 
     `waiting` is what orders that still work may add on the same side; `value` is in the instrument's currency, `risk` (what is lost at the stop, or at the assumed one) in base currency; `offered_stop` is a
-    stop for an entry that has none; `takes_down` are protective orders that a sale has to move out of its way first.
+    stop for an entry that has none; `takes_down` are protective orders that a sale has to move
+    out of its way first, each with what it may still sell then.
     """
 
     ticket: Ticket
@@ -67,7 +68,7 @@ class Preview:
     value: Decimal | None
     risk: Decimal | None
     offered_stop: Decimal | None
-    takes_down: tuple[Order, ...]
+    takes_down: tuple[tuple[Order, Decimal], ...]
     what_if: WhatIf | None
     denials: tuple[Denial, ...]
 
@@ -155,7 +156,7 @@ class Executor:
             value=None if worst is None else worst * quantity * instrument.multiplier,
             risk=risk.at_risk(ticket, snapshot, self._limits),
             offered_stop=risk.offered_stop(ticket, snapshot, self._limits),
-            takes_down=protection.in_the_way(ticket, held, self.orders),
+            takes_down=protection.plan(ticket, held, self.orders).moves,
             what_if=what_if,
             denials=denials,
         )

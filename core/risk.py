@@ -202,9 +202,9 @@ def price_sane(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | N
         if market and not market / limits.max_price_factor <= price <= market * limits.max_price_factor:
             return Denial(
                 "PRICE",
-                f"The {name} price is off by a factor: {ticket.instrument.symbol} trades at {market:f}.",
+                f"The {name} price is off by a factor from the {market:f} at which {ticket.instrument.symbol} trades.",
                 f"{price:f}",
-                f"{market / limits.max_price_factor:.2f} to {market * limits.max_price_factor:.2f}",
+                f"between {market / limits.max_price_factor:.2f} and {market * limits.max_price_factor:.2f}",
             )
     return None
 
@@ -334,10 +334,8 @@ def position_cap(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial |
             remedy="try again in a few seconds",
         )
     unit = price * rate * instrument.multiplier
-    after = abs(
-        held
-        + ticket.side.sign * (ticket.quantity + snapshot.working_quantity(instrument.con_id, ticket.side))
-    )
+    waiting = snapshot.working_quantity(instrument.con_id, ticket.side)
+    after = abs(held + ticket.side.sign * (ticket.quantity + waiting))
     if after * unit <= limits.max_position_size:
         return None
     room = limits.max_position_size / unit - (after - ticket.quantity)
@@ -345,7 +343,7 @@ def position_cap(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial |
     base = snapshot.account.currency
     return Denial(
         "POSITION_CAP",
-        f"The position in {instrument.symbol} would be larger than MAX_POSITION_SIZE.",
+        f"The position in {instrument.symbol}{f', with the {waiting:f} that wait,' if waiting else ''} would be larger than MAX_POSITION_SIZE.",
         f"{after * unit:,.2f} {base}",
         f"{limits.max_position_size:,f} {base}",
         f"{fits}" if fits else "",

@@ -477,10 +477,16 @@ def _end_ticket(db: sqlite3.Connection, ticket_id: str, state: TicketState, now:
 
 
 def _card_arrived(db: sqlite3.Connection, origin: Origin, ticket_id: str) -> None:
-    """A tap proves that its card arrived, even where a crash came before the note of it, and tells which copy is looked at."""
+    """A tap proves that its card arrived, even where a crash came before the note of it, and tells which copy is looked at.
+
+    What was tapped may be another message that lists the card; that one does not become the card.
+    """
     if origin.message_id is not None:
         db.execute(
-            "UPDATE messages SET state = 'sent', telegram_id = ? WHERE subject = ? AND chat = ? AND is_edit = 0",
+            """
+            UPDATE messages SET state = 'sent', telegram_id = ?1 WHERE subject = ?2 AND chat = ?3 AND is_edit = 0
+            AND NOT EXISTS (SELECT 1 FROM messages WHERE telegram_id = ?1 AND chat = ?3 AND subject <> ?2)
+            """,
             (origin.message_id, ticket_id, origin.user),
         )
 

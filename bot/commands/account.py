@@ -2,12 +2,12 @@
 
 from html import escape
 
-from bot import text
+from bot import notices, text
 from bot.command import Caller, Symbol, command
 from bot.reply import Reply
 from bot.services import Desk
 from core.errors import BrokerError
-from core.model import Instrument, Order, Position
+from core.model import Instrument, Position
 
 
 @command("/positions [SYMBOL]")
@@ -19,9 +19,10 @@ async def positions(desk: Desk, who: Caller, symbol: Symbol | None = None) -> Re
     held = desk.broker.positions
     link = desk.broker.link
     if held is None:
-        return Reply(
-            f"⚠️ The positions are not known now. {escape(link.trouble or 'They load a few seconds after connecting.')}"
-        )
+        why = link.trouble or "They load a few seconds after connecting."
+        if not link.wanted:
+            why = "Disconnected at your wish; /connect brings it back."
+        return Reply(f"⚠️ The positions are not known now. {escape(why)}")
     mine = [p for p in held if p.signed_quantity and (symbol is None or p.symbol == symbol)]
     if not mine:
         what = f"No position in {symbol}." if symbol else "No positions: the account holds no shares."
@@ -51,24 +52,20 @@ async def orders(desk: Desk, who: Caller) -> Reply:
     badge = text.badge(desk.broker.link)
     if not working:
         return Reply(f"No open orders.\n{badge}")
+    by_number = {order.number: order for order in working}
     lines = [f"<b>Open orders</b> · {badge}"]
     lines += [
-        f"\n<b>{text.terms(order)}</b>{' · EXTERNAL' if order.external else ''}\n{text.order_state(order)}"
+        f"\n<b>{text.terms(order)}</b>{' · EXTERNAL' if order.external else ''}\n"
+        f"{text.order_state(order, by_number.get(order.parent or 0), await notices.opening(desk, order))}"
         for order in working[-25:]
     ]
     if len(working) > 25:
         lines.append(f"\n… and {len(working) - 25} older ones.")
     if not desk.broker.link.reconciled:
-        lines.append("\n⚠️ Not connected: this is how they stood when the broker was last heard.")
-    buttons = tuple((_cancel_button(order),) for order in working[-8:] if not order.cancel_requested_at)
+        back = "" if desk.broker.link.wanted else " /connect brings the broker back."
+        lines.append(f"\n⚠️ Not connected: this is how they stood when the broker was last heard.{back}")
+    buttons = tuple((text.cancel_button(order),) for order in working[-8:] if not order.cancel_requested_at)
     return Reply("\n".join(lines), buttons)
-
-
-def _cancel_button(order: Order) -> tuple[str, str]:
-    return (
-        f"Cancel #{order.number} {order.side} {text.quantity(order.remaining)} {order.symbol}",
-        f"cancel:{order.number}",
-    )
 
 
 @command("/trades")

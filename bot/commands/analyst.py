@@ -1,14 +1,15 @@
 """The analyst: /analyze asks the model and shows what it says; Approve and Reject belong to the person."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from bot import text
+from bot import notices, text
 from bot.command import Caller, Symbol, button, command
-from bot.commands.trade import send_card, verdict_buttons
+from bot.commands.trade import ends_old_cards, send_card, verdict_buttons
 from bot.reply import Reply
 from bot.services import Desk
 from core.errors import StaleCard
-from core.model import TicketState
+from core.model import Outgoing, Ticket, TicketState
 
 
 @command("/analyze SYMBOL", slow=True)
@@ -26,47 +27,69 @@ async def analyze(desk: Desk, who: Caller, symbol: Symbol) -> Reply:
     proposal = await desk.proposer.propose(who.user, symbol, tell)
     link, account = desk.broker.link, desk.broker.account
     body = text.analysis(proposal, link, account)
+    older = None if proposal.decision is None else await _older(desk, who, proposal.decision.con_id)
     if proposal.preview is None:
-        return Reply(body)
+        return Reply(body, ends=older)
     ticket = proposal.preview.ticket
     if ticket.state is not TicketState.OPEN:
-        return Reply(body, opens=ticket)
-    return Reply(body, verdict_buttons(ticket), opens=ticket)
+        return Reply(body, opens=ticket, ends=older)
+    return Reply(body, verdict_buttons(ticket), opens=ticket, ends=older)
+
+
+async def _older(desk: Desk, who: Caller, con_id: int) -> Ticket | None:
+    """The proposal for the same instrument that a new decision takes the place of, as it ends."""
+    found = (
+        t for t in await desk.ledger.proposals() if t.owner == who.user and t.instrument.con_id == con_id
+    )
+    older = next(found, None)
+    return None if older is None else replace(older, state=TicketState.REPLACED)
 
 
 @command("/proposals")
 async def proposals(desk: Desk, who: Caller) -> Reply:
     """The proposals that still wait for your Approve or Reject."""
-    now = desk.clock.now()
-    open_ones = [t for t in await desk.ledger.proposals() if t.owner == who.user and t.expires_at > now]
-    badge = text.badge(desk.broker.link)
-    if not open_ones:
-        return Reply(f"No open proposals. /analyze AAPL asks for one.\n{badge}")
-    lines = [f"<b>Open proposals</b> · {badge}"]
-    for ticket in open_ones:
-        decision = await desk.ledger.decision(ticket.decision_id or "")
-        sure = f" · {decision.confidence}%" if decision else ""
-        lines.append(f"\n<b>{text.terms(ticket)}</b>{sure}\n   {text.time_left(ticket.expires_at - now)}")
-    rows = tuple(
-        (
-            (f"Approve {t.side} {text.quantity(t.quantity)} {t.instrument.symbol}", f"approve:{t.ticket_id}"),
-            (f"Reject {t.instrument.symbol}", f"reject:{t.ticket_id}"),
-        )
-        for t in open_ones[:8]
-    )
-    return Reply("\n".join(lines), rows)
+    name = f"list-{who.origin.update_id}"
+    shown, buttons = await notices.proposal_list(desk, who.user, name)
+    return Reply(shown, buttons, names=name)
 
 
 @button("approve")
+@ends_old_cards
 async def approve(desk: Desk, who: Caller, ticket_id: str) -> Reply:
     """Run the proposal through the same checks and the same road as any other order."""
     return await send_card(desk, who, ticket_id)
 
 
 @button("reject")
+@ends_old_cards
 async def reject(desk: Desk, who: Caller, ticket_id: str) -> Reply:
     """Put the proposal away; it is kept to be graded."""
     ticket = await desk.executor.open_card(ticket_id, who.user)
     if ticket.decision_id is None:
         raise StaleCard("This card is no proposal.")
     return Reply(toast="Rejected.", ends=replace(ticket, state=TicketState.DISCARDED))
+
+
+@button("listapprove")
+async def approve_in_list(desk: Desk, who: Caller, argument: str) -> Reply:
+    """The same in the list of proposals."""
+    return await _in_list(desk, who, argument, approve)
+
+
+@button("listreject")
+async def reject_in_list(desk: Desk, who: Caller, argument: str) -> Reply:
+    """The same in the list of proposals."""
+    return await _in_list(desk, who, argument, reject)
+
+
+async def _in_list(
+    desk: Desk, who: Caller, argument: str, act: Callable[[Desk, Caller, str], Awaitable[Reply]]
+) -> Reply:
+    """Do it to the proposal, whose own card tells its end, and draw the list anew. What was tapped is the list, not the card."""
+    ticket_id, _, name = argument.partition(":")
+    redrawn = Outgoing(who.user, "proposals", desk.clock.now(), subject=name, is_edit=True)
+    reply = await act(desk, replace(who, origin=replace(who.origin, message_id=None)), ticket_id)
+    if reply.recorded and not reply.text:
+        await desk.ledger.post([redrawn])
+        return reply
+    return replace(reply, also=(*reply.also, redrawn))

@@ -31,7 +31,12 @@ async def help_(desk: Desk, who: Caller, name: Word | None = None) -> Reply:
     """All commands, or one of them explained."""
     if name is None:
         lines = [f"{escape(c.usage)}\n   {escape(c.summary)}" for c in COMMANDS.values()]
-        return Reply("\n".join(["<b>Commands</b>", *lines]))
+        more = [
+            "",
+            "/help buy explains one of them, with examples.",
+            "Every order shows a card first; nothing is sent before you tap Send. Words without a slash do nothing.",
+        ]
+        return Reply("\n".join(["<b>Commands</b>", *lines, *more]))
     one = look_up(name.removeprefix("/").lower())
     details = f"\n\n{escape(one.details)}" if one.details else ""
     return Reply(f"<b>{escape(one.usage)}</b>\n{escape(one.summary)}{details}")

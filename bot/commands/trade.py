@@ -1,15 +1,18 @@
 """Orders: /buy, /sell, /cancel, and the buttons of their cards."""
 
+import functools
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from html import escape
 
 from bot import grammar, text
 from bot.command import Caller, Line, button, command
 from bot.grammar import Target
 from bot.reply import Reply
 from bot.services import Desk
-from core.errors import BadInput, StaleCard
-from core.model import Buttons, Order, Request, Side, Ticket, TicketState
+from core.errors import BadInput, BrokerError, Denied, StaleCard
+from core.model import Buttons, Order, Outgoing, Request, Side, Ticket, TicketState
 
 
 @command("/buy AAPL 10 [@ 187.50 | stop 190] [sl 180] [tp 200] [gtc] [preview]")
@@ -75,7 +78,33 @@ def minutes(age: timedelta) -> str:
     return f"{seconds} s" if seconds < 120 else f"{seconds // 60} minutes"
 
 
+Button = Callable[[Desk, Caller, str], Awaitable[Reply]]
+
+
+def ends_old_cards(run: Button) -> Button:
+    """A tap on a card whose story has ended says so at the finger, and the card is drawn as it ended."""
+
+    @functools.wraps(run)
+    async def tapped(desk: Desk, who: Caller, ticket_id: str) -> Reply:
+        try:
+            return await run(desk, who, ticket_id)
+        except StaleCard as ended:
+            return Reply(toast=str(ended), also=await _as_it_ended(desk, who, ticket_id))
+
+    return tapped
+
+
+async def _as_it_ended(desk: Desk, who: Caller, ticket_id: str) -> tuple[Outgoing, ...]:
+    ticket = await desk.ledger.ticket(ticket_id)
+    if ticket is None or ticket.owner != who.user or ticket.state is TicketState.OPEN:
+        return ()
+    kind = "order" if ticket.state is TicketState.SENT else "card"
+    data = {} if kind == "order" else {"state": ticket.state, "proposal": ticket.decision_id is not None}
+    return (Outgoing(who.user, kind, desk.clock.now(), data=data, subject=ticket_id, is_edit=True),)
+
+
 @button("stop")
+@ends_old_cards
 async def add_stop(desk: Desk, who: Caller, ticket_id: str) -> Reply:
     """A new card with the stop that was offered, in place of the one without."""
     ticket = await desk.executor.open_card(ticket_id, who.user)
@@ -120,6 +149,7 @@ def _again(ticket: Ticket) -> Request:
 
 
 @button("send")
+@ends_old_cards
 async def send(desk: Desk, who: Caller, ticket_id: str) -> Reply:
     """The Send under a card."""
     return await send_card(desk, who, ticket_id)
@@ -138,7 +168,10 @@ async def send_card(desk: Desk, who: Caller, ticket_id: str) -> Reply:
         return replace(
             fresh, ends=replace(ticket, state=TicketState.EXPIRED), toast="Too old: here is a fresh card."
         )
-    drift = await desk.executor.drifted(ticket)
+    try:
+        drift = await desk.executor.drifted(ticket)
+    except BrokerError as problem:
+        return _not_sent(desk, ticket, [f"⚠️ {escape(str(problem))}"])
     if drift is not None:
         lead = f"↕️ The price moved {drift * 100:.1f} % since that card. This is how it looks now:\n\n"
         fresh = await _fresh(desk, who, ticket, lead=lead)
@@ -147,11 +180,20 @@ async def send_card(desk: Desk, who: Caller, ticket_id: str) -> Reply:
             ends=replace(ticket, state=TicketState.REPLACED),
             toast="The price moved: here is a fresh card.",
         )
-    await desk.executor.submit(ticket, who.origin)
+    try:
+        await desk.executor.submit(ticket, who.origin)
+    except Denied as denied:
+        return _not_sent(desk, ticket, text.denial_lines(denied.denials))
     return Reply(toast="Sent.", recorded=True)
 
 
+def _not_sent(desk: Desk, ticket: Ticket, why: Sequence[str]) -> Reply:
+    lines = [f"<b>Not sent: {text.terms(ticket)}</b>", text.badge(desk.broker.link), *why]
+    return Reply("\n".join(lines), toast="Not sent: see below.")
+
+
 @button("discard")
+@ends_old_cards
 async def discard(desk: Desk, who: Caller, ticket_id: str) -> Reply:
     """Put the card away; nothing is sent."""
     ticket = await desk.executor.open_card(ticket_id, who.user)
@@ -167,15 +209,13 @@ async def cancel(desk: Desk, who: Caller, which: Target) -> Reply:
     """
     chosen = _chosen(desk, which)
     if is_late(desk, who):
-        rows = tuple(
-            ((f"Cancel #{o.number} {o.side} {text.quantity(o.remaining)} {o.symbol}", f"cancel:{o.number}"),)
-            for o in chosen[:8]
-        )
+        rows = tuple((text.cancel_button(o),) for o in chosen[:8])
         return Reply(
             f"⏱ Your message took {minutes(who.age)} to arrive, so nothing was cancelled. Tap to do it now:",
             rows,
         )
-    return await _cancel(desk, who, chosen, announce=True)
+    left_alone = [o for o in desk.executor.orders if o.external] if which.everything else []
+    return await _cancel(desk, who, chosen, announce=True, left_alone=left_alone)
 
 
 @button("cancel")
@@ -183,7 +223,13 @@ async def cancel_button(desk: Desk, who: Caller, number: str) -> Reply:
     """The Cancel under an order."""
     order = next((o for o in desk.executor.orders if str(o.number) == number), None)
     if order is None:
-        raise StaleCard(f"Order #{number} is over already; /trades and /orders show what became of it.")
+        over = await desk.ledger.order(number=int(number)) if number.isdigit() else None
+        also: tuple[Outgoing, ...] = ()
+        if over is not None and over.owner == who.user:
+            also = (Outgoing(who.user, "order", desk.clock.now(), subject=over.card, is_edit=True),)
+        return Reply(
+            toast=f"Order #{number} is over already; /trades and /orders show what became of it.", also=also
+        )
     return await _cancel(desk, who, [order], announce=False)
 
 
@@ -195,7 +241,7 @@ def _chosen(desk: Desk, which: Target) -> list[Order]:
     else:
         found = [o for o in working if not o.external and which.symbol in (None, o.symbol)]
         missing = (
-            "There are no open orders of yours."
+            "There are no open orders of yours; those from elsewhere (EXTERNAL) are cancelled only by their number."
             if which.everything
             else f"There is no open order of yours in {which.symbol}."
         )
@@ -205,7 +251,9 @@ def _chosen(desk: Desk, which: Target) -> list[Order]:
     return found
 
 
-async def _cancel(desk: Desk, who: Caller, chosen: list[Order], *, announce: bool) -> Reply:
+async def _cancel(
+    desk: Desk, who: Caller, chosen: list[Order], *, announce: bool, left_alone: Sequence[Order] = ()
+) -> Reply:
     foreign = [
         o for o in chosen if o.external and (o.order_id == 0 or o.client_id != desk.broker.link.client_id)
     ]
@@ -214,7 +262,7 @@ async def _cancel(desk: Desk, who: Caller, chosen: list[Order], *, announce: boo
         raise BadInput(
             f"{names} was placed by another program or in TWS, and only that can cancel it: do it there."
         )
-    await desk.executor.cancel(chosen, who.origin, announce=announce)
+    await desk.executor.cancel(chosen, who.origin, announce=announce, left_alone=left_alone)
     return Reply(toast="Cancel asked.", recorded=True)
 
 

@@ -44,7 +44,7 @@ def test_lots_and_closures() -> None:
     assert "<b>AAPL</b> 6 · opened 02 Mar 2026\n   100.10 a share · $600.60" in told
     assert "≈ <b>KO</b> 20 · held before 02 Mar 2026\n   60.50 a share · $1,210.00" in told
     assert "Total cost $1,810.60" in told
-    assert "proceeds $439.00 · basis $400.40 · gain +$38.60" in told
+    assert "proceeds $439.00 · basis $400.40\n   gain +$38.60" in told
     assert "Short-term +$38.60" in told
     assert "Total gain</b> +$38.60" in told
     assert "broker's average cost" in told

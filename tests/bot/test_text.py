@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from bot import text
 from core.executor import Preview
+from core.facts import ROWS
 from core.model import Denial, Mode, Order, OrderState, OrderType, Role, Side, TimeInForce, Trade, WhatIf
 from sim.telegram.html import parse_html
 from tests.values import AAPL, BASE, LINK, NOW, QUOTE, execution, order, position, ticket
@@ -86,9 +87,10 @@ def test_badge(mode: Mode | None, words: list[str]) -> None:
 
 TERMS: list[tuple[Any, str]] = [
     (ticket(), "BUY 10 AAPL at market"),
-    (ticket(limit="187.5"), "BUY 10 AAPL @ 187.50"),
+    (ticket(limit="187.5"), "BUY 10 AAPL @ 187.50 DAY"),
+    (ticket(Side.SELL, stop="180"), "SELL 10 AAPL stop 180.00 DAY"),
     (ticket(Side.SELL, 1000, stop="180", tif=TimeInForce.GTC), "SELL 1,000 AAPL stop 180.00 GTC"),
-    (order(order_type=OrderType.LIMIT, limit_price=Decimal(5)), "BUY 10 AAPL @ 5.00"),
+    (order(order_type=OrderType.LIMIT, limit_price=Decimal(5)), "BUY 10 AAPL @ 5.00 DAY"),
     (order(order_type=OrderType.OTHER), "BUY 10 AAPL (special order)"),
     (ticket(instrument=replace(AAPL, symbol="<A&B>")), "BUY 10 &lt;A&amp;B&gt; at market"),
 ]
@@ -104,11 +106,11 @@ def test_local_time() -> None:
     """Times are shown as the owner's clock reads them, across summer time."""
     assert (
         text.local(datetime(2026, 7, 1, 13, 30, tzinfo=UTC), ZoneInfo("America/New_York"))
-        == "01 Jul 09:30:00"
+        == "01 Jul 09:30 New York"
     )
     assert (
         text.local(datetime(2026, 1, 1, 14, 30, tzinfo=UTC), ZoneInfo("America/New_York"))
-        == "01 Jan 09:30:00"
+        == "01 Jan 09:30 New York"
     )
 
 
@@ -121,10 +123,44 @@ def test_a_quote() -> None:
 
 def test_a_denial() -> None:
     """The check in words, the figure, the limit and what would pass, as far as there are any."""
-    full = text.denial_line(Denial("X", "Too large.", "12,000 USD", "10,000 USD", "83"))
-    assert full == "⛔ Too large. 12,000 USD (limit 10,000 USD). What would pass: 83."
+    full = text.denial_line(Denial("POSITION_CAP", "Too large.", "12,000 USD", "10,000 USD", "83"))
+    assert full == "⛔ Too large. It would be worth 12,000 USD, the limit is 10,000 USD. What would pass: 83."
     assert text.denial_line(Denial("X", "No.")) == "⛔ No."
+    assert text.denial_line(Denial("X", "No.", remedy="try again")) == "⛔ No. Try again."
     assert "<b>" not in text.denial_line(Denial("X", EVIL, EVIL, EVIL, EVIL))
+
+
+CAPPED = Denial("POSITION_CAP", "Too large.", "12,000 USD", "10,000 USD", "83")
+RISKY = Denial("RISK_PER_TRADE", "Too risky.", "900 USD", "500 USD", "50")
+
+
+def test_of_several_quantities_the_one_that_passes_all_is_shown_once() -> None:
+    """The smallest; and where one of them lets nothing pass, nothing is offered."""
+    lines = text.denial_lines((CAPPED, RISKY))
+    assert lines == [
+        "⛔ Too large. It would be worth 12,000 USD, the limit is 10,000 USD.",
+        "⛔ Too risky. It could lose 900 USD, the limit is 500 USD.",
+        "What would pass: 50 shares.",
+    ]
+    assert text.denial_lines((replace(CAPPED, remedy="1"),))[-1] == "What would pass: 1 share."
+    assert text.denial_lines((replace(CAPPED, remedy=""), RISKY))[-1] == "Not even one share would pass."
+
+
+def test_nothing_is_measured_by_a_price_that_cannot_be_meant() -> None:
+    """A size that follows from a wrong price would only contradict the line before it."""
+    wrong = Denial("PRICE", "Far off.", "18.75", "between 115.20 and 460.80")
+    assert text.denial_lines((wrong, CAPPED, RISKY)) == [
+        "⛔ Far off. You asked for 18.75, it must be between 115.20 and 460.80."
+    ]
+
+
+@pytest.mark.parametrize("code", sorted(text._FIGURES))
+def test_every_figure_reads_as_a_sentence(code: str) -> None:
+    """Figure and limit both stand in it, whatever the rule."""
+    line = text.denial_line(Denial(code, "No.", "1000", "50"))
+    assert "1000" in line
+    assert "50" in line
+    assert line.endswith(".")
 
 
 def preview(asked: Any = None, *denials: Denial, **changes: Any) -> Preview:
@@ -144,7 +180,8 @@ def preview(asked: Any = None, *denials: Denial, **changes: Any) -> Preview:
 
 
 def card(shown: Preview, seconds: float = 120.0, **link: Any) -> str:
-    return read(text.card(shown, replace(LINK, **link), BASE, CAP, seconds))
+    """A card as it reads; where a line may not be broken is another matter."""
+    return read(text.card(shown, replace(LINK, **link), BASE, CAP, seconds)).replace(text.NBSP, " ")
 
 
 def test_a_card_says_what_leaves_first() -> None:
@@ -160,7 +197,7 @@ def test_a_card_says_what_leaves_first() -> None:
 
 def test_a_card_for_a_limit_knows_its_value() -> None:
     """A limit binds the price, so the value is not about."""
-    assert card(preview(ticket(limit="100"))).splitlines()[0] == "BUY 10 AAPL @ 100.00 · $1,000.00"
+    assert card(preview(ticket(limit="100"))).splitlines()[0] == "BUY 10 AAPL @ 100.00 DAY · $1,000.00"
 
 
 def test_a_card_for_a_sale() -> None:
@@ -190,12 +227,93 @@ def test_a_card_shows_what_the_broker_foresees() -> None:
 def test_a_card_tells_what_may_be_lost() -> None:
     """The stop and the loss at it; without a stop, that nothing bounds it; and a sale names what it takes down first."""
     bound = card(preview(ticket(stop_loss=Decimal(97), take_profit=Decimal(110))))
-    assert "Stop 97.00 · target 110.00 · risk $30.00 (0.03% of the account)" in bound
-    assert "not bounded" in card(preview())
-    stop = order(number=3, side=Side.SELL, role=Role.STOP, order_type=OrderType.STOP, stop_price=Decimal(90))
-    assert "takes down its stop SELL 10 AAPL stop 90.00 (#3)" in card(
-        preview(ticket(Side.SELL, 5), takes_down=(stop,))
+    assert "Stop 97.00 · target 110.00\nRisk $30.00 (0.03% of the account)" in bound
+    assert "Risk not bounded: no stop.\nMeasured as $30.00 (0.03% of the account)" in card(preview())
+
+
+STOP = order(number=3, side=Side.SELL, role=Role.STOP, order_type=OrderType.STOP, stop_price=Decimal(90))
+TARGET = replace(STOP, number=4, role=Role.TARGET, order_type=OrderType.LIMIT, limit_price=Decimal(120))
+
+
+def test_a_sale_tells_what_it_does_to_protection() -> None:
+    """What shrinks, what goes, and how many shares that leaves without a stop for as long as the sale waits."""
+    part = card(
+        preview(ticket(Side.SELL, 4), takes_down=((STOP, Decimal(6)), (TARGET, Decimal(6))), held=Decimal(10))
     )
+    assert "Stop #3: 10 → 6 shares" in part
+    assert "Target #4: 10 → 6 shares" in part
+    assert "have no stop" not in part
+    whole = {"takes_down": ((STOP, Decimal(0)), (TARGET, Decimal(0))), "held": Decimal(10)}
+    assert "First takes down its stop #3 (sells at 90.00)" in card(preview(ticket(Side.SELL, 10), **whole))
+    waiting = card(preview(ticket(Side.SELL, 10, limit="110"), **whole))
+    assert "First takes down its target #4 (sells at 120.00)" in waiting
+    assert "⚠️ 10 shares have no stop while this limit waits." in waiting
+
+
+def test_what_already_waits_is_told() -> None:
+    """The position after the order is not all that may come."""
+    assert "Position 5 → 15 AAPL (+10 waiting)" in card(preview(waiting=Decimal(10)))
+    assert "(-2 waiting)" in card(preview(ticket(Side.SELL, 1), waiting=Decimal(2)))
+
+
+def test_a_stop_that_ends_today_says_so() -> None:
+    """A sell stop looks like protection; one for the day is none for tomorrow."""
+    assert "ends with the session" in card(preview(ticket(Side.SELL, 5, stop="90")))
+    assert "ends with the session" not in card(preview(ticket(Side.SELL, 5, stop="90", tif=TimeInForce.GTC)))
+    assert "ends with the session" not in card(preview(ticket(Side.SELL, 5, limit="110")))
+
+
+HOURS = "20260302:0930-20260302:1600;20260303:0930-20260303:1600"  # NOW is on the 2nd, within
+
+
+@pytest.mark.parametrize(
+    ("hours", "said"),
+    [
+        (HOURS, None),
+        ("20260302:CLOSED;20260303:0930-20260303:1600", "⏸ Market closed; opens Tue 09:30 New York."),
+        ("20260302:CLOSED", "⏸ Market closed."),
+        ("", None),
+    ],
+)
+def test_a_closed_market_is_told_with_its_opening(hours: str, said: str | None) -> None:
+    """Where the exchange's hours say so, and only then."""
+    shown = card(preview(ticket(instrument=replace(AAPL, hours=hours, time_zone="US/Eastern"))))
+    assert (said in shown) if said else ("closed" not in shown)
+
+
+def test_what_waits_says_for_what() -> None:
+    """A stop for its entry, an order for the open; what is filled, or works elsewhere, waits for neither."""
+    entry = order(state=OrderState.WORKING)
+    child = replace(STOP, parent=1, state=OrderState.WORKING)
+    assert text.order_state(child, entry) == "#3 · ⏸ waits for the entry"
+    assert text.order_state(child, replace(entry, filled=Decimal(1))) == "#3 · 🟢 working"
+    assert (
+        text.order_state(entry, opens="Tue 09:30 New York") == "#1 · ⏸ waits for the open, Tue 09:30 New York"
+    )
+    assert text.order_state(entry, opens="") == "#1 · ⏸ waits for the open"
+    assert "waits" not in text.order_state(replace(entry, state=OrderState.FILLED), opens="")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [("187.423333", "187.42"), ("1234", "1,234.00"), ("0.12346", "0.1235"), (None, "–")]
+)
+def test_an_average(value: str | None, shown: str) -> None:
+    """To the cent; what is exact stays in the books."""
+    assert text.average(None if value is None else Decimal(value)) == shown
+
+
+def test_a_sale_tells_what_it_brought() -> None:
+    """The gain that the broker reported, in the news and in the history; a purchase brings none."""
+    sold = order(state=OrderState.FILLED, side=Side.SELL, filled=Decimal(10), average_price=Decimal(100))
+    assert "Realised +$99.00" in text.order_news(sold, OrderState.FILLED, "", "", LINK, gain="+$99.00")
+    known = Trade(execution(side=Side.SELL), 3, OrderType.MARKET, Decimal(1), "USD", Decimal(99))
+    assert "realised +$99.00" in text.trade_line(known, ZoneInfo("UTC"))
+    assert "realised" not in text.trade_line(replace(known, execution=execution()), ZoneInfo("UTC"))
+
+
+def test_a_fact_has_a_name() -> None:
+    """Nobody needs the ids under which facts are kept."""
+    assert all("_" not in text.fact_name(row.id) for row in ROWS)
 
 
 def test_a_bracket_is_one_card() -> None:
@@ -248,7 +366,7 @@ def test_news_of_a_fill() -> None:
     done = order(state=OrderState.FILLED, filled=Decimal(10), average_price=Decimal("187.50"))
     news = read(text.order_news(done, OrderState.FILLED, "$1.00", "Position now 10 AAPL", LINK))
     assert "FILLED BUY 10 AAPL" in news
-    assert "10 @ 187.50 · $1,875.00 · commission $1.00" in news
+    assert "10 @ 187.50 · $1,875.00 · commission\N{NO-BREAK SPACE}$1.00" in news
     assert "Position now 10 AAPL" in news
 
 
@@ -263,9 +381,10 @@ def test_an_order_from_elsewhere_is_marked() -> None:
 def test_what_can_be_done_with_an_order(state: OrderState) -> None:
     """Cancel is offered while it may trade and has not been asked for."""
     known: Order = order(state=state)
-    assert text.order_buttons(known) == (((("Cancel", "cancel:1"),),) if state.is_open else ())
+    action = "settle:1" if state is OrderState.UNKNOWN else "cancel:1"
+    assert [a for row in text.order_buttons(known) for _, a in row] == ([action] if state.is_open else [])
     asked = replace(known, cancel_requested_at=NOW)
-    assert text.order_buttons(asked) == ()
+    assert (text.order_buttons(asked) == ()) is (state is not OrderState.UNKNOWN)
     assert ("cancel asked" in text.order_state(asked)) is state.is_open
 
 
@@ -277,7 +396,7 @@ def test_positions() -> None:
     shown = read("\n".join(text.position_lines([known])))
     assert "AAPL 10 @ 90.00 · $1,000.00" in shown
     assert "last 100.00 · 🟢 +$100.00 (+11.1%)" in shown
-    assert "Total $1,000.00 · +$100.00" in shown
+    assert "Total $1,000.00 · +$100.00 (+11.1%)" in shown
     euro = replace(known, symbol="SAP", currency="EUR", con_id=1, market_value=None, unrealized=None)
     both = read("\n".join(text.position_lines([known, euro])))
     assert "Total $1,000.00" in both
@@ -297,7 +416,8 @@ def test_a_trade() -> None:
     zone = ZoneInfo("UTC")
     bare = read(text.trade_line(Trade(execution(10, "187.5"), 3, OrderType.MARKET, None, None, None), zone))
     assert "BUY 10 AAPL @ 187.50" in bare
-    assert "$1,875.00 · commission – · #3" in bare
+    assert "$1,875.00 · commission –" in bare
+    assert "UTC · #3" in bare
     paid = text.trade_line(Trade(execution(), None, None, Decimal("1.05"), "EUR", None), zone)
     assert "commission €1.05" in paid
     assert "#" not in paid

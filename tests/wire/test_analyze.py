@@ -32,7 +32,7 @@ async def test_analyze_approve_filled_bracket_trades(house: House) -> None:
         assert "SIMULATED" in card["text"]
         assert "term)" in card["text"]
         assert "Against it:" in card["text"]
-        assert "unpriced" in card["text"]
+        assert "price of this model unknown" in card["text"]
         listed = await house.phone.asks("/proposals", "Open proposals")
         assert "MSFT" in listed["text"]
         await house.phone.taps("Approve", card)
