@@ -1,7 +1,6 @@
 """Update to command and back: the one place that turns errors into words, and the one that says that an update is done."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import replace
@@ -27,8 +26,7 @@ log = logging.getLogger(__name__)
 TOAST_SECONDS = 0.4  # a press is answered within this time, with or without its toast: it must not look dead
 TOAST_LENGTH = 200
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.25, 15.0
-TRIES_BEFORE_TELLING = 2  # each has waited two seconds for whoever holds the database
-TRIES_BEFORE_DOUBT = 4  # from here on it may be the reply itself that cannot be stored
+TRIES_BEFORE_DOUBT = 2  # each has waited two seconds for whoever holds the database
 STRANGERS = (0, False)
 NOTHING_IS_STORED = (
     "⚠️ <b>Nothing can be written down here at the moment</b>: another program holds the database, or the disk is full. "
@@ -165,8 +163,11 @@ class Dispatcher:
         instead: Callable[[], Awaitable[None]] | None = None,
         user: int = 0,
     ) -> None:
-        """Write, however often it takes. An owner whose lane waits for it hears of it; what cannot be stored at all gives way to `instead`."""
-        pause, tries = FIRST_PAUSE_SECONDS, 0
+        """Write, however often it takes. An owner whose lane waits for it hears of it.
+
+        Where the database takes other things, it is this that cannot be stored at all, and gives way to `instead`.
+        """
+        pause, tries, doubted = FIRST_PAUSE_SECONDS, 0, False
         while True:
             try:
                 await write()
@@ -174,15 +175,23 @@ class Dispatcher:
             except StorageError as problem:
                 tries += 1
                 log.warning("what was done is not on disk: %s; trying again in %.1f s", problem, pause)
-            if tries == TRIES_BEFORE_TELLING and user in self._owners:
-                await self._say_at_once(user)
-            if tries >= TRIES_BEFORE_DOUBT and instead is not None:
-                with contextlib.suppress(StorageError):
-                    await instead()
-                    break
+            if tries >= TRIES_BEFORE_DOUBT:
+                works = await self._database_works()
+                if works and doubted and instead is not None:
+                    write, instead = instead, None
+                if not works and user in self._owners:
+                    await self._say_at_once(user)
+                doubted = works
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
         self._told.discard(user)
+
+    async def _database_works(self) -> bool:
+        try:
+            await self._desk.ledger.audit("storage", "something could not be written down; this could")
+        except StorageError:
+            return False
+        return True
 
     async def _say_at_once(self, user: int) -> None:
         """The one message that is no row first: that rows cannot be written, once in a while of trouble."""

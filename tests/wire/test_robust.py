@@ -219,6 +219,18 @@ async def test_an_outbox_that_cannot_be_read_is_read_later(live: House, log: Log
     await live.phone.hears("kept through it all")
 
 
+async def test_an_answer_that_cannot_be_stored_gives_way(live: House) -> None:
+    """Where the database takes everything but one answer, its owner hears that, and the lane goes on."""
+    query(
+        live,
+        "CREATE TRIGGER picky BEFORE INSERT ON messages WHEN NEW.text LIKE 'Your id%' BEGIN SELECT raise(ABORT, 'not this'); END",
+    )
+    await live.phone.says("/whoami")
+    await live.phone.hears("answer to what you asked could not be written down")
+    await live.phone.asks("/status", "Net liquidation")
+    assert await said(live, "Nothing can be written down") == 0
+
+
 # --- updates that nobody can read -------------------------------------------------------------------------------------
 
 
