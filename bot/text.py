@@ -130,7 +130,7 @@ _FIGURES = {
     "PRICE": "You asked for {figure}, it must be {limit}.",
     "QUANTITY": "You asked for {figure}, it must be {limit}.",
     "QUOTE_CROSSED": "It is {figure}, it should be {limit}.",
-    "RISK_PER_TRADE": "It could lose {figure}, the limit is {limit}.",
+    "RISK_PER_TRADE": "That is {figure}, the limit is {limit}.",
     "SHORT_SALE": "You asked for {figure}, the limit is {limit}.",
     "STOP_SIDE": "You asked for {figure}, it must lie {limit}.",
     "TICK": "You asked for {figure}, prices go in steps of {limit}.",

@@ -247,6 +247,10 @@ class Executor:
             raise StaleCard(ticket.state.story)
         return ticket
 
+    def forget(self, ticket_id: str) -> None:
+        """A card's story ends without an order: from now on the ledger is asked what became of it."""
+        self._cards.pop(ticket_id, None)
+
     def is_stale(self, ticket: Ticket) -> bool:
         """Whether the card is too old to act on."""
         return self._clock.now() >= ticket.expires_at
@@ -405,7 +409,7 @@ class Executor:
             words = [Notice("order", subject=o.card, to=o.owner) for o in asked if not o.external]
             if announce:
                 facts = {"numbers": [o.number for o in asked], "left_alone": [o.number for o in left_alone]}
-                words.append(Notice("cancel_asked", facts, to=origin.user))
+                words.append(Notice("cancel_asked", facts, to=origin.user, urgent=True))
             await asyncio.shield(self._ledger.record_cancel(asked, origin, words))
             self._book.opened(asked)
             for order in asked:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from bot import notices, text
 from bot.command import Caller, Symbol, button, command
-from bot.commands.trade import ends_old_cards, send_card, verdict_buttons
+from bot.commands.trade import ending, ends_old_cards, send_card, verdict_buttons
 from bot.reply import Reply
 from bot.services import Desk
 from core.errors import StaleCard
@@ -42,7 +42,7 @@ async def _older(desk: Desk, who: Caller, con_id: int) -> Ticket | None:
         t for t in await desk.ledger.proposals() if t.owner == who.user and t.instrument.con_id == con_id
     )
     older = next(found, None)
-    return None if older is None else replace(older, state=TicketState.REPLACED)
+    return None if older is None else ending(desk, older, TicketState.REPLACED)
 
 
 @command("/proposals")
@@ -67,7 +67,7 @@ async def reject(desk: Desk, who: Caller, ticket_id: str) -> Reply:
     ticket = await desk.executor.open_card(ticket_id, who.user)
     if ticket.decision_id is None:
         raise StaleCard("This card is no proposal.")
-    return Reply(toast="Rejected.", ends=replace(ticket, state=TicketState.DISCARDED))
+    return Reply(toast="Rejected.", ends=ending(desk, ticket, TicketState.DISCARDED))
 
 
 @button("listapprove")

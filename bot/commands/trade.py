@@ -103,6 +103,12 @@ async def _as_it_ended(desk: Desk, who: Caller, ticket_id: str) -> tuple[Outgoin
     return (Outgoing(who.user, kind, desk.clock.now(), data=data, subject=ticket_id, is_edit=True),)
 
 
+def ending(desk: Desk, ticket: Ticket, state: TicketState) -> Ticket:
+    """The card as its story ends, for the commit that ends it."""
+    desk.executor.forget(ticket.ticket_id)
+    return replace(ticket, state=state)
+
+
 @button("stop")
 @ends_old_cards
 async def add_stop(desk: Desk, who: Caller, ticket_id: str) -> Reply:
@@ -114,7 +120,7 @@ async def add_stop(desk: Desk, who: Caller, ticket_id: str) -> Reply:
             "A stop cannot be worked out now: the average range of the last sessions is not known."
         )
     fresh = await _card(desk, who, replace(_again(ticket), stop_loss=offered))
-    return replace(fresh, ends=replace(ticket, state=TicketState.REPLACED))
+    return replace(fresh, ends=ending(desk, ticket, TicketState.REPLACED))
 
 
 async def _fresh(desk: Desk, who: Caller, ticket: Ticket, *, lead: str) -> Reply:
@@ -159,14 +165,14 @@ async def send_card(desk: Desk, who: Caller, ticket_id: str) -> Reply:
     """Send what the card shows; where time or the price has moved on, a fresh card instead."""
     ticket = await desk.executor.open_card(ticket_id, who.user)
     if desk.executor.is_stale(ticket) and ticket.decision_id is not None:
-        ended = replace(ticket, state=TicketState.EXPIRED)
+        ended = ending(desk, ticket, TicketState.EXPIRED)
         return Reply(toast=f"Expired. /analyze {ticket.instrument.symbol} asks anew.", ends=ended)
     if desk.executor.is_stale(ticket):
         fresh = await _fresh(
             desk, who, ticket, lead="⏱ That card was too old to send. This is how it looks now:\n\n"
         )
         return replace(
-            fresh, ends=replace(ticket, state=TicketState.EXPIRED), toast="Too old: here is a fresh card."
+            fresh, ends=ending(desk, ticket, TicketState.EXPIRED), toast="Too old: here is a fresh card."
         )
     try:
         drift = await desk.executor.drifted(ticket)
@@ -177,7 +183,7 @@ async def send_card(desk: Desk, who: Caller, ticket_id: str) -> Reply:
         fresh = await _fresh(desk, who, ticket, lead=lead)
         return replace(
             fresh,
-            ends=replace(ticket, state=TicketState.REPLACED),
+            ends=ending(desk, ticket, TicketState.REPLACED),
             toast="The price moved: here is a fresh card.",
         )
     try:
@@ -197,7 +203,7 @@ def _not_sent(desk: Desk, ticket: Ticket, why: Sequence[str]) -> Reply:
 async def discard(desk: Desk, who: Caller, ticket_id: str) -> Reply:
     """Put the card away; nothing is sent."""
     ticket = await desk.executor.open_card(ticket_id, who.user)
-    return Reply(toast="Discarded.", ends=replace(ticket, state=TicketState.DISCARDED))
+    return Reply(toast="Discarded.", ends=ending(desk, ticket, TicketState.DISCARDED))
 
 
 @command("/cancel 17 | AAPL | all")

@@ -139,7 +139,7 @@ def test_of_several_quantities_the_one_that_passes_all_is_shown_once() -> None:
     lines = text.denial_lines((CAPPED, RISKY))
     assert lines == [
         "⛔ Too large. It would be worth 12,000 USD, the limit is 10,000 USD.",
-        "⛔ Too risky. It could lose 900 USD, the limit is 500 USD.",
+        "⛔ Too risky. That is 900 USD, the limit is 500 USD.",
         "What would pass: 50 shares.",
     ]
     assert text.denial_lines((replace(CAPPED, remedy="1"),))[-1] == "What would pass: 1 share."
