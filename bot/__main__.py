@@ -1,4 +1,4 @@
-"""`greenlight`, or `python -m bot`: runs the bot against the world that .env names, or lets the doctor look at that world."""
+"""`greenlight`, or `python -m bot`: runs the bot against the world that .env names, sets it up, looks at it, or starts a simulated one."""
 
 import argparse
 import asyncio
@@ -7,16 +7,30 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from bot.settings import Settings, SettingsError, load
+
+COMMANDS = {
+    "demo": "the whole thing in a box: simulated broker, chat page and bot; no account needed",
+    "run": "run the bot until Ctrl-C or SIGTERM (also what happens without a word)",
+    "setup": "ask for what is missing in .env, check each answer, and write it",
+    "doctor": "say what works and what to do about what does not; looks, and changes nothing",
+    "health": "ask the running bot whether it is reconciled and polling: one line, exit code 0 or 1",
+    "sim": "the simulated world alone or for other programs; its own options, see greenlight sim --help",
+}
+"""The words that may follow `greenlight`, with what they do."""
+
+WORDS = " | ".join(COMMANDS)
+WORLDS = ("demo", "sim")
 
 
 class _Parser(argparse.ArgumentParser):
     """Says in one line what is wrong with the command line."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"greenlight: {message}. Right would be: greenlight [run | doctor]; --help explains.\n")
+        self.exit(2, f"greenlight: {message}. Right would be: greenlight [{WORDS}]; --help explains.\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -26,17 +40,70 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Educational software, not financial advice. Use a paper account first.",
         allow_abbrev=False,
     )
-    commands = parser.add_subparsers(dest="command", metavar="run | doctor")
-    commands.add_parser("run", help="run the bot until Ctrl-C or SIGTERM (also what happens without a word)")
-    commands.add_parser(
-        "doctor", help="say what works and what to do about what does not; looks, and changes nothing"
-    )
+    commands = parser.add_subparsers(dest="command", metavar=WORDS)
+    for word, what in COMMANDS.items():
+        commands.add_parser(word, help=what, description=what[0].upper() + what[1:] + ".")
     return parser
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Do what the command line says. Returns the exit code; a command line that cannot be meant exits with 2."""
-    return doctor() if _parser().parse_args(words).command == "doctor" else run()
+    words = sys.argv[1:] if words is None else words
+    if words and words[0] in WORLDS:
+        return world(words[0], words[1:])
+    match _parser().parse_args(words).command:
+        case "doctor":
+            return doctor()
+        case "setup":
+            return setup()
+        case "health":
+            return health()
+    return run()
+
+
+def world(word: str, options: Sequence[str]) -> int:
+    """Become the simulated world, which is a program of its own; it remembers below the user's state directory unless told where."""
+    ours = Path(__file__).resolve().parent.parent
+    home = os.environ.get("XDG_STATE_HOME", "")
+    state = (Path(home) if os.path.isabs(home) else Path.home() / ".local" / "state") / "greenlight" / word
+    command = [sys.executable, "-P", "-m", "sim", "--state", str(state), *options]
+    paths = os.pathsep.join(filter(None, (str(ours), os.environ.get("PYTHONPATH"))))
+    sys.stdout.flush()
+    os.execve(sys.executable, command, os.environ | {"PYTHONPATH": paths})
+
+
+def setup() -> int:
+    """Hold the dialogue. 0 where .env has what the bot needs, 1 where something is left, 130 after Ctrl-C; 2 without a terminal."""
+    # Imported late, as below.
+    from bot.clock import SystemClock
+    from bot.redaction import set_up
+    from bot.setup import Setup
+
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        print(
+            "greenlight: setup is a dialogue and needs a terminal; without one, fill in .env by hand (.env.example explains each line).",
+            file=sys.stderr,
+        )
+        return 2
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    set_up("CRITICAL", [])
+    code = Setup(Path(".env"), os.environ, SystemClock()).run()
+    sys.stdout.flush()
+    os._exit(code)  # as the doctor does, and for the same reason
+
+
+def health() -> int:
+    """Print one line. 0 where the running bot could take an order now, as far as the roads are concerned, else 1."""
+    from bot.clock import SystemClock
+    from bot.health import judge, note_of
+
+    try:
+        healthy, line = judge(note_of(load().database_path), SystemClock().now())
+    except SettingsError as wrong:
+        healthy, line = False, "; ".join(str(wrong).splitlines())
+    print(f"{'healthy' if healthy else 'not healthy'}: {line}")
+    return 0 if healthy else 1
 
 
 def doctor() -> int:

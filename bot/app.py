@@ -14,7 +14,7 @@ from telegram import Bot, BotCommand
 from telegram.error import TelegramError
 
 import bot.commands as _commands  # registers them
-from bot import proposals
+from bot import health, proposals
 from bot.clock import SystemClock
 from bot.command import COMMANDS
 from bot.commands.system import WANTED
@@ -126,6 +126,7 @@ async def running(
                 parts.create_task(proposals.keep(desk, notifier), name="proposals")
                 parts.create_task(schedule.run(poller.first_poll), name="schedule")
                 parts.create_task(_announce(chat, poller, clock), name="announce")
+                parts.create_task(health.keep(desk), name="health")
 
         life = asyncio.create_task(live(), name="greenlight")
         try:

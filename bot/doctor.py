@@ -68,8 +68,7 @@ class Finding:
 
 def report(findings: Sequence[Finding], secrets: Sequence[str] = ()) -> str:
     """The findings, one line each, and what they come to. No secret is in it, nor anything that moves a terminal's cursor."""
-    clean = without(secrets)
-    lines = [_plain(clean(f"{one.mark} {one.what}: {one.said}")) for one in findings]
+    lines = [line(one, secrets) for one in findings]
     bad = sum(one.mark is Mark.BAD for one in findings)
     noted = sum(one.mark is Mark.NOTE for one in findings)
     if bad:
@@ -81,6 +80,11 @@ def report(findings: Sequence[Finding], secrets: Sequence[str] = ()) -> str:
     return "\n".join([*lines, end])
 
 
+def line(found: Finding, secrets: Sequence[str] = ()) -> str:
+    """A finding as it is shown."""
+    return plain(without(secrets)(f"{found.mark} {found.what}: {found.said}"))
+
+
 def works(findings: Sequence[Finding]) -> bool:
     """Whether everything that is needed works."""
     return all(one.mark is not Mark.BAD for one in findings)
@@ -88,23 +92,23 @@ def works(findings: Sequence[Finding]) -> bool:
 
 def unreadable(wrong: GreenlightError) -> list[Finding]:
     """The findings where the settings cannot be used: one line for each mistake, and nothing else can be looked at."""
-    return [Finding(Mark.BAD, "Settings", line) for line in str(wrong).splitlines()]
+    return [Finding(Mark.BAD, "Settings", told) for told in str(wrong).splitlines()]
 
 
 async def examine(settings: Settings, clock: Clock) -> list[Finding]:
     """Every check, all of them within 30 seconds whatever hangs."""
-    running = inspection.in_use(settings.database_path)
     parts = await asyncio.gather(
-        _telegram(settings),
-        _broker(settings, clock, running),
+        look_at_telegram(settings),
+        look_at_broker(settings, clock),
         _limited("Database", DATABASE_SECONDS, _database(settings)),
-        _model(settings, clock),
+        look_at_model(settings, clock),
     )
     return [_settings(), *(finding for part in parts for finding in part)]
 
 
-def _plain(line: str) -> str:
-    return "".join(letter if letter.isprintable() else " " for letter in line)
+def plain(words: str) -> str:
+    """Words from outside, without anything that moves a terminal's cursor."""
+    return "".join(letter if letter.isprintable() else " " for letter in words)
 
 
 async def _limited(what: str, seconds: float, check: Awaitable[Finding]) -> list[Finding]:
@@ -128,7 +132,8 @@ def _settings() -> Finding:
 # --- Telegram -------------------------------------------------------------------------------------------------------------
 
 
-async def _telegram(settings: Settings) -> list[Finding]:
+async def look_at_telegram(settings: Settings) -> list[Finding]:
+    """Whether the token answers, and as whom; how many may use the bot."""
     found = await _limited("Telegram", TELEGRAM_SECONDS, _ask_telegram(settings))
     users = len(settings.telegram_allowed_users)
     if not users:
@@ -161,8 +166,9 @@ async def _ask_telegram(settings: Settings) -> Finding:
 # --- Interactive Brokers --------------------------------------------------------------------------------------------------
 
 
-async def _broker(settings: Settings, clock: Clock, running: bool) -> list[Finding]:
+async def look_at_broker(settings: Settings, clock: Clock) -> list[Finding]:
     """The five checks against TWS, over one connection that binds nothing."""
+    running = inspection.in_use(settings.database_path)
     broker = IBBroker(
         host=settings.ibkr_host,
         port=settings.ibkr_port,
@@ -356,7 +362,8 @@ class _NoRecords:
         return 0, Decimal(0), 0
 
 
-async def _model(settings: Settings, clock: Clock) -> list[Finding]:
+async def look_at_model(settings: Settings, clock: Clock) -> list[Finding]:
+    """Whether the key and the model are accepted; without a key, what is off."""
     key = settings.anthropic_api_key
     if key is None:
         return [

@@ -114,25 +114,8 @@ class Poller:
             hand_on(replace(self._arrival(origin.update_id, origin.raw), stored=True))
 
     async def _fetch(self, offset: int | None) -> dict[int, str]:
-        """The raw updates by their ids, in order."""
         # The first poll answers at once, so that "ready" means that Telegram has really been reached.
-        wait = POLL_SECONDS if self.first_poll.is_set() else 0
-        # `get_updates` parses all or nothing, and `do_api_request` warns of a method that has a function: this is what both are made of.
-        told = await self._bot._post(
-            "getUpdates",
-            {"offset": offset, "timeout": wait, "allowed_updates": ALLOWED},
-            read_timeout=wait + ANSWER_SECONDS,
-        )
-        if not isinstance(told, list):
-            raise TelegramError("an answer that is no list of updates")
-        updates = {
-            raw["update_id"]: json.dumps(raw)
-            for raw in told
-            if isinstance(raw, dict) and isinstance(raw.get("update_id"), int)
-        }
-        if told and not updates:
-            raise TelegramError("updates without ids")
-        return updates
+        return await fetch(self._bot, offset, POLL_SECONDS if self.first_poll.is_set() else 0)
 
     def _arrival(self, update_id: int, raw: str) -> Arrival:
         """An update as it is worked on; whatever is wrong with one that cannot be read, it does no more harm than that."""
@@ -159,6 +142,26 @@ class Poller:
                 except Exception:
                     log.exception("update %s is not on disk and is not confirmed", arrival.origin.update_id)
                     await asyncio.sleep(FIRST_PAUSE_SECONDS)
+
+
+async def fetch(bot: Bot, offset: int | None, wait: int) -> dict[int, str]:
+    """The raw updates by their ids, in order, after up to `wait` seconds without any."""
+    # `get_updates` parses all or nothing, and `do_api_request` warns of a method that has a function: this is what both are made of.
+    told = await bot._post(
+        "getUpdates",
+        {"offset": offset, "timeout": wait, "allowed_updates": ALLOWED},
+        read_timeout=wait + ANSWER_SECONDS,
+    )
+    if not isinstance(told, list):
+        raise TelegramError("an answer that is no list of updates")
+    updates = {
+        raw["update_id"]: json.dumps(raw)
+        for raw in told
+        if isinstance(raw, dict) and isinstance(raw.get("update_id"), int)
+    }
+    if told and not updates:
+        raise TelegramError("updates without ids")
+    return updates
 
 
 def _sender(raw: str) -> int:

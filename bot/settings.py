@@ -1,6 +1,7 @@
 """What the owner sets: one field is one line in .env.example. The environment wins over .env; secrets never print themselves."""
 
 import re
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,7 +9,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from core.errors import GreenlightError
 
@@ -95,6 +96,29 @@ class Settings(BaseSettings):
         return value
 
 
+class _Told(Settings):
+    """Settings from nothing but what is told."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+
+def of(values: Mapping[str, str]) -> Settings:
+    """The settings that these variables make, whatever the environment and .env say. Raises SettingsError as `load` does."""
+    try:
+        return _Told(**{name.lower(): value for name, value in values.items()})  # type: ignore[arg-type]
+    except ValidationError as wrong:
+        raise _error(wrong) from None
+
+
 def load() -> Settings:
     """Read the environment and .env. Raises SettingsError with one line for each mistake."""
     try:
@@ -102,9 +126,13 @@ def load() -> Settings:
     except UnicodeDecodeError:
         raise SettingsError(".env: is not a UTF-8 text file; write it anew from .env.example") from None
     except ValidationError as wrong:
-        raise SettingsError(
-            "\n".join(_line(error) for error in wrong.errors(include_input=False, include_url=False))
-        ) from None
+        raise _error(wrong) from None
+
+
+def _error(wrong: ValidationError) -> SettingsError:
+    return SettingsError(
+        "\n".join(_line(error) for error in wrong.errors(include_input=False, include_url=False))
+    )
 
 
 def _line(error: Any) -> str:
