@@ -179,10 +179,9 @@ async def _order_note(desk: Desk, message: Outgoing) -> Worded:
 
 async def _cancel_asked(desk: Desk, message: Outgoing) -> Worded:
     found = await _orders(desk, message.data["numbers"])
-    lines = [f"Cancel asked: #{order.number} {text.terms(order)}" for order in found]
-    lines += map(escape, await _left_bare(desk, found))
+    lines = [f"Cancel asked: #{order.number}\n   {text.terms(order)}" for order in found]
     lines += [
-        f"Left alone: #{order.number} {text.terms(order)} · EXTERNAL (/cancel {order.number})"
+        f"Left alone: #{order.number} · EXTERNAL\n   {text.terms(order)}"
         for order in await _orders(desk, message.data.get("left_alone", ()))
     ]
     return "\n".join([*lines, text.badge(desk.broker.link)]), ()
@@ -244,7 +243,7 @@ async def proposal_list(desk: Desk, user: int, name: str) -> Worded:
     badge = text.badge(desk.broker.link)
     if not found:
         return f"No open proposals. /analyze AAPL asks for one.\n{badge}", ()
-    lines = [f"<b>Open proposals</b> · {badge}"]
+    lines = ["<b>Open proposals</b>", badge]
     for ticket in found:
         decision = await desk.ledger.decision(ticket.decision_id or "")
         sure = f" · {decision.confidence}%" if decision else ""
@@ -252,7 +251,7 @@ async def proposal_list(desk: Desk, user: int, name: str) -> Worded:
     rows = tuple(
         (
             (
-                f"Approve {t.side} {text.quantity(t.quantity)} {t.instrument.symbol}",
+                f"Approve {t.instrument.symbol}",
                 f"listapprove:{t.ticket_id}:{name}",
             ),
             (f"Reject {t.instrument.symbol}", f"listreject:{t.ticket_id}:{name}"),

@@ -26,7 +26,7 @@ def lots_text(
     notes: Sequence[str],
 ) -> str:
     """Open lots, and what the sales of a year brought."""
-    lines = [f"<b>Lots{f' of {escape(symbol)}' if symbol else ''}</b> · FIFO · {badge(link)}", ""]
+    lines = [f"<b>Lots{f' of {escape(symbol)}' if symbol else ''}</b> · FIFO", badge(link), ""]
     lines += [_lot_line(lot) for lot in lots[-MOST:]] or ["No open lots."]
     if len(lots) > MOST:
         lines.append(f"… and {len(lots) - MOST} older ones.")
@@ -58,8 +58,8 @@ def _closure_line(closure: Closure) -> str:
     mark = f"{MARK} " if closure.provisional else ""
     return (
         f"{mark}<b>{closure.side} {quantity(closure.quantity)} {escape(closure.symbol)}</b> · {_day(closure.closed_at)} · {_TERMS[closure.term]}\n"
-        f"   proceeds {money(closure.proceeds, closure.currency)} · basis {money(closure.cost_basis, closure.currency)}\n"
-        f"   gain {money(closure.gain, closure.currency, signed=True)}"
+        f"   proceeds {money(closure.proceeds, closure.currency)}\n"
+        f"   basis {money(closure.cost_basis, closure.currency)} · gain {money(closure.gain, closure.currency, signed=True)}"
     )
 
 
@@ -128,7 +128,7 @@ def summary_text(facts: Mapping[str, Any], zone: ZoneInfo) -> str:
         mode=Mode(facts["mode"]) if facts["mode"] else None,
     )  # fmt: skip
     day = date.fromisoformat(facts["session"])
-    lines = [f"📋 <b>Daily summary, {day:%a %d %b}</b> · {badge(link)}"]
+    lines = [f"📋 <b>Daily summary, {day:%a %d %b}</b>", badge(link)]
     if facts["late_seconds"]:
         lines.append(
             f"⏱ Late: that session closed {_ago(facts['late_seconds'])} ago, and this could not be sent then."

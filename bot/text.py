@@ -187,7 +187,9 @@ def protection_lines(preview: Preview) -> list[str]:
                 f"{name.capitalize()} #{order.number}: {quantity(order.remaining)} → {quantity(left)} shares"
             )
         else:
-            lines.append(f"First takes down its {name} #{order.number} (sells at {plain_price(price)})")
+            lines.append(
+                f"First takes down its {name} #{order.number} (sells{NBSP}at{NBSP}{plain_price(price)})"
+            )
         if order.role is Role.STOP:
             bare += order.remaining - left
     if bare and preview.ticket.order_type is not OrderType.MARKET:
@@ -225,7 +227,8 @@ def card(preview: Preview, link: Link, account: Account | None, cap: Decimal, se
     value = "" if preview.value is None else f" · {about}{money(preview.value, currency)}"
     lines = [
         f"<b>{terms(ticket)}</b>{value}",
-        f"{escape(ticket.instrument.name)} · {badge(link)}",
+        escape(ticket.instrument.name),
+        badge(link),
         quote_line(preview.quote),
         position_line(preview),
         *margin_lines(preview, account),
@@ -308,6 +311,7 @@ def cost_line(answer: Answer) -> str:
     """Which model answered, how long it took and what it cost; an unknown price is said to be unknown, and is not nothing."""
     call = answer.call
     cost = "price of this model unknown" if call.cost is None else f"${call.cost:.4f}"
+    cost = "demo, free" if answer.demo else cost
     return f"<i>{escape(call.model)} · {call.latency_seconds:.1f} s · {cost}</i>"
 
 
@@ -331,10 +335,7 @@ def proposal_text(
         levels = f"Target {plain_price(decision.target_price)} · stop {plain_price(decision.stop_loss)} · {badge(link)}"
         lines.append(levels)
     lines.append(f"\n{cut(decision.reasoning, MAX_REASON)}")
-    lines += [
-        f"· {cut(says, 160)} <i>({cut(fact_name(fact), 40)})</i>"
-        for fact, says in decision.evidence[:MAX_EVIDENCE]
-    ]
+    lines += [f"· {cut(says, 160)}{_named(fact, says)}" for fact, says in decision.evidence[:MAX_EVIDENCE]]
     lines.append(f"<b>Against it:</b> {cut(decision.bear_case, MAX_REASON)}")
     if preview is not None and preview.denials:
         lines += ["", *denial_lines(preview.denials)]
@@ -382,6 +383,12 @@ _FACTS = {
     "open_orders_count": "open orders",
     "quote_delayed": "age of the quote",
 }
+
+
+def _named(fact: str, says: str) -> str:
+    """The name of the fact behind what is said of it, unless that has it already."""
+    name = fact_name(fact)
+    return "" if name.lower() in says.lower() else f" <i>({cut(name, 40)})</i>"
 
 
 def fact_name(fact: str) -> str:

@@ -29,6 +29,13 @@ FLAGS = [
 ]
 
 
+AT_REST = """async () => {
+    await document.fonts.ready;
+    const ending = document.getAnimations().filter((one) => one.effect.getTiming().iterations !== Infinity);
+    await Promise.allSettled(ending.map((one) => one.finished));
+}"""
+
+
 class Demo:
     """The demo as a process of its own, on free ports."""
 
@@ -85,9 +92,11 @@ def bubble(page: Page, pattern: str) -> Locator:
 
 
 async def picture(page: Page, name: str) -> None:
-    """Keep a screenshot where SCREENSHOTS says so."""
+    """Keep a screenshot where SCREENSHOTS says so, once everything that moves has come to rest."""
     if folder := os.environ.get("SCREENSHOTS"):
-        await page.screenshot(path=Path(folder) / f"{name}.png")
+        await expect(page.locator("#toast")).to_be_hidden()
+        await page.evaluate(AT_REST)
+        await page.screenshot(path=Path(folder) / f"{name}.png", animations="disabled")
 
 
 async def test_first_light_in_a_browser(tmp_path: Path, page: Page) -> None:

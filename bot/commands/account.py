@@ -29,7 +29,7 @@ async def positions(desk: Desk, who: Caller, symbol: Symbol | None = None) -> Re
         return Reply(f"{what}\n{text.badge(link)}")
     if symbol is not None:
         mine = [await _with_price(desk, p) for p in mine]
-    return Reply("\n".join([f"<b>Positions</b> · {text.badge(link)}", "", *text.position_lines(mine)]))
+    return Reply("\n".join(["<b>Positions</b>", text.badge(link), "", *text.position_lines(mine)]))
 
 
 async def _with_price(desk: Desk, position: Position) -> Position:
@@ -53,7 +53,7 @@ async def orders(desk: Desk, who: Caller) -> Reply:
     if not working:
         return Reply(f"No open orders.\n{badge}")
     by_number = {order.number: order for order in working}
-    lines = [f"<b>Open orders</b> · {badge}"]
+    lines = ["<b>Open orders</b>", badge]
     lines += [
         f"\n<b>{text.terms(order)}</b>{' · EXTERNAL' if order.external else ''}\n"
         f"{text.order_state(order, by_number.get(order.parent or 0), await notices.opening(desk, order))}"
@@ -79,6 +79,4 @@ async def trades(desk: Desk, who: Caller) -> Reply:
     if not found:
         return Reply(f"No trades yet.\n{badge}")
     zone = desk.settings.timezone
-    return Reply(
-        "\n".join([f"<b>Trades</b> · {badge}", "", *(text.trade_line(trade, zone) for trade in found)])
-    )
+    return Reply("\n".join(["<b>Trades</b>", badge, "", *(text.trade_line(trade, zone) for trade in found)]))

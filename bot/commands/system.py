@@ -65,14 +65,15 @@ async def status(desk: Desk, who: Caller) -> Reply:
     lines.append(f"Account: {text.badge(link)}")
     if account is not None:
         lines.append(
-            f"Net liquidation {text.money(account.net_liquidation, account.currency)} · cash {text.money(account.cash, account.currency)}"
+            f"Net liquidation {text.money(account.net_liquidation, account.currency)}\n"
+            f"Cash {text.money(account.cash, account.currency)}"
         )
     polled = desk.last_poll_seconds()
     lines.append(
         f"Telegram: last heard {polled:.0f} s ago." if polled is not None else "Telegram: not heard yet."
     )
     lines.append(
-        f"Open orders: {len(desk.executor.orders)}. Running since {text.local(desk.started_at, desk.settings.timezone)}."
+        f"Open orders: {len(desk.executor.orders)}.\nRunning since {text.local(desk.started_at, desk.settings.timezone)}."
     )
     return Reply("\n".join(lines))
 

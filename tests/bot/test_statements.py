@@ -44,7 +44,7 @@ def test_lots_and_closures() -> None:
     assert "<b>AAPL</b> 6 · opened 02 Mar 2026\n   100.10 a share · $600.60" in told
     assert "≈ <b>KO</b> 20 · held before 02 Mar 2026\n   60.50 a share · $1,210.00" in told
     assert "Total cost $1,810.60" in told
-    assert "proceeds $439.00 · basis $400.40\n   gain +$38.60" in told
+    assert "proceeds $439.00\n   basis $400.40 · gain +$38.60" in told
     assert "Short-term +$38.60" in told
     assert "Total gain</b> +$38.60" in told
     assert "broker's average cost" in told
@@ -125,7 +125,8 @@ def summary(**changes: Any) -> str:
 def test_summary_of_a_quiet_day() -> None:
     """The sign of life: the account, holdings, and that all is well."""
     assert summary().splitlines() == [
-        f"📋 <b>Daily summary, Mon 02 Mar</b> · SIMULATED · {ACCOUNT}",
+        "📋 <b>Daily summary, Mon 02 Mar</b>",
+        f"SIMULATED · {ACCOUNT}",
         "Account $100,000.00",
         "Realised +$0.00 · unrealised +$40.00",
         "No fills.",

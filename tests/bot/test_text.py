@@ -188,9 +188,8 @@ def test_a_card_says_what_leaves_first() -> None:
     """The terms and the value on the first line, then whose money, the quote, the position before and after, and the promise."""
     lines = card(preview()).splitlines()
     assert lines[0] == "BUY 10 AAPL at market · ≈ $1,000.00"
-    assert "SIMULATED" in lines[1]
-    assert lines[2] == "Bid 99.90 · ask 100.00 · last 99.95"
-    assert lines[3] == "Position 5 → 15 AAPL"
+    assert lines[1:4] == ["APPLE INC", "SIMULATED · DU1234567", "Bid 99.90 · ask 100.00 · last 99.95"]
+    assert lines[4] == "Position 5 → 15 AAPL"
     assert "Nothing is sent before you tap Send" in lines[-1]
     assert "120 s" in lines[-1]
 

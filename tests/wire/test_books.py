@@ -129,7 +129,7 @@ async def test_summary_once_a_session(house: House) -> None:
         await desk.do_what_is_due()
         told = (await house.phone.hears("Daily summary"))["text"]
         await desk.do_what_is_due()
-    assert told.startswith(f"📋 Daily summary, {day} · SIMULATED · DU1234567")
+    assert told.startswith(f"📋 Daily summary, {day}\nSIMULATED · DU1234567")
     assert "Fills: 2 · bought $4,000.20 · sold $1,640.00 · commissions $2.00" in told
     assert "Realised +$38.52" in told  # 4 at 410.00 less 1.00, against 4 at 400.02 and four tenths of 1.00
     assert "MSFT 6 · " in told

@@ -65,8 +65,10 @@ async def test_cancel_all_names_what_it_leaves_bare_and_what_it_leaves_alone(liv
     await live.control.post("/tws/external", symbol="KO", side="BUY", quantity=5, price=10, working=True)
     await live.phone.hears("Placed elsewhere: BUY 5 KO")
     told = await live.phone.asks("/cancel all", "Cancel asked")
-    assert "MSFT: 10 shares have no stop now" in told["text"]
-    assert re.search(r"Left alone: #\d+ BUY 5 KO .*EXTERNAL", told["text"])
+    await live.phone.hears(
+        "Cancelled SELL 10 MSFT stop.*MSFT: 10 shares have no stop now", after=told["id"] - 1
+    )
+    assert re.search(r"Left alone: #\d+ · EXTERNAL\n   BUY 5 KO", told["text"])
     assert "SIMULATED" in told["text"]
 
 
