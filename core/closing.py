@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 EVIDENCE_SECONDS = 10.0
 QUIET_SECONDS = 2.0  # what lasts longer before protection can be put back is told
 LONG_SECONDS = 3600.0
+RETRY_SECONDS = 5.0
 INTERRUPTED = "Greenlight was interrupted before the sale."
 _UNCERTAIN = frozenset({OrderState.SENDING, OrderState.UNKNOWN})
 
@@ -101,19 +102,28 @@ class Closer:
     def _out_of_reach(self, order: Order) -> Denial | None:
         """Why protection that has to move cannot be moved from here."""
         link, what = self._broker.link, f"Its {order.role.lower()} #{order.number}"
+        if self._reaches(order):
+            return None
         if order.client_id != link.client_id:
             return Denial(
                 "PROTECTION",
                 f"{what} was placed under client id {order.client_id}, and only that can move it.",
                 remedy=f"IBKR_CLIENT_ID={order.client_id}, or cancel it in TWS",
             )
-        if order.state is OrderState.UNKNOWN or self._book.is_doubtful(order, link.epoch):
-            return Denial(
-                "PROTECTION",
-                f"{what} is UNKNOWN: it may still sell, and cannot be moved out of the way.",
-                remedy="to look for it in TWS, and to settle it here",
-            )
-        return None
+        return Denial(
+            "PROTECTION",
+            f"{what} is UNKNOWN: it may still sell, and cannot be moved out of the way.",
+            remedy="to look for it in TWS, and to settle it here",
+        )
+
+    def _reaches(self, order: Order) -> bool:
+        """Whether a message about the order would hit it, and nothing else."""
+        link = self._broker.link
+        return (
+            order.client_id == link.client_id
+            and order.state is not OrderState.UNKNOWN
+            and not self._book.is_doubtful(order, link.epoch)
+        )
 
     def snapshot(self, quote: Quote | None) -> risk.Snapshot:
         """What the rules look at, now."""
@@ -186,34 +196,47 @@ class Closer:
             name = closing.ticket.ticket_id
             if name not in self._taken:
                 self._taken.add(name)
-                if closing.state is ClosingState.TAKING_DOWN:
-                    self._why.setdefault(name, INTERRUPTED)
-                self._follow(closing, ())
+                self._follow(closing, None)
 
-    def _follow(self, closing: Closing, awaited: Sequence[Order]) -> None:
+    def _follow(self, closing: Closing, awaited: Sequence[Order] | None) -> None:
         task = asyncio.get_running_loop().create_task(
             self._guarded(closing, awaited), name=f"closing-{closing.ticket.ticket_id}"
         )
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _guarded(self, closing: Closing, awaited: Sequence[Order]) -> None:
+    async def _guarded(self, closing: Closing, awaited: Sequence[Order] | None) -> None:
         name = closing.ticket.ticket_id
         try:
-            if name not in self._why and closing.state is ClosingState.TAKING_DOWN:
-                why = await self._sell(closing, awaited)
-                if why:
-                    self._why[name] = why
-            if name not in self._why:
-                await self._see_through(closing)
-            if name in self._why:
-                await self._put_back(closing)
+            await self._work(closing, awaited)
         except BrokerError as problem:
             log.warning("a closing waits for the next comparison of the books: %s", problem)
+            self._ask_again()
         except Exception:
             log.exception("a closing stopped; it is taken up after the next comparison of the books")
+            self._ask_again()
         finally:
             self._taken.discard(name)
+
+    def _ask_again(self) -> None:
+        asyncio.get_running_loop().call_later(RETRY_SECONDS, self._doubt.set)
+
+    async def _work(self, closing: Closing, awaited: Sequence[Order] | None) -> None:
+        """Sell, see the sale through, and put back what was not sold. `awaited` is None where an earlier task had begun."""
+        name = closing.ticket.ticket_id
+        if awaited is None:
+            current = await self._current(closing)
+            if current is None:
+                return
+            closing = current
+            if closing.state is ClosingState.TAKING_DOWN:
+                self._why.setdefault(name, INTERRUPTED)
+        elif name not in self._why and (why := await self._sell(closing, awaited)):
+            self._why[name] = why
+        if name not in self._why:
+            await self._see_through(closing)
+        if name in self._why:
+            await self._put_back(closing)
 
     # --- selling ----------------------------------------------------------------------------------------------------------
 
@@ -291,7 +314,7 @@ class Closer:
             lambda: (now := self._book.current(order)) is None or now.state is OrderState.UNKNOWN
         )
         if self._book.is_open(order.number):
-            text = "While it is UNKNOWN it may still sell, so what protected its shares stays down: they have no stop or target of that sale."
+            text = "While it is UNKNOWN it may still sell, so the stops and targets that were taken down for it stay down."
             await self._say(Notice("order_note", {"number": order.number, "text": text}, to=sale.owner))
         await self._until(lambda: not self._book.is_open(order.number))
         sale = await self._ledger.order(order_ref=ref) or sale
@@ -353,7 +376,7 @@ class Closer:
         moved = [
             replace(order, quantity=quantity)
             for number, quantity in current.protection
-            if (order := await self._ledger.order(number=number)) is not None
+            if (order := await self._ledger.order(number=number)) is not None and not _ended_elsewhere(order)
         ]
         groups = {protection.group_name(o) for o in moved}
         family = protection.protecting(instrument.con_id, self._book.orders)
@@ -365,9 +388,10 @@ class Closer:
         again = protection.restore(instrument.con_id, held, self._book.orders, moved)
         worth = {order.number for order, _ in again}
         halves = [o for o in family if o.number in worth & {t.number for t in torn}]
-        if halves and not asked.issuperset(o.number for o in halves):
-            asked.update(o.number for o in halves)
-            return await self._take_down(halves)
+        news = [o for o in halves if o.number not in asked and self._reaches(o)]
+        if news:
+            asked.update(o.number for o in news)
+            return await self._take_down(news)
         if halves:
             # The broker keeps the standing half: it alone protects, since a second group would sell the same shares twice.
             broken = {protection.group_name(o) for o in halves}
@@ -410,7 +434,7 @@ class Closer:
             now = self._book.current(order)
             if now is None:
                 fresh.append(self._again(order, count, len(fresh), names[protection.group_name(order)]))
-            elif now.remaining < count:
+            elif now.remaining < count and self._reaches(now):
                 grown.append(replace(now, quantity=now.filled + count))
         changed = [*fresh, *grown]
         self._broker.ensure_room(len(changed))
@@ -471,6 +495,12 @@ class Closer:
             parent=None,
             oca=group,
         )
+
+
+def _ended_elsewhere(order: Order) -> bool:
+    """Whether it is gone although it was only made smaller here: somebody else, in TWS, wanted that."""
+    over = not order.state.is_open and order.state is not OrderState.FILLED
+    return over and order.cancel_requested_at is None
 
 
 def _stuck(entry: Order) -> Denial:
