@@ -28,6 +28,7 @@ class World:
     model_key: str
     control: str
     session: aiohttp.ClientSession
+    pid: int
 
     async def get(self, path: str, **query: Any) -> Any:
         """GET a control route."""
@@ -90,7 +91,14 @@ async def world(state: Path) -> AsyncIterator[World]:
     try:
         async with aiohttp.ClientSession() as session:
             yield World(
-                int(told["tws"].rpartition(":")[2]), telegram, token, model, key, told["control"], session
+                int(told["tws"].rpartition(":")[2]),
+                telegram,
+                token,
+                model,
+                key,
+                told["control"],
+                session,
+                process.pid,
             )
     finally:
         process.send_signal(signal.SIGTERM)

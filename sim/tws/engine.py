@@ -183,6 +183,7 @@ class Engine:
             order.parent_perm_id = parent.perm_id
             group, kind = terms.oca_group or str(parent.perm_id), terms.oca_type or 3
             order.terms = replace(terms, oca_group=group, oca_type=kind)
+            self.register.join(order)
         if terms.transmit:
             self._transmit(order, now)
 
@@ -240,6 +241,7 @@ class Engine:
             order.triggered, order.stop = False, terms.trail_stop
         group, kind = order.terms.oca_group or terms.oca_group, order.terms.oca_type or terms.oca_type
         order.terms = replace(terms, oca_group=group, oca_type=kind, parent_id=order.terms.parent_id)
+        self.register.join(order)
         self._note(order)
         if order.status:
             self._rest(order)
@@ -312,9 +314,13 @@ class Engine:
                 self._step(moment)
 
     def _step(self, moment: datetime) -> None:
+        quotes: dict[int, Quote] = {}
         for order in self.register.working():
             if not order.done and moment >= order.created:
-                self._turn(order, self.market.quote(order.con_id, moment), moment)
+                quote = quotes.get(order.con_id)
+                if quote is None:
+                    quote = quotes[order.con_id] = self.market.quote(order.con_id, moment)
+                self._turn(order, quote, moment)
 
     def _turn(self, order: Order, quote: Quote, now: datetime) -> None:
         """What a moment does to an order: it expires, waits, works, trades."""

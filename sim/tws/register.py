@@ -3,9 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypeVar
 
 from sim.tws import hours
 from sim.tws.book import Counters, Order, Record
+
+K = TypeVar("K")
 
 
 @dataclass(slots=True)
@@ -17,6 +20,8 @@ class Register:
     counters: Counters = field(default_factory=Counters)
     _by_id: dict[tuple[int, int], Order] = field(default_factory=dict)
     _working: dict[int, Order] = field(default_factory=dict)
+    _attached: dict[int, dict[int, Order]] = field(default_factory=dict)
+    _grouped: dict[str, dict[int, Order]] = field(default_factory=dict)
 
     # -- questions
 
@@ -34,14 +39,15 @@ class Register:
 
     def children(self, perm_id: int) -> list[Order]:
         """The orders attached to one that are not done, transmitted or not."""
-        return [order for order in self._working.values() if order.parent_perm_id == perm_id]
+        return list(self._attached.get(perm_id, {}).values())
 
     def group(self, order: Order) -> list[Order]:
         """The other working orders of an order's OCA group."""
-        name = order.terms.oca_group
-        others = self.working() if name else []
+        others = self._grouped.get(order.terms.oca_group, {}).values()
         return [
-            o for o in others if o.terms.oca_group == name and o.account == order.account and o is not order
+            other
+            for other in others
+            if other.status and other.account == order.account and other is not order
         ]
 
     def parent(self, order: Order) -> Order | None:
@@ -67,6 +73,19 @@ class Register:
             self._by_id[order.client_id, order.order_id] = order
         if not order.done:
             self._working[order.perm_id] = order
+            self.join(order)
+
+    def join(self, order: Order) -> None:
+        """Take note of what an order that is not done is attached to, and of its OCA group; neither ever changes again."""
+        if order.parent_perm_id:
+            self._attached.setdefault(order.parent_perm_id, {})[order.perm_id] = order
+        if order.terms.oca_group:
+            self._grouped.setdefault(order.terms.oca_group, {})[order.perm_id] = order
+
+    def _leave(self, order: Order) -> None:
+        self._working.pop(order.perm_id, None)
+        _drop(self._attached, order.parent_perm_id, order)
+        _drop(self._grouped, order.terms.oca_group, order)
 
     def next_perm_id(self) -> int:
         """A permanent id that no order had before."""
@@ -88,7 +107,7 @@ class Register:
     def complete(self, order: Order, status: str, text: str, now: datetime) -> None:
         """An order is done: filled, cancelled or rejected ("Inactive")."""
         order.status, order.completed, order.completed_text, order.why_held = status, now, text, ""
-        self._working.pop(order.perm_id, None)
+        self._leave(order)
         self.changed(order)
 
     def bind(self, order: Order) -> None:
@@ -108,3 +127,11 @@ class Register:
                 order.order_id = 0
                 self.changed(order)
         self.changed(self.counters)
+
+
+def _drop(index: dict[K, dict[int, Order]], key: K, order: Order) -> None:
+    """Take an order out of an index, and its entry with the last one."""
+    if (orders := index.get(key)) is not None:
+        orders.pop(order.perm_id, None)
+        if not orders:
+            del index[key]
