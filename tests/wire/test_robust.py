@@ -304,6 +304,7 @@ async def test_edits_reach_their_cards_after_an_outage(live: House) -> None:
     """After an outage the many become one message, and a card shows its latest state without its old buttons."""
     card = await working(live, "/buy AAPL 10 @ 150")
     assert card["buttons"]
+    await on_disk(live, [(0,)], "SELECT count(*) FROM messages WHERE state = 'waiting'")
     for method in ("sendMessage", "editMessageText"):
         await live.control.post("/telegram/fault", kind="outage", method=method)
     await live.control.post("/tws/fill", order=(await live.control.book())["orders"][0]["ref"])
