@@ -320,13 +320,13 @@ def proposal_text(
 ) -> str:
     """A verdict with its reasons, and the order that it would become. Everything the model wrote is foreign text."""
     term = {1: "SHORT", 5: "SHORT", 20: "MEDIUM", 60: "LONG"}.get(decision.time_horizon, "")
-    sessions = "session" if decision.time_horizon == 1 else "sessions"
+    unit = "session" if decision.time_horizon == 1 else "sessions"
     lines = [
-        f"<b>{escape(decision.verdict)} {escape(decision.ticker)}</b> · confidence {decision.confidence}% · "
-        f"{decision.time_horizon} {sessions} ({term} term)"
+        f"<b>{escape(decision.verdict)} {escape(decision.ticker)}</b> · confidence {decision.confidence}%",
+        f"{decision.time_horizon} {unit} ({term} term)",
     ]
     if decision.demo:
-        lines.append("🧪 <b>DEMO</b>: rules of the simulation, not an AI.")
+        lines.append("🧪 <b>DEMO</b>: simple rules, not an AI.")
     if decision.injection_suspected:
         lines.append("⚠️ The model suspects that some text tried to give it orders.")
     if preview is not None:
@@ -341,7 +341,7 @@ def proposal_text(
         lines += ["", *denial_lines(preview.denials)]
     elif preview is not None:
         left = preview.ticket.expires_at - preview.ticket.created_at
-        lines.append(f"\nNothing is sent before you tap Approve · {time_left(left)}.")
+        lines.append(f"\nNothing is sent before you tap Approve.\n{time_left(left).capitalize()}.")
     if why_not:
         lines.append(f"\n{escape(why_not)}")
     return "\n".join(lines)
@@ -489,7 +489,8 @@ def order_news(
     if order.filled:
         total = None if order.average_price is None else order.average_price * order.filled
         done = f"{quantity(order.filled)} @ {average(order.average_price)} · {money(total, order.currency)}"
-        lines.append(done + (f" · commission{NBSP}{commission}" if commission else ""))
+        lines.append(done)
+        lines += [f"Commission {commission}"] if commission else []
     if gain:
         lines.append(f"Realised {gain}")
     if position:

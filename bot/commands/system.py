@@ -17,7 +17,7 @@ async def start(desk: Desk, who: Caller) -> Reply:
         "\n".join(
             [
                 f"👋 Hello {escape(who.name)}. Greenlight trades your Interactive Brokers account from this chat.",
-                "See it: /positions, /orders, /trades, /status.",
+                "See it: /positions, /orders, /trades, /status",
                 "Trade: /buy AAPL 10 or /sell AAPL half. You see a card first; nothing leaves before you tap Send.",
                 "/cancel takes orders back. /help lists everything, /help buy explains one thing.",
                 f"This account: {text.badge(desk.broker.link)}. Educational software, not financial advice.",

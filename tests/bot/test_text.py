@@ -365,7 +365,7 @@ def test_news_of_a_fill() -> None:
     done = order(state=OrderState.FILLED, filled=Decimal(10), average_price=Decimal("187.50"))
     news = read(text.order_news(done, OrderState.FILLED, "$1.00", "Position now 10 AAPL", LINK))
     assert "FILLED BUY 10 AAPL" in news
-    assert "10 @ 187.50 · $1,875.00 · commission\N{NO-BREAK SPACE}$1.00" in news
+    assert "10 @ 187.50 · $1,875.00\nCommission $1.00" in news
     assert "Position now 10 AAPL" in news
 
 
