@@ -26,7 +26,6 @@ log = logging.getLogger(__name__)
 TOAST_SECONDS = 0.4  # a press is answered within this time, with or without its toast: it must not look dead
 TOAST_LENGTH = 200
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.25, 15.0
-TRIES_BEFORE_DOUBT = 2  # each has waited two seconds for whoever holds the database
 STRANGERS = (0, False)
 NOTHING_IS_STORED = (
     "⚠️ <b>Nothing can be written down here at the moment</b>: another program holds the database, or the disk is full. "
@@ -167,21 +166,19 @@ class Dispatcher:
 
         Where the database takes other things, it is this that cannot be stored at all, and gives way to `instead`.
         """
-        pause, tries, doubted = FIRST_PAUSE_SECONDS, 0, False
+        pause, doubted = FIRST_PAUSE_SECONDS, False
         while True:
             try:
                 await write()
                 break
             except StorageError as problem:
-                tries += 1
                 log.warning("what was done is not on disk: %s; trying again in %.1f s", problem, pause)
-            if tries >= TRIES_BEFORE_DOUBT:
-                works = await self._database_works()
-                if works and doubted and instead is not None:
-                    write, instead = instead, None
-                if not works and user in self._owners:
-                    await self._say_at_once(user)
-                doubted = works
+            works = await self._database_works()
+            if works and doubted and instead is not None:
+                write, instead = instead, None
+            if not works and user in self._owners:
+                await self._say_at_once(user)
+            doubted = works
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
         self._told.discard(user)
