@@ -11,11 +11,18 @@ COPY sim sim
 RUN /opt/greenlight/bin/pip install --no-cache-dir --no-deps .
 
 FROM python:3.11-slim
-RUN useradd --system --create-home --home-dir /data greenlight
+# The numbers are fixed, so that a volume keeps its owner over a new image.
+RUN groupadd --gid 10001 greenlight \
+ && useradd --uid 10001 --gid 10001 --no-log-init --home-dir /data --shell /usr/sbin/nologin greenlight \
+ && install -d -o greenlight -g greenlight -m 0700 /data
 COPY --from=build /opt/greenlight /opt/greenlight
-USER greenlight
+USER 10001:10001
+# Everything that is written goes to /data, .env of `greenlight setup` included: the rest of the file system may be read-only.
 WORKDIR /data
-ENV PATH=/opt/greenlight/bin:$PATH PYTHONUNBUFFERED=1 DATABASE_PATH=/data/greenlight.db
 VOLUME /data
-# TWS or IB Gateway is on another host or in another container: set IBKR_HOST and IBKR_PORT, and the rest of .env.example.
+ENV PATH=/opt/greenlight/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/data DATABASE_PATH=/data/greenlight.db
+STOPSIGNAL SIGTERM
+# Asks the running bot whether it is reconciled and polling.
+HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 CMD ["greenlight", "health"]
 ENTRYPOINT ["greenlight"]
+CMD ["run"]

@@ -4,11 +4,12 @@ VENV   := .venv
 RUN    := $(VENV)/bin/python
 DEMO_ARGS ?= --tws-port 0 --telegram-port 0 --model-port 0 --control-port 0 --state .demo
 
-.PHONY: install demo run doctor test check format bench lock clean
+.PHONY: install demo run setup doctor test check format bench lock clean
 .DEFAULT_GOAL := help
 help:
 	@printf '%s\n' 'make demo    the whole thing in a box: simulated broker, chat page and bot (no account needed)' \
 	  'make run     the bot against the real world, from .env' \
+  'make setup   asks for what is missing in .env, checks each answer, and writes it' \
   'make doctor  what works in that world and what to do about what does not; only looks' \
 	  'make test    every test' 'make check   format, lint, types, import contracts' \
 	  'make bench   the benchmarks' 'make lock    write the locked requirements anew (needs uv)'
@@ -32,6 +33,9 @@ demo: install
 
 run: install
 	@exec $(RUN) -m bot run
+
+setup: install
+	@exec $(RUN) -m bot setup
 
 doctor: install
 	@exec $(RUN) -m bot doctor

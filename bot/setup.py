@@ -8,6 +8,7 @@ import asyncio
 import getpass
 import json
 import logging
+import os
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +67,7 @@ class Setup:
         self._text = ""
         self._values: dict[str, str] = {}
         self._changes: dict[str, str] = {}
+        self._bad: set[str] = set()
         self._left: list[str] = []
         self._offset: int | None = None
         self._loop = asyncio.Runner()  # never closed: a name server that does not answer would hold it
@@ -94,6 +96,9 @@ class Setup:
     def _take_stock(self) -> None:
         """Read the file. Raises BadInput with what has to be put right by hand before anything can be asked."""
         self._text = envfile.read(self._path)
+        folder = self._path.resolve().parent
+        if not os.access(folder, os.W_OK):
+            raise BadInput(f"{folder} is not ours to write; start this where .env may be written.")
         known = {n: v for n, v in envfile.values(self._text).items() if n.lower() in Settings.model_fields}
         self._values = {n: v for n, v in known.items() if v or n not in ASKED} | self._outside
         print(
@@ -108,6 +113,7 @@ class Setup:
             elif name in ASKED:
                 print(f"{Mark.NOTE} {line}. It is asked anew.")
                 del self._values[name]
+                self._bad.add(name)
             else:
                 by_hand.append(line)
         if by_hand:
@@ -184,8 +190,8 @@ class Setup:
         print(
             "\n3 of 4: TWS or IB Gateway. It should be running, logged in to a paper account, with its API enabled."
         )
-        if not self._values.keys() & BROKER.keys():
-            self._ask_where(FIRST_ASKED)
+        new = not self._values.keys() & BROKER.keys()
+        self._ask_where(tuple(n for n in BROKER if n in self._bad or (new and n in FIRST_ASKED)))
         while True:
             print("Looking at it, for half a minute at most.", flush=True)
             if self._good(self._await(doctor.look_at_broker(self._settings(), self._clock))):

@@ -134,7 +134,13 @@ def test_the_sdist_can_be_built_from(built: Built) -> None:
     with tarfile.open(built.sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert names >= built.files() | {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"}
-    assert names >= {".env.example", "requirements.txt", "Dockerfile"}
+    assert names >= {
+        ".env.example",
+        "requirements.txt",
+        "Dockerfile",
+        "compose.yaml",
+        "deploy/greenlight.service",
+    }
 
 
 def test_the_metadata_is_that_of_the_project(built: Built) -> None:
