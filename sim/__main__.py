@@ -10,6 +10,7 @@ import sqlite3
 import sys
 import time
 from collections import deque
+from functools import partial
 from pathlib import Path
 
 from sim.world import AlreadyRunning, PortTaken, World
@@ -215,13 +216,15 @@ async def _start(state: Path, environment: dict[str, str]) -> asyncio.subprocess
         stderr=asyncio.subprocess.PIPE,
         limit=LONGEST_LINE,
         start_new_session=True,
-        preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+        preexec_fn=partial(_end_with_parent, os.getpid()) if sys.platform == "linux" else None,
     )
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(parent: int) -> None:
     """Ask Linux for a SIGTERM when our parent dies, a kill included, so that no bot is left behind without its world."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        os._exit(1)  # it died before it could be asked for
 
 
 async def _end(bot: asyncio.subprocess.Process) -> None:
