@@ -40,6 +40,8 @@ setup: install
 doctor: install
 	@exec $(RUN) -m bot doctor
 
+# PYTEST_ARGS="-n 0 tests/core" runs a part of it, one test at a time.
+PYTEST_ARGS ?= -n auto
 test: $(VENV)/.test
 	$(RUN) -m pytest $(PYTEST_ARGS)
 

@@ -7,7 +7,7 @@ import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -141,6 +141,7 @@ class House:
     phone: Phone
     state: Path
     desk: Desk | None = None
+    processes: list[asyncio.subprocess.Process] = field(default_factory=list)
 
     def settings(self, **changes: Any) -> Settings:
         """The bot's settings for this world."""
@@ -186,8 +187,8 @@ class House:
         }
 
     async def spawn(self, **changes: str) -> asyncio.subprocess.Process:
-        """The bot in a process of its own, to be killed."""
-        return await asyncio.create_subprocess_exec(
+        """The bot in a process of its own, to be killed; what a failed test leaves running ends with the world."""
+        process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "bot",
@@ -196,6 +197,8 @@ class House:
             stderr=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
         )
+        self.processes.append(process)
+        return process
 
 
 @contextlib.asynccontextmanager
@@ -203,7 +206,13 @@ async def house(state: Path, **options: Any) -> AsyncIterator[House]:
     """A world with nobody in it yet."""
     async with World(state / "world", **options) as world, aiohttp.ClientSession() as session:
         control = Control(session, world.control_url)
-        yield House(world, control, Phone(control), state)
+        made = House(world, control, Phone(control), state)
+        try:
+            yield made
+        finally:
+            for process in made.processes:
+                if process.returncode is None:
+                    await end(process, signal.SIGKILL)
 
 
 async def end(process: asyncio.subprocess.Process, signum: int = signal.SIGTERM) -> tuple[int, str]:
