@@ -110,4 +110,5 @@ def _prepare(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA journal_mode=WAL")
     db.execute("PRAGMA synchronous=FULL")  # an intent that is committed is on the disk, whatever happens next
     db.execute("PRAGMA foreign_keys=ON")
-    db.execute("PRAGMA busy_timeout=2000")
+    # Short, because one thread does all the work: whoever waits here keeps everybody waiting. The callers try again.
+    db.execute("PRAGMA busy_timeout=500")
