@@ -279,6 +279,7 @@ class IBBroker:
                 else:
                     self._close(trouble, announce=not told)
                     told = True
+                self._changed.clear()  # the line that broke has set it; only a new wish cuts the pause short
                 try:
                     async with asyncio.timeout(pause * random.uniform(0.8, 1.2)):
                         await self._changed.wait()

@@ -207,3 +207,23 @@ async def test_a_person_settles_what_stays_unknown(house: House) -> None:
         await house.phone.taps("I looked in TWS: it is not there", shown)
         await house.phone.hears("Settled by you", after=card["id"])
         await house.phone.asks("/orders", "No open orders")
+
+
+async def test_a_sale_that_was_lost_leaves_its_shares_protected_again(live: House) -> None:
+    """The sale is lost after its protection was taken down: once it is proved absent, the protection is put back."""
+    await live.control.post("/tws/price", symbol="MSFT", bid=400.00, ask=400.02, last=400.01)
+    card = await sent(live, "/buy MSFT 10 sl 380 tp 440", "BUY 10 MSFT")
+    await live.phone.sees(lambda m: m["id"] == card["id"] and m["text"].count("working") == 2)
+    await live.control.post("/tws/cancels", mode="hold")
+    sale = await sent(live, "/sell MSFT all", "SELL 10 MSFT")
+    await live.phone.sees(lambda m: m["id"] == sale["id"] and "Send" not in str(m["buttons"]))
+    seen = 0
+    while not (pending := [o for o in await working(live) if o["status"] == "PendingCancel"]):
+        seen = (await live.control.get("/tws/events", after=seen, timeout=5))["last"]
+    await live.control.post("/tws/swallow", count=1)
+    await live.control.post("/tws/cancels", mode="auto")
+    for order in pending:
+        await live.control.post("/tws/cancel", order=order["ref"])
+    await live.phone.hears("Protected again", after=sale["id"])
+    await live.phone.sees(lambda m: m["id"] == card["id"] and m["text"].count("working") == 2)
+    assert {o["type"] for o in await working(live)} == {"LMT", "STP"}
