@@ -2,6 +2,7 @@
 
 import sqlite3
 
+import ib_async
 import pytest
 
 from tests.kit import House, end
@@ -303,3 +304,30 @@ async def test_no_secret_is_written_anywhere(house: House) -> None:
         assert secret not in shown
         assert secret.encode() not in stored
     assert "DEBUG telegram" in errors  # the log was really talkative
+
+
+async def test_client_id_in_use(house: House) -> None:
+    """Another program has the client id: the bot says that it stands by, and takes over when that one is gone."""
+    other = ib_async.IB()
+    await other.connectAsync("127.0.0.1", house.world.tws.port, 0)
+    try:
+        async with house.bot():
+            await house.phone.hears("Client id 0 is in use.*stands by")
+            told = await house.phone.asks("/buy AAPL 10", "Client id 0 is in use")
+            assert told["buttons"] == []
+            other.disconnect()
+            await house.phone.hears("Connected and compared", after=told["id"])
+    finally:
+        other.disconnect()
+
+
+@pytest.mark.parametrize("silence", ["hang", "not_logged_in"])
+async def test_port_open_but_silent(house: House, silence: str) -> None:
+    """A port that accepts and says nothing, or has no login yet, is told as such, and used as soon as it speaks."""
+    await house.control.post(f"/tws/{silence}", on=True)
+    async with house.bot():
+        await house.phone.hears("does not answer.*login")
+        told = await house.phone.asks("/buy AAPL 10", "does not answer")
+        assert told["buttons"] == []
+        await house.control.post(f"/tws/{silence}", on=False)
+        await house.phone.hears("Connected and compared", after=told["id"])
