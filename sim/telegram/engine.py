@@ -15,7 +15,15 @@ from sim.telegram.entities import Entity, tidy
 from sim.telegram.errors import bad_request, forbidden
 from sim.telegram.journal import Journal
 from sim.telegram.memory import Memory
-from sim.telegram.people import Json, make_bot, make_group, make_owner, make_stranger, private_chat
+from sim.telegram.people import (
+    Json,
+    first_members,
+    make_bot,
+    make_group,
+    make_owner,
+    make_stranger,
+    private_chat,
+)
 from sim.telegram.updates import UpdateQueue
 
 #: A press is answered within this time or not at all.
@@ -39,7 +47,17 @@ class Engine:
         self.users: dict[int, Json] = {self.bot["id"]: self.bot, self.owner["id"]: self.owner}
         self.users |= {int(key): user for key, user in memory.all("telegram.user").items()}
         self.chats: dict[int, Json] = {self.group["id"]: self.group}
+        self.chats |= {int(key): chat for key, chat in memory.all("telegram.chat").items()}
         self.chats |= {user["id"]: private_chat(user) for user in self.users.values() if not user["is_bot"]}
+        #: Who is in a group, as ChatMember JSON by user id; the first group begins with its creator and the bot.
+        self.members: dict[str, dict[str, Json]] = memory.all("telegram.members")
+        self.members.setdefault(str(self.group["id"]), first_members(self.owner, self.bot))
+        #: Reactions to a message, as lists of ReactionType JSON by user id (the bot's too).
+        self.reactions: dict[str, dict[str, list[Json]]] = memory.all("telegram.reactions")
+        #: The reply keyboard of a chat: {"message_id", "markup", "for": user ids or None for everybody}.
+        self.keyboards: dict[str, Json] = memory.all("telegram.keyboard")
+        #: The menu button (MenuButton JSON) of a private chat, or of all as "default".
+        self.menu_buttons: dict[str, Json] = memory.all("telegram.menu_button")
         self.messages: dict[int, Json] = {
             int(key): value for key, value in memory.all("telegram.message").items()
         }
@@ -61,24 +79,30 @@ class Engine:
         text: str,
         *,
         in_group: bool = False,
+        chat_id: int | None = None,
         forward: bool = False,
         reply_to: int | None = None,
     ) -> Json:
-        """A person writes `text`; returns {"update_id", "message_id"}. PersonError for an empty text or an unknown message."""
-        user = self._person(user_id)
+        """A person writes `text`, privately or in the chat `chat_id`; returns {"update_id", "message_id"}.
+
+        PersonError for an empty text, or an unknown message or chat.
+        """
+        user = self.person(user_id)
         body, entities = tidy(text, [])
         if not body:
             raise PersonError("a message needs a text")
-        chat = self.group if in_group else self.chats[user_id]
-        message = self._new_message(chat, user) | {"text": body}
+        if in_group and not self.is_in(self.group["id"], user_id):  # the first group is open to everybody
+            self.set_member(self.group["id"], {"status": "member", "user": user})
+        chat = self.chat_of(user_id, self.group["id"] if in_group else chat_id)
+        message = self.new_message(chat, user) | {"text": body}
         if entities:
             message["entities"] = entities
         if forward:
             origin = {"type": "hidden_user", "date": message["date"], "sender_user_name": "Somebody else"}
             message["forward_origin"] = origin
         if reply_to is not None:
-            message["reply_to_message"] = _without_reply(self._seen(reply_to, chat["id"]))
-        return self._deliver("message", message, forward=forward)
+            message["reply_to_message"] = without_reply(self.seen_by_person(reply_to, chat["id"]))
+        return self.deliver("message", message, forward=forward)
 
     def edit(self, message_id: int, text: str) -> Json:
         """A person changes a message of their own; returns {"update_id", "message_id"}."""
@@ -89,17 +113,17 @@ class Engine:
         if not body:
             raise PersonError("a message needs a text")
         changed = {key: value for key, value in message.items() if key != "entities"}
-        changed |= {"text": body, "edit_date": self._timestamp()} | (
+        changed |= {"text": body, "edit_date": self.timestamp()} | (
             {"entities": entities} if entities else {}
         )
-        return self._deliver("edited_message", changed)
+        return self.deliver("edited_message", changed)
 
     def press(self, message_id: int, data: str, *, user_id: int | None = None, repeat: int = 1) -> Json:
         """A person taps a button; returns {"callback_query_id", "update_ids"}, `repeat` updates for the same tap."""
         message = self.messages.get(message_id)
         if message is None:
             raise PersonError(f"there is no message {message_id}")
-        user = self._person(self.owner["id"] if user_id is None else user_id)
+        user = self.person(self.owner["id"] if user_id is None else user_id)
         query_id, self._next_press = str(self._next_press), self._next_press + 1
         self._memory.put("telegram.state", "next_press", self._next_press)
         query = {
@@ -125,7 +149,7 @@ class Engine:
 
     def block(self, user_id: int, blocked: bool) -> None:
         """A person stops the bot, or starts it again; the bot hears of it as my_chat_member."""
-        user = self._person(user_id)
+        user = self.person(user_id)
         if (user_id in self.blocked) == blocked:
             return
         self.blocked = self.blocked ^ {user_id}
@@ -135,7 +159,7 @@ class Engine:
             {"status": "member", "user": self.bot},
         )
         change = {"old_chat_member": back, "new_chat_member": out} if blocked else {"old_chat_member": out, "new_chat_member": back}  # fmt: skip
-        facts = {"chat": self.chats[user_id], "from": user, "date": self._timestamp()}
+        facts = {"chat": self.chats[user_id], "from": user, "date": self.timestamp()}
         update_id = self.updates.add("my_chat_member", facts | change, self.clock.now())
         self.journal.record("blocked" if blocked else "unblocked", user_id=user_id, update_id=update_id)
 
@@ -147,12 +171,14 @@ class Engine:
             raise bad_request("chat not found")
         if chat_id in self.blocked:
             raise forbidden("bot was blocked by the user")
+        if not self.bot_is_in(chat_id):
+            raise forbidden("bot was kicked from the supergroup chat")
         return self.chats[chat_id]
 
     def post(self, chat: Json, content: Mapping[str, Any]) -> Json:
         """The bot's new message with `content` (text, photo, reply_markup...)."""
-        message = self._new_message(chat, self.bot) | dict(content)
-        self._keep(message)
+        message = self.new_message(chat, self.bot) | dict(content)
+        self.keep(message)
         return message
 
     def message(self, chat_id: int, message_id: int, missing: str) -> Json:
@@ -173,8 +199,8 @@ class Engine:
                 "as a current content and reply markup of the message"
             )
         if any(changed.get(key) != message.get(key) for key in content if key != "reply_markup"):
-            changed["edit_date"] = self._timestamp()  # another keyboard alone does not count as an edit
-        self._keep(changed)
+            changed["edit_date"] = self.timestamp()  # another keyboard alone does not count as an edit
+        self.keep(changed)
         return changed
 
     def remove(self, message: Json) -> None:
@@ -234,6 +260,38 @@ class Engine:
         record = self.file(file_id)
         return b"" if record is None else base64.b64decode(record["data"])
 
+    def set_keyboard(
+        self, chat_id: int, message_id: int, markup: Json | None, people: list[int] | None = None
+    ) -> None:
+        """The reply keyboard (or force reply) that people of a chat have in place of their own; None takes it away."""
+        if markup is None:
+            self.keyboards.pop(str(chat_id), None)
+            self._memory.delete("telegram.keyboard", chat_id)
+        else:
+            self.keyboards[str(chat_id)] = {"message_id": message_id, "markup": markup, "for": people}
+            self._memory.put("telegram.keyboard", chat_id, self.keyboards[str(chat_id)])
+        self.journal.record("keyboard", chat_id=chat_id, keyboard=markup)
+
+    def set_menu_button(self, chat_id: int | None, button: Json | None) -> None:
+        """The menu button of a private chat, of all where `chat_id` is None; None puts the usual one there."""
+        key = "default" if chat_id is None else str(chat_id)
+        if button is None:
+            self.menu_buttons.pop(key, None)
+            self._memory.delete("telegram.menu_button", key)
+        else:
+            self.menu_buttons[key] = button
+            self._memory.put("telegram.menu_button", key, button)
+        self.journal.record("menuButton", chat_id=chat_id, button=button)
+
+    def set_reaction(self, message: Json, user_id: int, reactions: list[Json]) -> list[Json]:
+        """What a person or the bot thinks of a message, in place of what they thought before; returns the old reactions."""
+        of_message = self.reactions.setdefault(str(message["message_id"]), {})
+        old = of_message.pop(str(user_id), [])
+        if reactions:
+            of_message[str(user_id)] = reactions
+        self._memory.put("telegram.reactions", message["message_id"], of_message)
+        return old
+
     # What people see
 
     def history(self, chat_id: int) -> list[Json]:
@@ -249,52 +307,103 @@ class Engine:
         scopes = (f"chat:{self.owner['id']}", "all_private_chats", "default")
         return next((self.commands[scope] for scope in scopes if self.commands.get(scope)), [])
 
+    # Groups
+
+    def chat_of(self, user_id: int, chat_id: int | None) -> Json:
+        """The chat that a person means: their private one where `chat_id` is None or theirs. PersonError where it is not theirs."""
+        self.person(user_id)
+        if chat_id is None or chat_id == user_id:
+            return self.chats[user_id]
+        chat = self.chats.get(chat_id)
+        if chat is None or chat["type"] == "private":
+            raise PersonError(f"there is no group {chat_id}")
+        if not self.is_in(chat_id, user_id):
+            raise PersonError(f"{self.users[user_id]['first_name']} is not in {chat['title']}")
+        return chat
+
+    def is_in(self, chat_id: int, user_id: int) -> bool:
+        """Whether somebody (the bot too) is in a group, or the private chat is theirs."""
+        if chat_id not in self.chats or self.chats[chat_id]["type"] == "private":
+            return user_id in (chat_id, self.bot["id"])
+        member = self.members.get(str(chat_id), {}).get(str(user_id), {"status": "left"})
+        return member["status"] not in ("left", "kicked")
+
+    def bot_is_in(self, chat_id: int) -> bool:
+        """Whether the bot hears what is said in a chat."""
+        return self.is_in(chat_id, self.bot["id"])
+
+    def set_member(self, chat_id: int, member: Json) -> Json:
+        """Somebody's place in a group (ChatMember JSON); returns the one before."""
+        of_chat = self.members.setdefault(str(chat_id), {})
+        key = str(member["user"]["id"])
+        old = of_chat.get(key, {"status": "left", "user": member["user"]})
+        of_chat[key] = member
+        self._memory.put("telegram.members", chat_id, of_chat)
+        return old
+
+    def keep_chat(self, chat: Json) -> None:
+        """A group, new or with another title."""
+        self.chats[chat["id"]] = chat
+        self._memory.put("telegram.chat", chat["id"], chat)
+
     # Inside
 
-    def _person(self, user_id: int) -> Json:
+    def keep_person(self, user: Json) -> None:
+        """Somebody new, with a private chat."""
+        self.users[user["id"]] = user
+        self.chats[user["id"]] = private_chat(user)
+        self._memory.put("telegram.user", user["id"], user)
+
+    def person(self, user_id: int) -> Json:
         if user_id == self.bot["id"]:
             raise PersonError("the bot is not a person")
         if user_id not in self.users:
-            user = make_stranger(user_id)
-            self.users[user_id] = user
-            self.chats[user_id] = private_chat(user)
-            self._memory.put("telegram.user", user_id, user)
+            self.keep_person(make_stranger(user_id))
         return self.users[user_id]
 
-    def _seen(self, message_id: int, chat_id: int) -> Json:
+    def seen_by_person(self, message_id: int, chat_id: int) -> Json:
         message = self.messages.get(message_id)
         if message is None or message["chat"]["id"] != chat_id:
             raise PersonError(f"there is no message {message_id} in this chat")
         return message
 
-    def _timestamp(self) -> int:
+    def timestamp(self) -> int:
         return int(self.clock.now().timestamp())
 
-    def _new_message(self, chat: Json, sender: Json) -> Json:
+    def new_message(self, chat: Json, sender: Json) -> Json:
         message_id, self._next_message = self._next_message, self._next_message + 1
         self._memory.put("telegram.state", "next_message", self._next_message)
-        return {"message_id": message_id, "from": sender, "chat": chat, "date": self._timestamp()}
+        return {"message_id": message_id, "from": sender, "chat": chat, "date": self.timestamp()}
 
-    def _keep(self, message: Json) -> None:
+    def keep(self, message: Json) -> None:
         self.messages[message["message_id"]] = message
         self._memory.put("telegram.message", message["message_id"], message)
 
-    def _deliver(self, kind: str, message: Json, **facts: Any) -> Json:
+    def deliver(self, kind: str, message: Json, **facts: Any) -> Json:
         """Keep a person's message and hand it to the bot as an update."""
-        self._keep(message)
-        update_id = self.updates.add(kind, message, self.clock.now())
-        self._update_of[str(message["message_id"])] = update_id
-        self._memory.put("telegram.update_of", message["message_id"], update_id)
+        self.keep(message)
+        update_id = 0
+        if self.bot_is_in(message["chat"]["id"]):
+            update_id = self.updates.add(kind, message, self.clock.now())
+            self._update_of[str(message["message_id"])] = update_id
+            self._memory.put("telegram.update_of", message["message_id"], update_id)
         ids = {"update_id": update_id, "message_id": message["message_id"]}
         sender, chat = message["from"]["id"], message["chat"]["id"]
-        self.journal.record(kind, user_id=sender, chat_id=chat, text=message["text"], **ids, **facts)
+        self.journal.record(
+            kind,
+            user_id=sender,
+            chat_id=chat,
+            text=message.get("text", message.get("caption", "")),
+            **ids,
+            **facts,
+        )
         return ids
 
     def _stale(self, press: Json) -> bool:
         return self.clock.now() - datetime.fromisoformat(press["at"]) > _ANSWER_WITHIN
 
 
-def _without_reply(message: Json) -> Json:
+def without_reply(message: Json) -> Json:
     return {key: value for key, value in message.items() if key != "reply_to_message"}
 
 

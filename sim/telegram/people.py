@@ -42,6 +42,26 @@ def make_group(seed: int) -> Json:
             "type": "supergroup", "title": "Trading club"}  # fmt: skip
 
 
+def make_person(user_id: int, name: str) -> Json:
+    """Somebody with a name that was chosen on the chat page or over the control port."""
+    first, _, last = name.strip().partition(" ")
+    username = "".join(letter for letter in name.lower() if letter.isascii() and letter.isalnum())
+    return (
+        {"id": user_id, "is_bot": False, "first_name": first}
+        | ({"last_name": last.strip()} if last.strip() else {})
+        | ({"username": f"{username}_{user_id % 1000}"} if username else {})
+        | {"language_code": "en"}
+    )
+
+
+def first_members(owner: Json, bot: Json) -> dict[str, Json]:
+    """Those with whom a group begins, as ChatMember JSON by user id."""
+    return {
+        str(owner["id"]): {"status": "creator", "user": owner, "is_anonymous": False},
+        str(bot["id"]): {"status": "member", "user": bot},
+    }
+
+
 def private_chat(user: Json) -> Json:
     """The chat between the bot and a person, as Chat JSON."""
     return {"id": user["id"], "type": "private"} | {
