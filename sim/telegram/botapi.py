@@ -9,10 +9,10 @@ from typing import Any
 
 from aiohttp import web
 
+from sim.journal import Event
 from sim.telegram.engine import Engine
 from sim.telegram.errors import ApiError, conflict, internal_error, not_found, too_many_requests, unauthorized
 from sim.telegram.faults import Fault, Faults
-from sim.telegram.journal import Event
 from sim.telegram.methods import METHODS, TALKING
 from sim.telegram.params import Params
 from sim.telegram.requests import read_params

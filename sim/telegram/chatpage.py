@@ -13,9 +13,9 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
+from sim.journal import Event
 from sim.telegram.engine import Engine, PersonError
 from sim.telegram.images import image_type
-from sim.telegram.journal import Event
 from sim.telegram.memory import Memory
 from sim.telegram.people import Json
 from sim.telegram.view import seen

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Protocol, TypeVar
 from aiohttp import web
 from pydantic import Field
 
-from sim.control import Answer, Body, Wrong, get, post
+from sim.control import Answer, Body, Wrong, events, get, look, post
 from sim.telegram.botapi import BotApi
 from sim.telegram.engine import Engine, PersonError
 from sim.telegram.faults import Faults
@@ -18,6 +18,11 @@ from sim.telegram.view import seen
 
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class ChatQuery(Body):
+    user: int | None = None
+    chat: Literal["private", "group"] = "private"
 
 
 class MessageBody(Body):
@@ -94,8 +99,8 @@ class Control:
             get("/telegram", self._about),
             get("/telegram/counts", self._counts),
             get("/telegram/commands", self._commands),
-            web.get("/telegram/chat", self._chat),
-            web.get("/telegram/events", self._events),
+            look("/telegram/chat", ChatQuery, self._chat),
+            events("/telegram/events", self._engine.journal),
             post("/telegram/message", MessageBody, _said(self._message)),
             post("/telegram/edit", EditBody, _said(self._edit)),
             post("/telegram/press", PressBody, _said(self._press)),
@@ -128,18 +133,11 @@ class Control:
         """The command menu as the person sees it, and as the bot has set it by scope."""
         return {"menu": self._engine.command_menu(), "scopes": self._engine.commands}
 
-    async def _chat(self, request: web.Request) -> web.Response:
+    def _chat(self, query: ChatQuery) -> Answer:
         """A chat's messages as its people see them: of the person at the page, of ?user=ID, or of ?chat=group."""
         engine = self._engine
-        in_group = request.query.get("chat") == "group"
-        chat_id = engine.group["id"] if in_group else int(_number(request, "user", engine.owner["id"]))
-        return web.json_response({"messages": [seen(m, engine.bot["id"]) for m in engine.history(chat_id)]})
-
-    async def _events(self, request: web.Request) -> web.Response:
-        """What happened after ?after=SEQ; waits up to ?timeout=SECONDS for something."""
-        journal = self._engine.journal
-        events = await journal.after(int(_number(request, "after", 0)), _number(request, "timeout", 0))
-        return web.json_response({"events": events, "last": events[-1]["seq"] if events else journal.last})
+        chat_id = engine.group["id"] if query.chat == "group" else self._who(query.user)
+        return {"messages": [seen(m, engine.bot["id"]) for m in engine.history(chat_id)]}
 
     def _message(self, body: MessageBody) -> Answer:
         """A person writes: the one at the page or `user`, privately or in the group, as a forward, as a reply."""
@@ -224,10 +222,3 @@ def _said(action: Callable[[B], Answer]) -> Callable[[B], Answer]:
             raise Wrong(str(error)) from None
 
     return act
-
-
-def _number(request: web.Request, name: str, default: float) -> float:
-    try:
-        return float(request.query.get(name, default))
-    except ValueError:
-        raise Wrong(f"{name} must be a number, not {request.query[name]!r}") from None

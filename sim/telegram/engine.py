@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sim.clock import Clock
+from sim.journal import Journal
 from sim.telegram.entities import Entity, tidy
 from sim.telegram.errors import bad_request, forbidden
-from sim.telegram.journal import Journal
 from sim.telegram.memory import Memory
 from sim.telegram.people import (
     Json,

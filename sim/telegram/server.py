@@ -8,6 +8,7 @@ from collections.abc import Callable
 from aiohttp import web
 
 from sim.clock import Clock
+from sim.journal import Journal
 from sim.store import Store
 from sim.telegram.botapi import BotApi
 from sim.telegram.chatpage import ChatPage
@@ -15,7 +16,6 @@ from sim.telegram.control import Control
 from sim.telegram.engine import Engine
 from sim.telegram.faults import Faults
 from sim.telegram.guard import guard
-from sim.telegram.journal import Journal
 from sim.telegram.memory import Memory
 
 _HOST = "127.0.0.1"

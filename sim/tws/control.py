@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from sim.control import Answer, Wrong, get, post
+from sim.control import Answer, Wrong, events, get, post
 from sim.tws import contracts
 from sim.tws.bodies import (
     AccountsBody,
@@ -291,19 +291,15 @@ def routes(server: "TwsServer") -> list[web.RouteDef]:
             "clients": server.clients(),
         }
 
-    async def refuse(request: web.Request) -> web.StreamResponse:
+    async def refuse(body: Switch) -> Answer:
         """Close the port, so that connections are refused, or open the same one again."""
-        try:
-            body = Switch.model_validate_json(await request.read() or b"{}")
-        except ValueError:
-            raise Wrong('the body is {"on": true} or {"on": false}') from None
         await server.refuse(body.on)
-        return web.json_response({})
+        return None
 
     return [
         get("/tws/book", book),
         get("/tws/counts", counts),
-        server.events.route("/tws/events"),
+        events("/tws/events", server.events),
         post("/tws/price", PriceBody, price),
         post("/tws/market", MarketBody, market),
         post("/tws/fills", FillsBody, fills),
@@ -316,7 +312,7 @@ def routes(server: "TwsServer") -> list[web.RouteDef]:
         post("/tws/commissions", CommissionsBody, commissions),
         post("/tws/commission", CommissionBody, commission),
         post("/tws/drop", DropBody, drop),
-        web.post("/tws/refuse", refuse),
+        post("/tws/refuse", Switch, refuse),
         post("/tws/hang", Switch, hang),
         post("/tws/half_open", Switch, half_open),
         post("/tws/read_only", Switch, read_only),

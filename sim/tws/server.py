@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from sim.clock import Clock
-from sim.control import EventLog
+from sim.journal import Journal
 from sim.store import Store
 from sim.tws.book import Account, Counters, Execution, Order, Position, Record, read, written
 from sim.tws.control import routes
@@ -43,7 +43,7 @@ class TwsServer:
         self.messages: Counter[str] = Counter()
         self.unknown_requests: Counter[str] = Counter()
         self.connections = 0
-        self.events = EventLog(clock.now)
+        self.events = Journal(clock)
         self.data: dict[str, str] = {}
         self._store = store
         self._accounts = accounts
@@ -247,7 +247,7 @@ class TwsServer:
 
     def note(self, kind: str, **details: Any) -> None:
         """Something for the control port's list of events."""
-        self.events.add(kind, **details)
+        self.events.record(kind, **details)
 
     def unknown(self, kind: str) -> None:
         """A request of a type that is not spoken here."""

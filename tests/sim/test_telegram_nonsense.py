@@ -8,10 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sim.clock import Clock
+from sim.journal import Journal
 from sim.store import Store
 from sim.telegram.engine import Engine
 from sim.telegram.errors import ApiError
-from sim.telegram.journal import Journal
 from sim.telegram.memory import Memory
 from sim.telegram.methods import METHODS
 from sim.telegram.params import Params, Upload

@@ -1,4 +1,4 @@
-"""What happened in the chat world, in order, for those who wait for it: the control port and the chat pages."""
+"""What happened, in order: numbered entries that can be listened to, read again, and waited for."""
 
 import asyncio
 import time
@@ -10,22 +10,19 @@ from sim.clock import Clock
 
 Event = dict[str, Any]
 
-#: How many events are kept for readers who come later.
-_KEPT = 20_000
-
 
 class Journal:
-    """Numbered events. Listeners hear each at once; readers ask for what came after a number, and can wait for it."""
+    """Entries {"seq" (from 1), "at" (ISO 8601, UTC, simulated), "at_ns" (perf_counter_ns, real), "kind", ...}; keeps the latest `keep`."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, keep: int = 20_000) -> None:
         self._clock = clock
-        self._events: deque[Event] = deque(maxlen=_KEPT)
+        self._events: deque[Event] = deque(maxlen=keep)
         self._waiting: set[asyncio.Future[None]] = set()
         self._listeners: list[Callable[[Event], None]] = []
         self.last = 0
 
     def record(self, kind: str, **facts: Any) -> Event:
-        """Note that something happened now. `at` is the simulated moment, `at_ns` the real perf_counter."""
+        """Something happened now. Returns the entry as it is kept: later changes of it are seen by later readers."""
         self.last += 1
         event = {
             "seq": self.last,
@@ -43,16 +40,16 @@ class Journal:
         return event
 
     def latest(self) -> Event | None:
-        """The newest event, None before the first."""
+        """The newest entry, None before the first."""
         return self._events[-1] if self._events else None
 
     def listen(self, listener: Callable[[Event], None]) -> Callable[[], None]:
-        """Call `listener` with every event from now on, until the returned function is called."""
+        """Call `listener` with every entry from now on, until the returned function is called."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
-    async def after(self, seq: int, seconds: float) -> list[Event]:
-        """The events after number `seq`: at once where there are any, else as soon as one comes, empty after `seconds`."""
+    async def after(self, seq: int, seconds: float = 0) -> list[Event]:
+        """The entries after number `seq`: at once where there are any, else as soon as one comes, none after `seconds`."""
         if self.last <= seq and seconds > 0:
             waiter = asyncio.get_running_loop().create_future()
             self._waiting.add(waiter)
@@ -66,3 +63,7 @@ class Journal:
             return []
         first = self._events[0]["seq"]
         return [self._events[i] for i in range(max(seq + 1 - first, 0), len(self._events))]
+
+    def clear(self) -> None:
+        """Forget the entries; the numbering goes on."""
+        self._events.clear()
