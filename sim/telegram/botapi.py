@@ -18,7 +18,17 @@ from sim.telegram.params import Params
 from sim.telegram.requests import read_params
 
 #: Events that put an update into the queue.
-_NEWS = {"message", "edited_message", "press", "injected", "blocked", "unblocked"}
+_NEWS = {
+    "message",
+    "edited_message",
+    "press",
+    "injected",
+    "blocked",
+    "unblocked",
+    "reaction",
+    "vote",
+    "member",
+}
 
 _LONGEST_POLL = 50.0
 

@@ -54,6 +54,8 @@ class Engine:
         self.members.setdefault(str(self.group["id"]), first_members(self.owner, self.bot))
         #: Reactions to a message, as lists of ReactionType JSON by user id (the bot's too).
         self.reactions: dict[str, dict[str, list[Json]]] = memory.all("telegram.reactions")
+        #: Who has voted for which options of a poll, by poll id and user id.
+        self.votes: dict[str, dict[str, list[int]]] = memory.all("telegram.votes")
         #: The reply keyboard of a chat: {"message_id", "markup", "for": user ids or None for everybody}.
         self.keyboards: dict[str, Json] = memory.all("telegram.keyboard")
         #: The menu button (MenuButton JSON) of a private chat, or of all as "default".
@@ -291,6 +293,11 @@ class Engine:
             of_message[str(user_id)] = reactions
         self._memory.put("telegram.reactions", message["message_id"], of_message)
         return old
+
+    def keep_votes(self, poll_id: str, votes: dict[str, list[int]]) -> None:
+        """Who has voted for what in a poll; the counts in the message are the caller's."""
+        self.votes[poll_id] = votes
+        self._memory.put("telegram.votes", poll_id, votes)
 
     # What people see
 
