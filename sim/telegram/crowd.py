@@ -302,7 +302,7 @@ def promote(engine: Engine, user_id: int, chat_id: int, whom: int, administrator
     if not engine.is_in(chat_id, whom) or whom == user_id:
         raise PersonError(f"{whom} is not one of the others in {chat['title']}")
     user = engine.users[whom]
-    rights: Json = {right: True for right in _RIGHTS} | {"can_be_edited": True, "is_anonymous": False}
+    rights: Json = dict.fromkeys(_RIGHTS, True) | {"can_be_edited": True, "is_anonymous": False}
     place = (
         {"status": "administrator", "user": user} | rights
         if administrator
