@@ -4,10 +4,11 @@ Every method that does something takes the moment at which it happens. What come
 would say it, and every record that changed is noted in `changed` for whoever keeps the state.
 """
 
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from enum import Enum
 from typing import Protocol
 
@@ -43,15 +44,20 @@ class CommissionMode(Enum):
 
 @dataclass(slots=True)
 class Rules:
-    """What was arranged from outside: `fills` and `cancels` happen by themselves or not, the next `rejects` orders are rejected."""
+    """What was arranged from outside: `fills` and `cancels` happen by themselves or not, the next `rejects` orders are rejected.
+
+    With `partial` an order that meets the market trades in parts, one each time it is looked at. `fired` counts what took effect.
+    """
 
     opening: Opening = Opening.OPEN
     fills: bool = True
+    partial: bool = False
     cancels: bool = True
     commission: CommissionMode = CommissionMode.AFTER
     rejects: int = 0
     reject_code: int = 201
     reject_text: str = ""
+    fired: Counter[str] = field(default_factory=Counter)
 
 
 class Listener(Protocol):
@@ -87,6 +93,7 @@ class Engine:
         self.register = Register(self._note)
         self._listener = listener
         self._last_run: datetime | None = None
+        self._held_back: set[int] = set()
 
     # -- state
 
@@ -271,6 +278,7 @@ class Engine:
     def _rejection(self, order: Order, now: datetime) -> tuple[int, str]:
         if self.rules.rejects:
             self.rules.rejects -= 1
+            self.rules.fired["reject"] += 1
             return self.rules.reject_code, self.rules.reject_text
         text = "" if order.parent_perm_id else checks.unaffordable(self._effect(order, now))
         return (201 if text else 0), text
@@ -353,9 +361,25 @@ class Engine:
             if order.status != "PendingCancel":
                 self._rest(order)
         if step.price is not None and self.rules.fills:
-            self.fill(order, order.remaining, step.price, now)
-        elif step.price is None and order.terms.tif in {"IOC", "FOK"}:
+            self.fill(order, self._portion(order), step.price, now)
+        elif step.price is not None:
+            self._hold(order)
+        elif order.terms.tif in {"IOC", "FOK"}:
             self.cancelled(order, "", now)
+
+    def _portion(self, order: Order) -> Decimal:
+        """How much of an order trades at once: all that remains, or a third of the order in whole shares."""
+        part = (order.terms.quantity / 3).to_integral_value(ROUND_CEILING)
+        if not self.rules.partial or order.terms.tif == "FOK" or part >= order.remaining:
+            return order.remaining
+        self.rules.fired["partial"] += 1
+        return part
+
+    def _hold(self, order: Order) -> None:
+        """An order could trade and was not let: counted once for each."""
+        if order.perm_id not in self._held_back:
+            self._held_back.add(order.perm_id)
+            self.rules.fired["fills_hold"] += 1
 
     # -- fills
 
@@ -414,6 +438,8 @@ class Engine:
     def _report(self, order: Order, execution: Execution) -> None:
         """Tell a fill as TWS does: execution, order, and the order again when its commission is known."""
         mode = self.rules.commission
+        if mode is not CommissionMode.AFTER:
+            self.rules.fired[f"commission_{mode.value}"] += 1
         known, order.commission = order.commission, None
         if mode is CommissionMode.BEFORE:
             self._report_commission(order, execution)
@@ -494,6 +520,7 @@ class Engine:
             self.cancelled(order, "", now)
         else:
             order.status = "PendingCancel"
+            self.rules.fired["cancels_hold"] += 1
             self._note(order)
             self._listener.status(order)
 
