@@ -2,10 +2,13 @@
 
 import argparse
 import asyncio
+import importlib.metadata
 import io
 import os
+import shutil
 import signal
 import sys
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -18,12 +21,18 @@ COMMANDS = {
     "setup": "ask for what is missing in .env, check each answer, and write it",
     "doctor": "say what works and what to do about what does not; looks, and changes nothing",
     "health": "ask the running bot whether it is reconciled and polling: one line, exit code 0 or 1",
-    "sim": "the simulated world alone or for other programs; its own options, see greenlight sim --help",
+    "sim": "the simulated world for other programs, or one server of it: sim [tws | telegram | model]; --help after it explains",
 }
 """The words that may follow `greenlight`, with what they do."""
 
 WORDS = " | ".join(COMMANDS)
 WORLDS = ("demo", "sim")
+WIDEST = 100
+"""No line of a report is longer in a terminal, in columns; in a pipe every finding is one line."""
+OURS = Path(__file__).resolve().parent.parent
+HELP = "greenlight setup asks for what is missing, checks it and writes .env; greenlight demo needs no settings at all."
+SERVERS = ("tws", "telegram", "model")
+"""What may follow `greenlight sim`, to run that server by itself."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -33,13 +42,14 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"greenlight: {message}. Right would be: greenlight [{WORDS}]; --help explains.\n")
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> _Parser:
     parser = _Parser(
         prog="greenlight",
         description="Trade your Interactive Brokers account from Telegram. Settings come from .env and the environment.",
         epilog="Educational software, not financial advice. Use a paper account first.",
         allow_abbrev=False,
     )
+    parser.add_argument("--version", action="store_true", help="say which version this is")
     commands = parser.add_subparsers(dest="command", metavar=WORDS)
     for word, what in COMMANDS.items():
         commands.add_parser(word, help=what, description=what[0].upper() + what[1:] + ".")
@@ -49,9 +59,19 @@ def _parser() -> argparse.ArgumentParser:
 def main(words: Sequence[str] | None = None) -> int:
     """Do what the command line says. Returns the exit code; a command line that cannot be meant exits with 2."""
     words = sys.argv[1:] if words is None else words
-    if words and words[0] in WORLDS:
-        return world(words[0], words[1:])
-    match _parser().parse_args(words).command:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that cannot show ✅ still hears the words
+    first = words[0] if words else ""
+    if first in WORLDS:
+        return world(first, words[1:])
+    if first and first not in COMMANDS and not first.startswith("-"):
+        _parser().error(f"there is no {first!r}")
+    told = _parser().parse_args(words)
+    if told.version:
+        _say(f"greenlight {version()}")
+        return 0
+    match told.command:
         case "doctor":
             return doctor()
         case "setup":
@@ -66,7 +86,10 @@ def world(word: str, options: Sequence[str]) -> int:
     ours = Path(__file__).resolve().parent.parent
     home = os.environ.get("XDG_STATE_HOME", "")
     state = (Path(home) if os.path.isabs(home) else Path.home() / ".local" / "state") / "greenlight" / word
-    command = [sys.executable, "-P", "-m", "sim", "--state", str(state), *options]
+    program = "sim"
+    if word == "sim" and options and options[0] in SERVERS:
+        program, state, options = f"sim.{options[0]}", state / options[0], options[1:]
+    command = [sys.executable, "-P", "-m", program, "--state", str(state), *options]
     paths = os.pathsep.join(filter(None, (str(ours), os.environ.get("PYTHONPATH"))))
     sys.stdout.flush()
     os.execve(sys.executable, command, os.environ | {"PYTHONPATH": paths})
@@ -85,8 +108,6 @@ def setup() -> int:
             file=sys.stderr,
         )
         return 2
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")
     set_up("CRITICAL", [])
     code = Setup(Path(".env"), os.environ, SystemClock()).run()
     sys.stdout.flush()
@@ -102,7 +123,7 @@ def health() -> int:
         healthy, line = judge(note_of(load().database_path), SystemClock().now())
     except SettingsError as wrong:
         healthy, line = False, "; ".join(str(wrong).splitlines())
-    print(f"{'healthy' if healthy else 'not healthy'}: {line}")
+    _say(f"{'healthy' if healthy else 'not healthy'}: {line}")
     return 0 if healthy else 1
 
 
@@ -113,24 +134,21 @@ def doctor() -> int:
     from bot.doctor import examine, report, unreadable, works
     from bot.redaction import set_up
 
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal that cannot show ✅ still hears the words
-    print("Greenlight looks at everything and changes nothing; at most 30 seconds.", flush=True)
+    columns = min(shutil.get_terminal_size().columns, WIDEST) if sys.stdout.isatty() else None
+    _say("Greenlight looks at everything and changes nothing; at most 30 seconds.")
     try:
         settings = load()
     except SettingsError as wrong:
-        print(report(unreadable(wrong)))
+        _say(f"{report(unreadable(wrong), columns=columns)}\n{HELP}")
         return 1
     secrets = _secrets(settings)
     set_up("DEBUG" if settings.log_level == "DEBUG" else "CRITICAL", secrets)
     try:
         findings = asyncio.Runner().run(examine(settings, SystemClock()))
-        print(report(findings, secrets))
+        _say(report(findings, secrets, columns))
         code = 0 if works(findings) else 1
     except KeyboardInterrupt:
         code = 130
-    sys.stdout.flush()
-    sys.stderr.flush()
     # A name server that does not answer holds a thread that nobody can end; closing the loop would wait for it.
     os._exit(code)
 
@@ -145,7 +163,7 @@ def run() -> int:
     try:
         settings = load()
     except SettingsError as wrong:
-        print(f"Greenlight cannot start with these settings:\n{wrong}", file=sys.stderr)
+        print(f"Greenlight cannot start with these settings:\n{wrong}\n{HELP}", file=sys.stderr)
         return 2
     return asyncio.run(_run(settings))
 

@@ -6,14 +6,14 @@ import contextlib
 import ctypes
 import os
 import signal
-import sqlite3
 import sys
 import time
 from collections import deque
 from functools import partial
 from pathlib import Path
 
-from sim.world import AlreadyRunning, PortTaken, World
+from sim.commandline import add_accounts, add_shared, finished, port, say_places, stopped
+from sim.world import World
 
 ROOT = Path(__file__).resolve().parent.parent
 GRACE_SECONDS = 6.0
@@ -25,62 +25,31 @@ _PR_SET_PDEATHSIG = 1
 def main() -> int:
     """Run until a signal ends it. Returns the exit code."""
     options = _options()
-    try:
-        return asyncio.run(_run(options))
-    except (AlreadyRunning, PortTaken) as error:
-        print(f"sim: {error}", file=sys.stderr)
-    except (OSError, sqlite3.Error) as error:
-        print(f"sim: the state in {options.state} cannot be used: {error}", file=sys.stderr)
-    return 1
+    return finished(_run(options), options.state)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m sim",
+        prog=os.environ.get("SIM_NAME", "python -m sim"),
         description="A simulated broker (TWS), Telegram with a chat page, and Messages API on loopback, and the bot that uses them.",
+        epilog="Each of the three also runs by itself: python -m sim.tws, sim.telegram, sim.model (or greenlight sim tws, ...); --help explains.",
     )
     for name in ("tws", "telegram", "model", "control"):
         parser.add_argument(
             f"--{name}-port",
-            type=_port,
+            type=port,
             default=0,
             metavar="PORT",
             help=f"port of the {name} server (0, the default: any free one)",
         )
-    parser.add_argument(
-        "--state",
-        type=Path,
-        default=Path(".demo"),
-        metavar="DIR",
-        help="where everything is remembered over a restart (default: .demo)",
-    )
-    parser.add_argument(
-        "--seed",
-        type=int,
-        default=1,
-        metavar="N",
-        help="what the market's prices are drawn from (default: 1)",
-    )
-    parser.add_argument(
-        "--account",
-        action="append",
-        metavar="ID",
-        help="an account of the broker login, more than once for several (default: DU1234567; U1234567 looks like a live one)",
-    )
+    add_shared(parser, ".demo")
+    add_accounts(parser)
     parser.add_argument("--no-bot", action="store_true", help="only the world, without the bot")
     return parser.parse_args()
 
 
-def _port(text: str) -> int:
-    if not text.isdigit() or int(text) > 65_535:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port: 0 to 65535")
-    return int(text)
-
-
 async def _run(options: argparse.Namespace) -> int:
-    stop = asyncio.Event()
-    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(signum, stop.set)
+    stop = stopped()
     world = World(
         options.state,
         options.seed,
@@ -91,16 +60,7 @@ async def _run(options: argparse.Namespace) -> int:
         tuple(options.account or ("DU1234567",)),
     )
     async with world:
-        print(
-            f"tws: {world.tws.address}",
-            f"telegram: {world.telegram.address} token {world.telegram.token}",
-            f"model: {world.model.address} key {world.model.api_key}",
-            f"control: {world.control_url}",
-            f"chat page: {world.telegram.page_url}",
-            sep="\n",
-            flush=True,
-        )
-        print("\nSIMULATED: no real money, no real broker.", flush=True)
+        say_places(world)
         code = 0
         if options.no_bot:
             _invite(world)

@@ -1,0 +1,8 @@
+"""`python -m sim.model`: this server by itself, with a control port of its own."""
+
+import sys
+
+from sim.commandline import alone
+
+if __name__ == "__main__":
+    sys.exit(alone("model"))
