@@ -10,7 +10,7 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from core import lifecycle
-from core.errors import BrokerError, StorageError
+from core.errors import BrokerError, NoAnswer, StorageError
 from core.ib_messages import plain_words
 from core.model import (
     BrokerBook,
@@ -26,7 +26,7 @@ from core.model import (
     TimeInForce,
 )
 from core.opening import opening_lots
-from core.orderbook import OrderBook
+from core.orderbook import Mark, OrderBook
 from core.ports import Broker, Clock, Ledger, Notifier
 from core.reconcile import external, reconcile
 
@@ -160,8 +160,7 @@ class Bookkeeper:
             if self._broker.link.connected and self._broker.link.account is not None:
                 gap = self._gap
                 try:
-                    async with self._book.lock:
-                        await self._reconcile()
+                    await self._reconcile()
                     gap = False
                     for take_up in self.after_compare:
                         await take_up()
@@ -179,7 +178,20 @@ class Bookkeeper:
         asyncio.get_running_loop().call_later(RETRY_SECONDS, self.compare.set)
 
     async def _reconcile(self) -> None:
+        """Ask, and write down what the answers say. Nobody who wants to cancel waits for the answers: only the writing has the lock."""
+        mark = self._book.mark()
         told = await self._broker.book()
+        again = None if await self._is_opened() else await self._broker.book()
+        async with self._book.lock:
+            if told.epoch != self._broker.link.epoch:
+                raise NoAnswer("The connection changed while the books were compared.")
+            await self._take_over(told, mark)
+            if again is not None:
+                await self._open_books(told, again)
+            self._broker.mark_reconciled(told.epoch)
+
+    async def _take_over(self, told: BrokerBook, mark: Mark) -> None:
+        """Our orders, executions and holdings as the snapshot has them; what has moved since the question is newer than the answer."""
         news = [e for e in told.executions if self._book.is_news(e)]
         known = {**self._book.executions, **{e.key: e for e in news}}
         mentioned: list[OrderReport | Execution] = [*told.open_orders, *told.completed_orders, *news]
@@ -190,39 +202,48 @@ class Bookkeeper:
         seen, strangers = reconcile(
             tuple(before.values()), told, tuple(known.values()), self._clock.now(), self._book.next_number
         )
+        seen = tuple(o for o in seen if not self._book.has_moved(before[o.number], mark))
         gap, self._gap = self._gap, False
         seen, words = self._cancels_that_were_lost(seen, told, gap)
         seen = tuple(self._not_at_broker(o, told) for o in seen)
         changes: list[tuple[Order | None, Order]] = [(before[o.number], o) for o in seen]
         changes += [(None, o) for o in strangers]
+        have = {e.exec_id for e in told.executions}
+        newer = [e for e in self._book.executed_since(mark) if e.exec_id not in have]
         await self._book.book(changes, executions=news, away=gap, more=words)
-        self._book.start_positions(told.positions)
-        await self._open_books(told)
-        self._broker.mark_reconciled(told.epoch)
+        if not newer:
+            self._book.start_positions(told.positions)
+        elif self._book.as_counted(told.positions) is None:
+            raise NoAnswer("Orders are being filled while the positions are told; trying again.")
         if gap:
             await self._say(Notice("link_up"))
 
-    async def _open_books(self, told: BrokerBook) -> None:
+    async def _is_opened(self) -> bool:
+        """Whether it is written down what the account held before its executions were known."""
+        account = self._broker.link.account
+        if account is not None and account != self._opened and await self._ledger.books_opened(account):
+            self._opened = account
+        return account is None or account == self._opened
+
+    async def _open_books(self, told: BrokerBook, again: BrokerBook) -> None:
         """Once for an account: write down what it held before its executions were known, before an order of ours can change it.
 
         Positions and executions are two answers of the broker: only where a second look finds both the same do they fit each other.
         """
         account = self._broker.link.account
-        if account is None or account == self._opened:
+        if account is None:
             return
-        if not await self._ledger.books_opened(account):
-            again = await self._broker.book()
-            history = await self._ledger.history(account)
-            openings = opening_lots(account, again.positions, history, self._clock.now())
-            self._looks += 1
-            unpaid = {e.key for e in history.executions} - {c.key for c in history.commissions}
-            awaited = unpaid and self._looks < MOST_LOOKS  # commissions follow on the heels of executions
-            if openings is None or awaited or _facts(told) != _facts(again):
-                log.info("the books of %s are not opened yet: they are moving", account)
-                if self._looks < MOST_LOOKS:
-                    asyncio.get_running_loop().call_later(RETRY_SECONDS, self.compare.set)
-                return
-            await self._ledger.open_books(account, openings)
+        history = await self._ledger.history(account)
+        openings = opening_lots(account, again.positions, history, self._clock.now())
+        self._looks += 1
+        unpaid = {e.key for e in history.executions} - {c.key for c in history.commissions}
+        awaited = unpaid and self._looks < MOST_LOOKS  # commissions follow on the heels of executions
+        if openings is None or awaited or _facts(told) != _facts(again):
+            log.info("the books of %s are not opened yet: they are moving", account)
+            if self._looks < MOST_LOOKS:
+                asyncio.get_running_loop().call_later(RETRY_SECONDS, self.compare.set)
+            return
+        await self._ledger.open_books(account, openings)
         self._opened = account
 
     def _cancels_that_were_lost(

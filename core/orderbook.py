@@ -6,7 +6,7 @@ What was written is true; what is in memory was written before.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -16,6 +16,15 @@ from core.ports import Clock, Ledger, Notifier
 
 ZERO = Decimal(0)
 REMEMBERED_EXECUTIONS = timedelta(days=2)  # the broker replays those of the current day
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How the book stood at a moment, to tell afterwards what has moved since."""
+
+    orders: Mapping[int, Order]
+    last_number: int
+    executions: Mapping[str, Execution]
 
 
 class OrderBook:
@@ -76,6 +85,22 @@ class OrderBook:
         """Whether this execution, or this revision of it, is not booked yet."""
         known = self._executions.get(execution.key)
         return known is None or known.revision < execution.revision
+
+    # --- while somebody else is asked -----------------------------------------------------------------------------------
+
+    def mark(self) -> Mark:
+        """How the book stands before the broker is asked, which takes time and is not done under the lock."""
+        return Mark(dict(self._open), self._last_number, dict(self._executions))
+
+    def has_moved(self, order: Order, since: Mark) -> bool:
+        """Whether the order is newer than what was asked: an answer to an older question says nothing about it."""
+        return order.number > since.last_number or self._open.get(order.number) != since.orders.get(
+            order.number
+        )
+
+    def executed_since(self, since: Mark) -> tuple[Execution, ...]:
+        """What was booked after the mark."""
+        return tuple(e for key, e in self._executions.items() if since.executions.get(key) != e)
 
     # --- what is held ---------------------------------------------------------------------------------------------------
 
