@@ -83,16 +83,34 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def world(word: str, options: Sequence[str]) -> int:
     """Become the simulated world, which is a program of its own; it remembers below the user's state directory unless told where."""
-    ours = Path(__file__).resolve().parent.parent
     home = os.environ.get("XDG_STATE_HOME", "")
-    state = (Path(home) if os.path.isabs(home) else Path.home() / ".local" / "state") / "greenlight" / word
-    program = "sim"
+    if not os.path.isabs(home):
+        home = os.path.join(os.path.expanduser("~"), ".local", "state")
+    program, name, state = "sim", f"greenlight {word}", os.path.join(home, "greenlight", word)
     if word == "sim" and options and options[0] in SERVERS:
-        program, state, options = f"sim.{options[0]}", state / options[0], options[1:]
-    command = [sys.executable, "-P", "-m", program, "--state", str(state), *options]
-    paths = os.pathsep.join(filter(None, (str(ours), os.environ.get("PYTHONPATH"))))
+        part, options = options[0], options[1:]
+        program, name, state = f"sim.{part}", f"{name} {part}", os.path.join(state, part)
+    paths = os.pathsep.join(filter(None, (str(OURS), os.environ.get("PYTHONPATH"))))
+    told = {"PYTHONPATH": paths, "SIM_NAME": name, "SIM_STATE": state}
     sys.stdout.flush()
-    os.execve(sys.executable, command, os.environ | {"PYTHONPATH": paths})
+    os.execve(sys.executable, [sys.executable, "-P", "-m", program, *options], os.environ | told)
+
+
+def version() -> str:
+    """Which version this is: of the checkout where it runs from one, else of the installed package."""
+    if (project := OURS / "pyproject.toml").is_file():
+        return str(tomllib.loads(project.read_text("utf-8"))["project"]["version"])
+    return importlib.metadata.version("greenlight")
+
+
+def _say(words: str) -> None:
+    """Print. Where nobody reads on (`| head`) or it cannot be written, the exit code still tells."""
+    try:
+        print(words, flush=True)
+    except OSError as problem:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(problem, BrokenPipeError):
+            print(f"greenlight: what was found cannot be printed: {problem.strerror}.", file=sys.stderr)
 
 
 def setup() -> int:

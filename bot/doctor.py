@@ -6,8 +6,10 @@ what-if: the broker's forecast, which is never placed.
 
 import asyncio
 import contextlib
+import itertools
+import textwrap
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -66,9 +68,17 @@ class Finding:
     said: str
 
 
-def report(findings: Sequence[Finding], secrets: Sequence[str] = ()) -> str:
-    """The findings, one line each, and what they come to. No secret is in it, nor anything that moves a terminal's cursor."""
-    lines = [line(one, secrets) for one in findings]
+def report(findings: Sequence[Finding], secrets: Sequence[str] = (), columns: int | None = None) -> str:
+    """The findings, one line each, and what they come to. No secret is in it, nor anything that moves a terminal's cursor.
+
+    What ended alike is told together; lines are broken at so many columns where that is told.
+    """
+    lines = [line(one, secrets) for one in _together(findings)]
+    if columns:
+        # Two less, since a mark takes two places and counts as one or two characters.
+        lines = [
+            wrapped for one in lines for wrapped in textwrap.wrap(one, columns - 2, subsequent_indent="   ")
+        ]
     bad = sum(one.mark is Mark.BAD for one in findings)
     noted = sum(one.mark is Mark.NOTE for one in findings)
     if bad:
@@ -78,6 +88,12 @@ def report(findings: Sequence[Finding], secrets: Sequence[str] = ()) -> str:
             f"; {noted} to know about ({Mark.NOTE})." if noted else "."
         )
     return "\n".join([*lines, end])
+
+
+def _together(findings: Sequence[Finding]) -> list[Finding]:
+    """Findings that follow each other with the same words become one."""
+    alike = [list(group) for _, group in itertools.groupby(findings, lambda one: (one.mark, one.said))]
+    return [replace(group[0], what=", ".join(one.what for one in group)) for group in alike]
 
 
 def line(found: Finding, secrets: Sequence[str] = ()) -> str:

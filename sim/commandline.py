@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 import signal
 import sqlite3
 import sys
@@ -49,6 +50,7 @@ def port(text: str) -> int:
 
 def add_shared(parser: argparse.ArgumentParser, state: str) -> None:
     """The options that every program of the world has; `state` is where it remembers unless told otherwise."""
+    state = os.environ.get("SIM_STATE", state)
     parser.add_argument(
         "--state",
         type=Path,
@@ -108,7 +110,7 @@ def alone(name: Name) -> int:
 
 def _options(name: Name) -> argparse.Namespace:
     row = ALONE[name]
-    program = f"python -m sim.{name}"
+    program = os.environ.get("SIM_NAME", f"python -m sim.{name}")
     parser = argparse.ArgumentParser(
         prog=program,
         description=f"{row.what} Listens on 127.0.0.1 only, and prints where. Ctrl-C ends it.",
