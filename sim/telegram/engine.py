@@ -24,6 +24,7 @@ from sim.telegram.people import (
     make_stranger,
     private_chat,
 )
+from sim.telegram.privacy import heard
 from sim.telegram.updates import UpdateQueue
 
 #: A press is answered within this time or not at all.
@@ -54,6 +55,7 @@ class Engine:
         self.members.setdefault(str(self.group["id"]), first_members(self.owner, self.bot))
         #: Reactions to a message, as lists of ReactionType JSON by user id (the bot's too).
         self.reactions: dict[str, dict[str, list[Json]]] = memory.all("telegram.reactions")
+        self._read: dict[str, int] = memory.all("telegram.read")
         #: Who has voted for which options of a poll, by poll id and user id.
         self.votes: dict[str, dict[str, list[int]]] = memory.all("telegram.votes")
         #: The reply keyboard of a chat: {"message_id", "markup", "for": user ids or None for everybody}.
@@ -66,7 +68,12 @@ class Engine:
         self._presses: dict[str, Json] = memory.all("telegram.press")
         self.blocked: set[int] = set(memory.get("telegram.state", "blocked", []))
         self.commands: dict[str, list[Json]] = memory.all("telegram.commands")
+        #: The message that each chat shows as pinned, and all that are, oldest pin first.
         self.pinned: dict[str, int] = memory.all("telegram.pinned")
+        self.pins: dict[str, list[int]] = memory.all("telegram.pins")
+        #: What the bot, BotFather or the control port have set: names, texts, rights, privacy, who is gone.
+        self.settings: dict[str, Any] = memory.all("telegram.setting")
+        self.bot |= self.settings.get("bot", {})
         self._update_of: dict[str, int] = memory.all("telegram.update_of")
         self._next_message: int = memory.get("telegram.state", "next_message", 1)
         chance = random.Random(f"updates {seed}")
@@ -126,8 +133,7 @@ class Engine:
         if message is None:
             raise PersonError(f"there is no message {message_id}")
         user = self.person(self.owner["id"] if user_id is None else user_id)
-        query_id, self._next_press = str(self._next_press), self._next_press + 1
-        self._memory.put("telegram.state", "next_press", self._next_press)
+        query_id = self.open_query(user["id"])
         query = {
             "id": query_id,
             "from": user,
@@ -135,9 +141,6 @@ class Engine:
             "chat_instance": str(message["chat"]["id"]),
             "data": data,
         }
-        self._presses = {key: press for key, press in self._presses.items() if not self._stale(press)}
-        self._presses[query_id] = {"at": self.clock.now().isoformat(), "answered": False}
-        self._memory.put("telegram.press", query_id, self._presses[query_id])
         ids = [self.updates.add("callback_query", query, self.clock.now()) for _ in range(repeat)]
         facts = {"callback_query_id": query_id, "update_ids": ids}
         self.journal.record("press", user_id=user["id"], message_id=message_id, data=data, **facts)
@@ -168,14 +171,46 @@ class Engine:
     # What the bot does
 
     def chat(self, chat_id: int) -> Json:
-        """The chat the bot may write in. ApiError where it is unknown or the person has blocked the bot."""
-        if chat_id not in self.chats:
+        """A chat that the bot knows. ApiError where it knows none of this number, or is in that group no more."""
+        if chat_id == self.bot["id"]:
+            raise forbidden("bot can't send messages to the bot itself")
+        chat = self.chats.get(chat_id)
+        if chat is None:
             raise bad_request("chat not found")
+        if not self.bot_is_in(chat_id):
+            kicked = self.place_of(chat_id, self.bot["id"])["status"] == "kicked"
+            words = "bot was kicked from" if kicked else "bot is not a member of"
+            raise forbidden(f"{words} the {chat['type']} chat")
+        return chat
+
+    def writable(self, chat_id: int) -> Json:
+        """The same where the bot may write, which a person can prevent."""
+        chat = self.chat(chat_id)
+        if chat_id in self.settings.get("deactivated", []):
+            raise forbidden("user is deactivated")
         if chat_id in self.blocked:
             raise forbidden("bot was blocked by the user")
-        if not self.bot_is_in(chat_id):
-            raise forbidden("bot was kicked from the supergroup chat")
-        return self.chats[chat_id]
+        if chat["type"] == "private" and not self.has_started(chat_id):
+            raise forbidden("bot can't initiate conversation with a user")
+        return chat
+
+    def has_started(self, user_id: int) -> bool:
+        """Whether a person has ever written to the bot; the one at the page has."""
+        return user_id == self.owner["id"] or user_id in self.settings.get("started", [])
+
+    def set(self, key: str, value: Any) -> None:
+        """Remember a setting; None forgets it."""
+        if value is None:
+            self.settings.pop(key, None)
+            self._memory.delete("telegram.setting", key)
+        else:
+            self.settings[key] = value
+            self._memory.put("telegram.setting", key, value)
+
+    def rename_bot(self, name: str) -> None:
+        """The bot's name from now on."""
+        self.set("bot", {"first_name": name})
+        self.bot |= {"first_name": name}
 
     def post(self, chat: Json, content: Mapping[str, Any]) -> Json:
         """The bot's new message with `content` (text, photo, reply_markup...)."""
@@ -207,8 +242,13 @@ class Engine:
 
     def remove(self, message: Json) -> None:
         """A message disappears for everybody."""
+        self.unpin(message["chat"]["id"], message["message_id"])
         del self.messages[message["message_id"]]
         self._memory.delete("telegram.message", message["message_id"])
+
+    def presser(self, query_id: str) -> int:
+        """Who pressed, 0 where it is forgotten."""
+        return int(self._presses.get(query_id, {}).get("user", 0))
 
     def answer(self, query_id: str) -> bool:
         """The bot answers a press; True the first time. ApiError where it is too late, or there was none."""
@@ -220,6 +260,15 @@ class Engine:
         self._memory.put("telegram.press", query_id, press)
         return first
 
+    def open_query(self, user_id: int) -> str:
+        """The number of something that the bot has 150 seconds to answer: a press, an inline query, a web app."""
+        query_id, self._next_press = str(self._next_press), self._next_press + 1
+        self._memory.put("telegram.state", "next_press", self._next_press)
+        self._presses = {key: press for key, press in self._presses.items() if not self._stale(press)}
+        self._presses[query_id] = {"at": self.clock.now().isoformat(), "answered": False, "user": user_id}
+        self._memory.put("telegram.press", query_id, self._presses[query_id])
+        return query_id
+
     def set_commands(self, scope: str, commands: list[Json] | None) -> None:
         """The command menu of a scope; None takes it away."""
         if commands:
@@ -230,16 +279,32 @@ class Engine:
             self._memory.delete("telegram.commands", scope)
 
     def pin(self, chat_id: int, message_id: int | None) -> None:
-        """Pin a message in a chat, or none."""
-        if message_id is None:
-            self.pinned.pop(str(chat_id), None)
-            self._memory.delete("telegram.pinned", chat_id)
-        else:
-            self.pinned[str(chat_id)] = message_id
-            self._memory.put("telegram.pinned", chat_id, message_id)
+        """Pin one more message in a chat, which shows it; None takes every pin away."""
+        others = [number for number in self.pins.get(str(chat_id), []) if number != message_id]
+        self._keep_pins(chat_id, [] if message_id is None else [*others, message_id])
 
-    def keep_file(self, name: str, content_type: str, data: bytes) -> str:
-        """Remember a file and return its file_id."""
+    def unpin(self, chat_id: int, message_id: int | None) -> bool:
+        """Take one pin away, the latest where `message_id` is None; False where there is none."""
+        pins = self.pins.get(str(chat_id), [])
+        gone = message_id if message_id is not None else pins[-1] if pins else None
+        if gone not in pins:
+            return False
+        self._keep_pins(chat_id, [number for number in pins if number != gone])
+        return True
+
+    def _keep_pins(self, chat_id: int, pins: list[int]) -> None:
+        if not pins:
+            self.pins.pop(str(chat_id), None)
+            self.pinned.pop(str(chat_id), None)
+            self._memory.delete("telegram.pins", chat_id)
+            self._memory.delete("telegram.pinned", chat_id)
+            return
+        self.pins[str(chat_id)], self.pinned[str(chat_id)] = pins, pins[-1]
+        self._memory.put("telegram.pins", chat_id, pins)
+        self._memory.put("telegram.pinned", chat_id, pins[-1])
+
+    def keep_file(self, name: str, content_type: str, data: bytes, kind: str = "") -> str:
+        """Remember a file and return its file_id. `kind` (photo, document, voice...) is what it was sent as."""
         number = self._memory.get("telegram.state", "next_file", 1)
         self._memory.put("telegram.state", "next_file", number + 1)
         file_id = f"SIMULATED{number:08d}"
@@ -247,6 +312,7 @@ class Engine:
             "name": name,
             "content_type": content_type,
             "size": len(data),
+            "kind": kind,
             "data": base64.b64encode(data).decode(),
         }
         self._memory.put("telegram.file", file_id, record)
@@ -299,6 +365,17 @@ class Engine:
         self.votes[poll_id] = votes
         self._memory.put("telegram.votes", poll_id, votes)
 
+    def read_up_to(self, user_id: int, chat_id: int) -> int:
+        """The newest message of a chat that a person has seen on the page."""
+        return self._read.get(f"{user_id}:{chat_id}", 0)
+
+    def mark_read(self, user_id: int, chat_id: int, message_id: int) -> None:
+        """A person has seen a chat up to a message."""
+        key = f"{user_id}:{chat_id}"
+        if message_id > self._read.get(key, 0):
+            self._read[key] = message_id
+            self._memory.put("telegram.read", key, message_id)
+
     # What people see
 
     def history(self, chat_id: int) -> list[Json]:
@@ -332,8 +409,13 @@ class Engine:
         """Whether somebody (the bot too) is in a group, or the private chat is theirs."""
         if chat_id not in self.chats or self.chats[chat_id]["type"] == "private":
             return user_id in (chat_id, self.bot["id"])
-        member = self.members.get(str(chat_id), {}).get(str(user_id), {"status": "left"})
-        return member["status"] not in ("left", "kicked")
+        place = self.place_of(chat_id, user_id)
+        return bool(place.get("is_member", place["status"] not in ("left", "kicked")))
+
+    def place_of(self, chat_id: int, user_id: int) -> Json:
+        """Somebody's place in a group as ChatMember JSON: "left" for those who have never been there."""
+        place = self.members.get(str(chat_id), {}).get(str(user_id))
+        return place or {"status": "left", "user": self.users.get(user_id, {"id": user_id})}
 
     def bot_is_in(self, chat_id: int) -> bool:
         """Whether the bot hears what is said in a chat."""
@@ -387,10 +469,16 @@ class Engine:
         self._memory.put("telegram.message", message["message_id"], message)
 
     def deliver(self, kind: str, message: Json, **facts: Any) -> Json:
-        """Keep a person's message and hand it to the bot as an update."""
+        """Keep a person's message and hand it to the bot as an update, where its privacy mode lets it hear."""
         self.keep(message)
         update_id = 0
-        if self.bot_is_in(message["chat"]["id"]):
+        chat_id = message["chat"]["id"]
+        if chat_id > 0 and not self.has_started(chat_id):
+            self.set("started", [*self.settings.get("started", []), chat_id])
+        sees_all = not self.settings.get("privacy", True) or self.place_of(chat_id, self.bot["id"])["status"] in (
+            "creator", "administrator",
+        )  # fmt: skip
+        if self.bot_is_in(chat_id) and (sees_all or heard(message, self.bot)):
             update_id = self.updates.add(kind, message, self.clock.now())
             self._update_of[str(message["message_id"])] = update_id
             self._memory.put("telegram.update_of", message["message_id"], update_id)
