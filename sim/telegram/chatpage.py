@@ -1,37 +1,36 @@
-"""The chat page's side of the server: the key and the cookie, the files of the page, and the live websocket.
+"""The chat page's side of the server: the key and the cookie, the files of the page, uploads, and the live websocket.
 
 A local port is reachable from every page in the same browser, so the page opens only with the random key from the
-printed address. The key is exchanged for a cookie at once and disappears from the address bar.
+printed address. The key is exchanged for a cookie at once and disappears from the address bar. Whoever has it plays every
+person of this world; a socket speaks as one of them at a time, and hears only what that one sees.
 """
 
 import asyncio
 import hmac
 import json
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from aiohttp import WSMsgType, web
 
 from sim.journal import Event
+from sim.telegram import crowd, sight
 from sim.telegram.engine import Engine, PersonError
 from sim.telegram.images import image_type
 from sim.telegram.memory import Memory
+from sim.telegram.pagewishes import WISHES, Desk
 from sim.telegram.people import Json
-from sim.telegram.view import seen
 
 _FILES = Path(__file__).parent / "page"
-_TYPES = {
-    **dict.fromkeys(
-        ("app.js", "composer.js", "dom.js", "live.js", "message.js", "text.js"), "text/javascript"
-    ),
-    **dict.fromkeys(("icon.svg", "pattern.svg"), "image/svg+xml"),
-    "style.css": "text/css",
-}
+_KINDS = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+_TYPES = {file.name: _KINDS[file.suffix] for file in _FILES.iterdir() if file.suffix in _KINDS}
 
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
-    "connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
+    "connect-src 'self'; frame-src https: http://127.0.0.1:* http://localhost:*; form-action 'none'; base-uri 'none'; "
+    "frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
@@ -40,18 +39,13 @@ _HEADERS = {
     "Cache-Control": "no-store",
 }
 
-#: How many messages come with the first greeting, and with every look further back.
-_PAGE = 200
-
-#: Longest text a person can send at once, as on a phone.
-_LONGEST = 4096
-
 
 class ChatPage:
-    """The page of one person. `key` opens it; it is random, and remembered, so that a bookmark and an open tab survive a restart."""
+    """The page. `key` opens it; it is random, and remembered, so that a bookmark and an open tab survive a restart."""
 
-    def __init__(self, engine: Engine, memory: Memory) -> None:
+    def __init__(self, engine: Engine, memory: Memory, token: str) -> None:
         self._engine = engine
+        self._token = token
         kept = memory.get("telegram.state", "page") or {
             "key": secrets.token_urlsafe(24),
             "session": secrets.token_urlsafe(32),
@@ -67,6 +61,7 @@ class ChatPage:
             web.get("/live", self._live),
             web.get("/page/{name}", self._asset),
             web.get("/files/{file_id}", self._file),
+            web.post("/upload", self._upload),
         ]
 
     async def disconnect(self, app: web.Application) -> None:
@@ -120,6 +115,28 @@ class ChatPage:
         saved = {"Content-Type": "application/octet-stream", "Content-Disposition": "attachment"}
         return web.Response(body=data, headers=_HEADERS | saved)
 
+    async def _upload(self, request: web.Request) -> web.Response:
+        """A file from the page: its bytes are the body, everything else is in the query."""
+        if not self._knows(request) or "Origin" not in request.headers:
+            return self._refused()
+        query = request.query
+        try:
+            ids = crowd.upload(
+                self._engine,
+                _number(query.get("user"), self._engine.owner["id"]),
+                await request.read(),
+                name=query.get("name", "file"),
+                content_type=request.content_type,
+                caption=query.get("caption", ""),
+                chat_id=_number(query.get("chat"), None),
+                as_file=query.get("as") == "file",
+                reply_to=_number(query.get("reply_to"), None),
+                album=query.get("album") or None,
+            )
+        except PersonError as error:
+            return web.json_response({"error": str(error)}, status=400, headers=_HEADERS)
+        return web.json_response(ids, headers=_HEADERS)
+
     # The live chat
 
     async def _live(self, request: web.Request) -> web.StreamResponse:
@@ -129,13 +146,15 @@ class ChatPage:
         await socket.prepare(request)
         self._sockets.add(socket)
         outgoing: asyncio.Queue[Json] = asyncio.Queue()
-        outgoing.put_nowait(self._greeting())
-        stop = self._engine.journal.listen(lambda event: self._tell(event, outgoing))
+        desk = Desk(self._engine, self._token, int(request.url.port or 0))
+        desk.sit(_number(request.query.get("user"), None), _number(request.query.get("chat"), None))
+        outgoing.put_nowait(desk.greeting())
+        stop = self._engine.journal.listen(lambda event: self._tell(event, desk, outgoing))
         sender = asyncio.create_task(_send_all(socket, outgoing))
         try:
             async for frame in socket:
                 if frame.type is WSMsgType.TEXT:
-                    outgoing.put_nowait(self._obey(frame.data))
+                    outgoing.put_nowait(_obey(desk, frame.data))
         finally:
             stop()
             sender.cancel()
@@ -143,88 +162,116 @@ class ChatPage:
             self._sockets.discard(socket)
         return socket
 
-    def _greeting(self) -> Json:
-        """Everything a page needs to begin, or to begin again after a broken connection."""
-        engine = self._engine
-        history = engine.history(engine.owner["id"])
-        return {
-            "type": "hello",
-            "bot": {"name": engine.bot["first_name"], "username": engine.bot["username"]},
-            "user": {"id": engine.owner["id"], "name": engine.owner["first_name"]},
-            "messages": [self._view(message) for message in history[-_PAGE:]],
-            "more": len(history) > _PAGE,
-            "commands": engine.command_menu(),
-            "pinned": engine.pinned.get(str(engine.owner["id"])),
-            "blocked": engine.owner["id"] in engine.blocked,
-            "fetched": engine.updates.delivered,
-            "now": engine.clock.now().timestamp(),
-        }
-
-    def _view(self, message: Json) -> Json:
-        """A message as the page shows it; it has its second tick once its update has been fetched."""
-        return seen(message, self._engine.bot["id"]) | {
-            "update_id": self._engine.update_of(message["message_id"])
-        }
-
-    def _tell(self, event: Event, outgoing: asyncio.Queue[Json]) -> None:
-        """Put what concerns the page into its queue."""
-        engine = self._engine
-        owner = engine.owner["id"]
+    def _tell(self, event: Event, desk: Desk, outgoing: asyncio.Queue[Json]) -> None:
+        """Put what concerns the person at the desk into the queue of their page."""
+        engine, me = self._engine, desk.user
         kind = event["kind"]
-        if kind == "delivered":
-            outgoing.put_nowait({"type": "fetched", "up_to": engine.updates.delivered})
-        elif kind == "answerCallbackQuery":
-            outgoing.put_nowait(
-                {"type": "answer"}
-                | {key: event[key] for key in ("callback_query_id", "text", "show_alert", "url")}
-            )
-        elif kind == "setMyCommands":
-            outgoing.put_nowait({"type": "commands", "commands": engine.command_menu()})
-        elif kind in ("blocked", "unblocked") and event["user_id"] == owner:
-            outgoing.put_nowait({"type": "blocked", "blocked": kind == "blocked"})
-        elif event.get("chat_id") != owner:
+        if told := _TOLD.get(kind):
+            frame = told(event, desk)
+            if frame is not None:
+                outgoing.put_nowait(frame)
             return
-        elif kind == "sendChatAction":
-            outgoing.put_nowait({"type": "action", "action": event["action"]})
-        elif kind == "deleteMessage":
-            outgoing.put_nowait({"type": "deleted", "id": event["message_id"]})
-        elif kind in ("pinChatMessage", "unpinChatMessage"):
-            outgoing.put_nowait({"type": "pinned", "id": engine.pinned.get(str(owner))})
-        elif message := engine.messages.get(event.get("message_id", 0)):
-            outgoing.put_nowait({"type": "message", "message": self._view(message)})
+        chat_id = event.get("chat_id")
+        if not isinstance(chat_id, int) or not engine.is_in(chat_id, me):
+            return
+        for message_id in event.get("message_ids") or [event.get("message_id", 0)]:
+            if kind.startswith("deleteMessage"):
+                outgoing.put_nowait({"type": "deleted", "chat": chat_id, "id": message_id})
+            elif message := engine.messages.get(message_id):
+                shown = sight.view(engine, message, me)
+                last = sight.last_line(engine, message, me)
+                outgoing.put_nowait({"type": "message", "chat": chat_id, "message": shown, "last": last})
+        if chat_id == desk.chat and (found := sight.pinned(engine, chat_id, me)) != desk.pinned:
+            desk.pinned = found
+            outgoing.put_nowait({"type": "pinned", "chat": chat_id, "message": found})
 
-    def _obey(self, text: str) -> Json:
-        """Do what the person asks for on the page, and say how it went; `nonce` comes back."""
-        engine = self._engine
-        owner = engine.owner["id"]
-        try:
-            request = json.loads(text)
-            nonce = request.get("nonce")
-            match request:
-                case {"type": "send", "text": str(body)}:
-                    reply_to = request.get("reply_to")
-                    ids = engine.say(
-                        owner, body[:_LONGEST], reply_to=reply_to if isinstance(reply_to, int) else None
-                    )
-                    return {"type": "done", "nonce": nonce, "id": ids["message_id"]}
-                case {"type": "edit", "id": int(message_id), "text": str(body)}:
-                    engine.edit(message_id, body[:_LONGEST])
-                    return {"type": "done", "nonce": nonce, "id": message_id}
-                case {"type": "press", "id": int(message_id), "data": str(data)}:
-                    return {"type": "pressed", "nonce": nonce, **engine.press(message_id, data)}
-                case {"type": "older", "before": int(before)}:
-                    older = [message for message in engine.history(owner) if message["message_id"] < before]
-                    views = [self._view(message) for message in older[-_PAGE:]]
-                    return {"type": "older", "nonce": nonce, "messages": views, "more": len(older) > _PAGE}
-                case {"type": "block", "blocked": bool(blocked)}:
-                    engine.block(owner, blocked)
-                    return {"type": "done", "nonce": nonce}
-                case _:
-                    return {"type": "error", "nonce": nonce, "text": "The page asked for something unknown."}
-        except PersonError as error:
-            return {"type": "error", "nonce": nonce, "text": str(error)}
-        except (ValueError, AttributeError):
-            return {"type": "error", "nonce": None, "text": "The page sent something that is no JSON object."}
+
+Told = Callable[[Event, Desk], Json | None]
+
+
+def _fetched(event: Event, desk: Desk) -> Json:
+    return {"type": "fetched", "up_to": desk.engine.updates.delivered}
+
+
+def _answered(event: Event, desk: Desk) -> Json | None:
+    if desk.engine.presser(event["callback_query_id"]) not in (0, desk.user):
+        return None
+    return {"type": "answer"} | {
+        key: event[key] for key in ("callback_query_id", "text", "show_alert", "url")
+    }
+
+
+def _commands(event: Event, desk: Desk) -> Json:
+    return {
+        "type": "commands",
+        "commands": sight.commands(desk.engine, desk.user, desk.chat),
+        "menu": sight.menu_button(desk.engine, desk.user, desk.chat),
+    }
+
+
+def _blocked(event: Event, desk: Desk) -> Json | None:
+    if event["user_id"] != desk.user:
+        return None
+    return {"type": "blocked", "blocked": event["kind"] == "blocked"}
+
+
+def _acting(event: Event, desk: Desk) -> Json | None:
+    if not desk.engine.is_in(event["chat_id"], desk.user):
+        return None
+    return {"type": "action", "chat": event["chat_id"], "action": event["action"]}
+
+
+def _keyboard(event: Event, desk: Desk) -> Json | None:
+    chat_id = event["chat_id"]
+    if not desk.engine.is_in(chat_id, desk.user):
+        return None
+    return {"type": "keyboard", "chat": chat_id, "keyboard": sight.keyboard(desk.engine, desk.user, chat_id)}
+
+
+def _people(event: Event, desk: Desk) -> Json:
+    """Somebody came, or their place in a group changed: who is there and which chats are left."""
+    return {"type": "people"} | desk.surroundings()
+
+
+_TOLD: dict[str, Told] = {
+    "delivered": _fetched,
+    "answerCallbackQuery": _answered,
+    "setMyCommands": _commands,
+    "menuButton": _commands,
+    "blocked": _blocked,
+    "unblocked": _blocked,
+    "sendChatAction": _acting,
+    "keyboard": _keyboard,
+    "person": _people,
+    "group": _people,
+    "member": _people,
+}
+
+
+def _obey(desk: Desk, text: str) -> Json:
+    """Do what the person asks for on the page, and say how it went; `nonce` comes back."""
+    nonce = None
+    try:
+        request = json.loads(text)
+        if not isinstance(request, dict):
+            raise PersonError("The page sent something that is no JSON object.")
+        nonce = request.pop("nonce", None)
+        wish = WISHES.get(str(request.pop("type", "")))
+        if wish is None:
+            raise PersonError("The page asked for something unknown.")
+        return wish(desk, request) | {"nonce": nonce}
+    except PersonError as error:
+        return {"type": "error", "nonce": nonce, "text": str(error)}
+    except ValueError:
+        return {"type": "error", "nonce": nonce, "text": "The page sent something that is no JSON object."}
+
+
+def _number(text: str | None, default: Any) -> Any:
+    """A whole number from a query, `default` where it is none."""
+    try:
+        return default if text is None else int(text)
+    except ValueError:
+        return default
 
 
 async def _send_all(socket: web.WebSocketResponse, outgoing: asyncio.Queue[Any]) -> None:

@@ -63,8 +63,12 @@ def upload(
     chat_id: int | None = None,
     as_file: bool = False,
     reply_to: int | None = None,
+    album: str | None = None,
 ) -> Json:
-    """A person sends a picture (PNG, JPEG, GIF) or any file; returns {"update_id", "message_id"}."""
+    """A person sends a picture (PNG, JPEG, GIF) or any file; returns {"update_id", "message_id"}.
+
+    Those with the same `album` stand together. PersonError for an empty or too large file, or too long a caption.
+    """
     user = engine.person(user_id)
     chat = engine.chat_of(user_id, chat_id)
     if not data:
@@ -89,6 +93,8 @@ def upload(
     message |= ({"caption": text} if text else {}) | ({"caption_entities": entities} if entities else {})
     if answered is not None:
         message["reply_to_message"] = answered
+    if album:
+        message["media_group_id"] = album[:64]
     return engine.deliver("message", message)
 
 

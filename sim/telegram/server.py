@@ -38,7 +38,7 @@ class TelegramServer:
         self._faults = Faults(clock)
         self.token = token or f"{self._engine.bot['id']}:{secrets.token_urlsafe(26)}"
         self._api = BotApi(self._engine, self._faults, self.token)
-        self._page = ChatPage(self._engine, self._memory)
+        self._page = ChatPage(self._engine, self._memory, self.token)
         self._runner: web.AppRunner | None = None
         self.port = 0
 
