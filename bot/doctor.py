@@ -1,25 +1,31 @@
 """`greenlight doctor`: looks at the world that the settings name, changes nothing in it, and says what to do about what does not work.
 
-It speaks with TWS over the desk's own connection (`core.broker`), under the same client id. The only order that it ever names is a
+It speaks with TWS over the desk's own connection (`core.broker`), under the same client id where no Greenlight runs on the database and
+under one of its own where one does. Of Telegram it asks nothing that takes messages from whoever polls. The only order that it ever names is a
 what-if: the broker's forecast, which is never placed.
 """
 
 import asyncio
 import contextlib
 import itertools
+import os
+import shutil
 import textwrap
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from telegram import Bot
-from telegram.error import InvalidToken, TelegramError
+import aiohttp
+from telegram import Bot, WebhookInfo
+from telegram.error import BadRequest, InvalidToken, TelegramError
 from ulid import ULID
 
-from bot import text
+from bot import health, text
 from bot.redaction import without
 from bot.settings import Settings
 from bot.transport import AiohttpRequest
@@ -46,6 +52,11 @@ CONNECT_SECONDS, BROKER_SECONDS = 10.0, 22.0
 TELEGRAM_SECONDS, MODEL_SECONDS, DATABASE_SECONDS = 10.0, 12.0, 5.0
 LEAVING_SECONDS = 2.0
 CLOCKS_APART_SECONDS = 10
+ROOMY_BYTES, TIGHT_BYTES = 200_000_000, 20_000_000
+FIRST_OWN_ID, OWN_IDS = 9000, 1000
+"""The client ids of a doctor beside a running Greenlight."""
+FEW = 3
+WEBHOOK = "Webhook"
 
 CHECKS = ("Connection", "Positions", "Status", "Order structure", "Open orders")
 """The five checks against TWS, in their order."""
@@ -114,9 +125,10 @@ def unreadable(wrong: GreenlightError) -> list[Finding]:
 async def examine(settings: Settings, clock: Clock) -> list[Finding]:
     """Every check, all of them within 30 seconds whatever hangs."""
     parts = await asyncio.gather(
-        look_at_telegram(settings),
+        look_at_telegram(settings, clock),
         look_at_broker(settings, clock),
         _limited("Database", DATABASE_SECONDS, _database(settings)),
+        _beside(settings, clock),
         look_at_model(settings, clock),
     )
     return [_settings(), *(finding for part in parts for finding in part)]
@@ -148,35 +160,94 @@ def _settings() -> Finding:
 # --- Telegram -------------------------------------------------------------------------------------------------------------
 
 
-async def look_at_telegram(settings: Settings) -> list[Finding]:
-    """Whether the token answers, and as whom; how many may use the bot."""
-    found = await _limited("Telegram", TELEGRAM_SECONDS, _ask_telegram(settings))
-    users = len(settings.telegram_allowed_users)
-    if not users:
-        told = "nobody; write to the bot, and put the id that it answers with into TELEGRAM_ALLOWED_USERS."
-        return [*found, Finding(Mark.NOTE, "Allowed users", told)]
-    return [*found, Finding(Mark.FINE, "Allowed users", f"{users}.")]
-
-
-async def _ask_telegram(settings: Settings) -> Finding:
-    request, unused = AiohttpRequest(read_timeout=TELEGRAM_SECONDS - 2), AiohttpRequest()
-    chat = Bot(
-        settings.telegram_bot_token.get_secret_value(),
-        base_url=f"{settings.telegram_api_url}/bot",
-        request=request,
-        get_updates_request=unused,
-    )
+async def look_at_telegram(settings: Settings, clock: Clock) -> list[Finding]:
+    """Whether the token answers, and as whom; whether anything keeps messages from the bot; who may use it."""
     try:
-        me = await chat.get_me()
+        async with asyncio.timeout(TELEGRAM_SECONDS), _chat(settings) as (chat, request):
+            me = await chat.get_me()
+            found = [
+                Finding(Mark.FINE, "Telegram", f"the token answers as {me.first_name} (@{me.username}).")
+            ]
+            found += _hook(await chat.get_webhook_info()) + _clock(request.seen, clock)
+            return [*found, await _users(chat, settings)]
     except InvalidToken:
         told = "TELEGRAM_BOT_TOKEN: Telegram does not know this token; ask @BotFather for the right one."
-        return Finding(Mark.BAD, "Telegram", told)
     except TelegramError as problem:
         told = f"no answer from {settings.telegram_api_url} ({problem.message}). Check the network, a proxy, and TELEGRAM_API_URL."
-        return Finding(Mark.BAD, "Telegram", told)
+    except TimeoutError:
+        told = f"no answer from {settings.telegram_api_url} within {TELEGRAM_SECONDS:.0f} s. Check the network, a proxy, and TELEGRAM_API_URL."
+    return [Finding(Mark.BAD, "Telegram", told), await _users(None, settings)]
+
+
+class _Dated(AiohttpRequest):
+    """Keeps the time that the other side's last answer bears, and when it came by our monotonic clock."""
+
+    seen: tuple[datetime, float] | None = None
+
+    async def initialize(self) -> None:
+        if self._session is None:
+            looking = aiohttp.TraceConfig()
+            looking.on_request_end.append(self._look)
+            self._session = aiohttp.ClientSession(trust_env=True, trace_configs=[looking])
+
+    async def _look(self, _: object, __: object, ended: aiohttp.TraceRequestEndParams) -> None:
+        with contextlib.suppress(KeyError, ValueError):
+            date = parsedate_to_datetime(ended.response.headers["Date"])
+            self.seen = date if date.tzinfo else date.replace(tzinfo=UTC), asyncio.get_running_loop().time()
+
+
+@contextlib.asynccontextmanager
+async def _chat(settings: Settings) -> AsyncIterator[tuple[Bot, _Dated]]:
+    request, unused = _Dated(read_timeout=TELEGRAM_SECONDS - 2), AiohttpRequest()
+    token, root = settings.telegram_bot_token.get_secret_value(), settings.telegram_api_url
+    try:
+        yield Bot(token, base_url=f"{root}/bot", request=request, get_updates_request=unused), request
     finally:
         await request.shutdown()
-    return Finding(Mark.FINE, "Telegram", f"the token answers as {me.first_name} (@{me.username}).")
+
+
+def _hook(info: WebhookInfo) -> list[Finding]:
+    """A webhook takes every message: whoever polls beside it gets nothing but refusals."""
+    if not info.url:
+        return []
+    where = urlsplit(info.url).hostname or "an address"  # what stands behind it may be a secret
+    told = f"this bot's messages go to {where}, so Greenlight would hear none. greenlight setup offers to remove that."
+    return [Finding(Mark.BAD, WEBHOOK, told)]
+
+
+def _clock(seen: tuple[datetime, float] | None, clock: Clock) -> list[Finding]:
+    """Whether this computer's clock is that of Telegram's answers, by which the age of a command is measured."""
+    if seen is None:
+        return []
+    theirs = seen[0] + timedelta(seconds=asyncio.get_running_loop().time() - seen[1])
+    ahead = (clock.now() - theirs).total_seconds()
+    if abs(ahead) <= CLOCKS_APART_SECONDS:
+        return []
+    way = "ahead of" if ahead > 0 else "behind"
+    told = f"this computer's is {abs(ahead):,.0f} s {way} Telegram's, so commands would seem late or early. Set it right (timedatectl set-ntp true)."
+    return [Finding(Mark.BAD, "Clock", told)]
+
+
+async def _users(chat: Bot | None, settings: Settings) -> Finding:
+    """Who may use the bot; of the first few, whether it may write to them."""
+    users = settings.telegram_allowed_users
+    if not users:
+        told = "nobody; write to the bot, and put the id that it answers with into TELEGRAM_ALLOWED_USERS."
+        return Finding(Mark.NOTE, "Allowed users", told)
+    strangers = []
+    for user in users[:FEW]:
+        if chat is None:
+            break
+        try:
+            await chat.get_chat(user)
+        except BadRequest:
+            strangers.append(str(user))
+        except TelegramError:
+            break  # what is wrong there is no matter of this user
+    if strangers:
+        told = f"{len(users)}; {', '.join(strangers)} has never written to this bot, which may not write first: open its chat and tap Start."
+        return Finding(Mark.NOTE, "Allowed users", told)
+    return Finding(Mark.FINE, "Allowed users", f"{len(users)}.")
 
 
 # --- Interactive Brokers --------------------------------------------------------------------------------------------------
@@ -184,11 +255,14 @@ async def _ask_telegram(settings: Settings) -> Finding:
 
 async def look_at_broker(settings: Settings, clock: Clock) -> list[Finding]:
     """The five checks against TWS, over one connection that binds nothing."""
-    running = inspection.in_use(settings.database_path)
+    client_id = settings.ibkr_client_id
+    if inspection.in_use(settings.database_path):
+        # A running Greenlight may be about to connect anew, and its id must be free for it then.
+        client_id = FIRST_OWN_ID + os.getpid() % OWN_IDS
     broker = IBBroker(
         host=settings.ibkr_host,
         port=settings.ibkr_port,
-        client_id=settings.ibkr_client_id,
+        client_id=client_id,
         account=settings.ibkr_account_id,
         wanted=True,
         clock=clock,
@@ -198,7 +272,7 @@ async def look_at_broker(settings: Settings, clock: Clock) -> list[Finding]:
     until = loop.time() + BROKER_SECONDS
     async with _connected(broker):
         if not broker.link.connected or broker.link.account is None:
-            return _no_connection(settings, broker, running)
+            return _no_connection(settings, broker)
         found: asyncio.Future[Instrument] = asyncio.ensure_future(broker.find(SYMBOL))
         asked: tuple[Callable[[], Awaitable[Finding]], ...] = (
             lambda: _positions(broker),
@@ -243,22 +317,14 @@ async def _over(task: "asyncio.Future[Instrument]") -> None:
         task.exception()
 
 
-def _no_connection(settings: Settings, broker: IBBroker, running: bool) -> list[Finding]:
-    where = {
-        "host": settings.ibkr_host,
-        "port": settings.ibkr_port,
-        "client_id": settings.ibkr_client_id,
-    }
+def _no_connection(settings: Settings, broker: IBBroker) -> list[Finding]:
+    where = {"host": settings.ibkr_host, "port": settings.ibkr_port, "client_id": broker.link.client_id}
     trouble = broker.link.trouble or ib_messages.SILENT.format(**where)
-    if running and trouble == ib_messages.CLIENT_ID_IN_USE.format(**where):
-        ours = f"Greenlight itself is connected with this client id ({settings.ibkr_client_id}); stop it, or ask it with /status."
-        first, rest = (
-            Finding(Mark.NOTE, CHECKS[0], ours),
-            "not looked at: the running Greenlight has the connection.",
-        )
-    else:
-        first, rest = Finding(Mark.BAD, CHECKS[0], trouble), "not looked at: the connection comes first."
-    return [first, *(Finding(Mark.NOTE, what, rest) for what in CHECKS[1:])]
+    rest = "not looked at: the connection comes first."
+    return [
+        Finding(Mark.BAD, CHECKS[0], trouble),
+        *(Finding(Mark.NOTE, what, rest) for what in CHECKS[1:]),
+    ]
 
 
 def _connection(settings: Settings, broker: IBBroker) -> Finding:
@@ -266,7 +332,7 @@ def _connection(settings: Settings, broker: IBBroker) -> Finding:
     link = broker.link
     if not link.connected or (link.trouble and link.trouble != ib_messages.READ_ONLY):
         return Finding(Mark.BAD, CHECKS[0], link.trouble or "the connection to TWS was lost; ask again.")
-    whose = f"{settings.ibkr_host}:{settings.ibkr_port} answers client {link.client_id}; account {link.account}, {link.mode}"
+    whose = f"{settings.ibkr_host}:{settings.ibkr_port} answers client {link.client_id} (API version {broker.server_version}); account {link.account}, {link.mode}"
     if link.mode is Mode.LIVE:
         return Finding(Mark.NOTE, CHECKS[0], f"{whose}: real money. Use a paper account first.")
     return Finding(Mark.FINE, CHECKS[0], f"{whose}.")
@@ -367,6 +433,33 @@ async def _database(settings: Settings) -> Finding:
     return Finding(Mark.FINE, "Database", f"{path} can be used (version {found.version} of {found.wanted}).")
 
 
+async def _beside(settings: Settings, clock: Clock) -> list[Finding]:
+    """The room that is left beside the database, and what a Greenlight that runs on it says of itself."""
+    path = settings.database_path.resolve()
+    folder = next(one for one in path.parents if one.is_dir())
+    found = []
+    try:
+        free = await asyncio.wait_for(asyncio.to_thread(shutil.disk_usage, folder), DATABASE_SECONDS)
+        found.append(_room(free.free, folder))
+    except TimeoutError:
+        told = f"no answer about {folder} within {DATABASE_SECONDS:.0f} s; see what hangs."
+        found.append(Finding(Mark.BAD, "Disk", told))
+    except OSError as problem:
+        found.append(Finding(Mark.BAD, "Disk", f"{folder} cannot be looked at: {problem.strerror}."))
+    if inspection.in_use(path):
+        healthy, said = health.judge(health.note_of(settings.database_path), clock.now())
+        found.append(Finding(Mark.FINE if healthy else Mark.BAD, "Running Greenlight", said))
+    return found
+
+
+def _room(free: int, folder: Path) -> Finding:
+    told = f"{free / 1e9:.1f} GB" if free >= 1e9 else f"{free / 1e6:.0f} MB"
+    if free >= ROOMY_BYTES:
+        return Finding(Mark.FINE, "Disk", f"{told} free.")
+    mark = Mark.BAD if free < TIGHT_BYTES else Mark.NOTE
+    return Finding(mark, "Disk", f"only {told} free in {folder}: make room, or nothing can be written down.")
+
+
 class _NoRecords:
     """A check of the key is no call: there is nothing to write down."""
 
@@ -405,4 +498,6 @@ async def _ask_model(settings: Settings, key: str, clock: Clock) -> Finding:
         await analyst.close()
     if trouble:
         return Finding(Mark.BAD, "Model", f"{trouble} /analyze does not work; everything else does.")
-    return Finding(Mark.FINE, "Model", f"the key and {settings.anthropic_model} are accepted.")
+    # Asking that costs nothing, and so says nothing of the money behind the key.
+    told = f"the key and {settings.anthropic_model} are accepted; whether there is credit, the first /analyze shows."
+    return Finding(Mark.FINE, "Model", told)

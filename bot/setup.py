@@ -141,8 +141,8 @@ class Setup:
         while True:
             if TOKEN not in self._values:
                 self._set(TOKEN, self._answer(TOKEN, "Token"))
-            found = self._await(doctor.look_at_telegram(self._settings()))[0]
-            if self._good([found]) or not self._again(found.what, TOKEN):
+            found = self._await(doctor.look_at_telegram(self._settings(), self._clock))[:-1]
+            if self._good(found) or not self._again("Telegram", TOKEN):
                 return
 
     def _ask_for_users(self) -> None:

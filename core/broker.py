@@ -236,6 +236,11 @@ class IBBroker:
     def link(self) -> Link:
         return self._link
 
+    @property
+    def server_version(self) -> int:
+        """The version of the API that TWS speaks; 0 while there is no connection."""
+        return self._ib.client.serverVersion() if self._ib and self._ib.isConnected() else 0
+
     async def next_event(self) -> BrokerEvent:
         """The next thing that the broker said."""
         event = await self._events.get()

@@ -1,20 +1,26 @@
 """`greenlight doctor` on real wires: what works, what does not and what to do about it, without a trace in the world it looks at."""
 
 import asyncio
+import json
+import signal
 import sqlite3
 import sys
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bot import health
 from bot.__main__ import COMMANDS, WORDS
-from bot.doctor import CHECKS, Finding, Mark, examine, report, unreadable, works
+from bot.clock import SystemClock
+from bot.doctor import CHECKS, Finding, Mark, examine, look_at_telegram, report, unreadable, works
 from bot.settings import SettingsError, load
 from storage.database import Database
 from storage.migrations import MIGRATIONS
 from tests.kit import House, WorldClock, end
+from tests.wire.outside import hooked, may_mount
 
 NOT_LOOKED_AT = "not looked at"
 
@@ -77,7 +83,8 @@ async def test_all_is_well(house: House) -> None:
     assert (code, errors) == (0, ""), out
     lines = out.splitlines()
     assert [line.partition(":")[0] for line in lines[1:-1]] == [
-        f"✅ {what}" for what in ("Settings", "Telegram", "Allowed users", *CHECKS, "Database", "Model")
+        f"✅ {what}"
+        for what in ("Settings", "Telegram", "Allowed users", *CHECKS, "Database", "Disk", "Model")
     ]
     assert lines[-1] == "Everything that is needed works."
     assert "DU1234567, PAPER" in out
@@ -112,7 +119,7 @@ async def test_it_places_nothing_and_changes_nothing(house: House) -> None:
     assert asked["place_order"] == 1  # the what-if: the book above knows of no order
     assert not {"cancel_order", "global_cancel", "open_orders", "auto_open_orders"} & asked.keys()
     calls = (await house.control.get("/telegram/counts"))["calls"]
-    assert {name.lower() for name in calls} == {"getme"}
+    assert {name.lower() for name in calls} == {"getme", "getwebhookinfo", "getchat"}
 
 
 async def test_positions_status_and_our_own_orders_are_told(house: House) -> None:
@@ -146,8 +153,7 @@ async def test_tws_is_not_running(house: House) -> None:
         "Restart TWS",
     ):
         assert part in out
-    for what in CHECKS[1:]:
-        assert f"⚠️ {what}: {NOT_LOOKED_AT}: the connection comes first." in out
+    assert f"⚠️ {', '.join(CHECKS[1:])}: {NOT_LOOKED_AT}: the connection comes first." in out
     assert out.splitlines()[-1].startswith("1 thing to put right")
 
 
@@ -216,22 +222,57 @@ async def test_several_accounts(house: House) -> None:
 
 
 async def test_beside_a_running_bot(live: House) -> None:
-    """With the client id of a bot that runs on this database: said, no failure, and the bot notices nothing."""
+    """With the settings of a bot that runs: everything is looked at under an id of its own, and the bot notices nothing."""
     epoch = live.desk.broker.link.epoch if live.desk else 0
+    note = health.note_of(live.settings().database_path)
+    async with asyncio.timeout(10):
+        while not (note.exists() and health.judge(note, WorldClock(live.world).now())[0]):
+            await live.control.get("/telegram/events", after=10**9, timeout=0.2)
     told = await doctor(live)
     assert told.code == 0, told.text
-    told.says(
-        "Connection",
-        Mark.NOTE,
-        "Greenlight itself is connected with this client id (0); stop it, or ask it with /status.",
-    )
+    told.says("Connection", Mark.FINE, "answers client 9", "(API version 178); account DU1234567, PAPER")
     told.says("Database", Mark.FINE, "in use by a running Greenlight")
+    told.says("Running Greenlight", Mark.FINE, "broker connected, the books agree; Telegram last heard")
     for what in CHECKS[1:]:
-        told.says(what, Mark.NOTE, NOT_LOOKED_AT)
+        assert told.lines[what].mark is Mark.FINE, told.text
     assert live.desk is not None
     assert live.desk.broker.link.ready
     assert live.desk.broker.link.epoch == epoch
+    assert (await live.control.get("/telegram/counts"))["faults"] == {}
     await live.phone.asks("/status", "Broker connected, and the books agree")
+
+
+async def test_a_bot_that_is_about_to_connect_keeps_its_client_id(live: House) -> None:
+    """While the bot's line is down and it pauses, the doctor does not take the number under which it comes back."""
+    before = (await live.control.get("/tws/counts"))["clients"]
+    await live.control.post("/tws/refuse", on=True)
+    await live.control.post("/tws/drop")
+    await live.phone.hears("connection to TWS is down")
+    await live.control.post("/tws/refuse", on=False)
+    told = await doctor(live)
+    told.says("Connection", Mark.FINE, "answers client 9")
+    async with asyncio.timeout(20):
+        while (await live.control.get("/tws/counts"))["clients"] != before:
+            await live.control.get("/tws/events", after=10**9, timeout=0.2)
+    shown = "".join(message["text"] for message in await live.phone.chat())
+    assert "is in use" not in shown
+
+
+async def test_a_bot_that_hangs_is_told(house: House) -> None:
+    """The lock is held but the note is old: everything else may be in order, and it is a failure all the same."""
+    process = await house.spawn()
+    await house.ready()
+    note = health.note_of(house.state / "greenlight.db")
+    process.send_signal(signal.SIGSTOP)
+    try:
+        told = json.loads(note.read_text("utf-8"))
+        note.write_text(json.dumps({**told, "at": "2020-01-01T00:00:00+00:00"}), "utf-8")
+        found = await doctor(house)
+    finally:
+        process.send_signal(signal.SIGCONT)
+    assert found.code == 1
+    found.says("Running Greenlight", Mark.BAD, "the last sign of life is", "hangs")
+    assert (await end(process))[0] == 0
 
 
 async def test_client_id_of_somebody_else(live: House) -> None:
@@ -240,15 +281,6 @@ async def test_client_id_of_somebody_else(live: House) -> None:
     assert told.code == 1
     told.says("Connection", Mark.BAD, "Client id 0 is in use at TWS")
     told.says("Database", Mark.FINE, "not there yet")
-
-
-async def test_beside_a_running_bot_with_another_client_id(live: House) -> None:
-    """With an id of its own in the settings it looks at everything, and the running bot keeps its connection."""
-    told = await doctor(live, ibkr_client_id=7)
-    assert told.code == 0, told.text
-    assert told.lines["Connection"].mark is Mark.FINE
-    assert live.desk is not None
-    assert live.desk.broker.link.ready
 
 
 async def test_a_live_account_is_named(tmp_path: Path) -> None:
@@ -277,12 +309,92 @@ async def test_market_data_that_is_late_or_missing(
 
 async def test_clocks_apart(house: House) -> None:
     """A computer whose clock is off by an hour hears by how much."""
-    from bot.clock import SystemClock
-
     await house.control.post("/clock", advance=3600)
     findings = {one.what: one for one in await examine(house.settings(), SystemClock())}
     assert findings["Status"].mark is Mark.NOTE
     assert "from this computer's" in findings["Status"].said
+
+
+class Apart:
+    """The Clock port on a clock that is wrong by so much."""
+
+    def __init__(self, seconds: float) -> None:
+        self._right, self._wrong = SystemClock(), timedelta(seconds=seconds)
+
+    def now(self) -> datetime:
+        return self._right.now() + self._wrong
+
+    def monotonic(self) -> float:
+        return self._right.monotonic()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "way"), [(90, "90 s ahead of"), (-3600, "3,600 s behind"), (5, ""), (-5, "")]
+)
+async def test_this_computers_clock_against_telegrams(house: House, seconds: int, way: str) -> None:
+    """A clock that is off makes commands seem late: told by how much, and which way, whatever the broker's says."""
+    findings = {one.what: one for one in await look_at_telegram(house.settings(), Apart(seconds))}
+    if not way:
+        assert findings.keys() == {"Telegram", "Allowed users"}
+        return
+    assert findings["Clock"].mark is Mark.BAD
+    assert f"{way} Telegram's" in findings["Clock"].said or f"{way[:-5]}" in findings["Clock"].said
+
+
+async def test_a_webhook_takes_the_messages(house: House) -> None:
+    """Somebody has set a webhook for the bot: a failure, with where the messages go, and nothing of its path."""
+    async with hooked(house.world.telegram.address, "https://hooks.example.com/secret-path") as hook:
+        told = await doctor(house, telegram_api_url=hook.address)
+        assert told.code == 1
+        told.says("Telegram", Mark.FINE, "the token answers")
+        told.says("Webhook", Mark.BAD, "go to hooks.example.com", "greenlight setup")
+        assert "secret-path" not in told.text
+        assert "getUpdates" not in hook.calls
+
+
+async def test_an_allowed_user_who_never_wrote(house: House) -> None:
+    """A bot may not write first, so that the owner is told to tap Start."""
+    told = await doctor(house, telegram_allowed_users=f"{house.world.telegram.user_id}, 55")
+    assert told.code == 0
+    told.says("Allowed users", Mark.NOTE, "2; 55 has never written to this bot", "tap Start")
+
+
+@pytest.mark.skipif(not may_mount(), reason="no tmpfs can be mounted here")
+@pytest.mark.parametrize(
+    ("size", "code", "line"),
+    [("1m", 1, "❌ Disk: only 1 MB free in "), ("100m", 0, "⚠️ Disk: only 105 MB free in ")],
+)
+async def test_little_room_on_the_disk(house: House, size: str, code: int, line: str) -> None:
+    """A disk that fills up is told before the database cannot grow."""
+    room = house.state / "room"
+    room.mkdir()
+    program = f'mount -t tmpfs -o size={size} none "$1" && shift && exec "$@"'
+    process = await asyncio.create_subprocess_exec(
+        *("unshare", "-m", "sh", "-c", program, "-", str(room), sys.executable, "-m", "bot", "doctor"),
+        env={"PYTHONIOENCODING": "utf-8", **house.environment(DATABASE_PATH=str(room / "greenlight.db"))},
+        cwd=house.state,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    out, _ = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == code, out.decode()
+    assert f"\n{line}{room}: make room" in out.decode()
+
+
+@pytest.mark.parametrize("columns", [80, 100])
+async def test_one_screen(house: House, columns: int) -> None:
+    """Whether all is well, or everything that can be wrong at once is: no more than 24 lines of a terminal."""
+    good = await doctor(house, **model(house))
+    await house.control.post("/tws/refuse", on=True)
+    bad = await doctor(
+        house,
+        telegram_bot_token="123456789:AAwrong-token_wrong-token",
+        database_path=Path("/proc/nowhere/greenlight.db"),
+        **model(house, anthropic_api_key="sk-ant-wrong"),
+    )
+    for told in (good, bad):
+        lines = report(list(told.lines.values()), columns=columns).splitlines()
+        assert len(lines) + 1 <= 24, "\n".join(lines)  # and the line above all of them
+        assert max(map(len, lines)) < columns
 
 
 async def test_telegram_does_not_know_the_token(house: House) -> None:
@@ -292,6 +404,15 @@ async def test_telegram_does_not_know_the_token(house: House) -> None:
     told.says("Telegram", Mark.BAD, "TELEGRAM_BOT_TOKEN", "@BotFather")
     assert "AAwrong" not in told.text
     assert told.lines["Connection"].mark is Mark.FINE
+
+
+async def test_telegram_hangs_behind_the_first_answer(house: House) -> None:
+    """The token answered, then nothing: told within ten seconds and a little."""
+    await house.control.post("/telegram/fault", kind="black_hole", method="getWebhookInfo")
+    async with asyncio.timeout(14):
+        findings = await look_at_telegram(house.settings(), WorldClock(house.world))
+    assert findings[0].mark is Mark.BAD
+    assert "no answer from" in findings[0].said
 
 
 async def test_telegram_is_down(house: House) -> None:
