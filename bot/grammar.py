@@ -6,7 +6,7 @@ from decimal import Decimal
 from difflib import get_close_matches
 
 from core.errors import BadInput
-from core.model import OrderType, Request, Side, TimeInForce
+from core.model import ChangeRequest, OrderType, Request, Side, TimeInForce
 
 _NUMBER = re.compile(r"\d{1,12}(\.\d{1,8})?|\.\d{1,8}", re.ASCII)
 _SYMBOL = re.compile(r"[A-Z][A-Z0-9]{0,11}([. ][A-Z]{1,2})?", re.ASCII)
@@ -154,6 +154,52 @@ def _not_understood(word: str, verb: str, name: str, size: str) -> str:
         else f" The whole line can be: {verb} {name} {size} @ 187.50 sl 180 tp 200 gtc"
     )
     return f"{word[:40]!r} is not understood here.{hint}"
+
+
+CHANGE_USAGE = "For example: /modify 17 @ 186, /modify 17 stop 180 or /modify 17 qty 5"
+
+
+def change_line(line: str) -> ChangeRequest:
+    """`17 @ 186`, `17 stop 180`, `17 qty 5`, or several of them: the order and what is to be different. Raises BadInput."""
+    words = re.sub(r"@", " @ ", line).split()
+    if not words:
+        raise BadInput(f"Which order, and what about it? {CHANGE_USAGE}")
+    which = target(words[0])
+    if which.number is None:
+        raise BadInput(
+            f"An order is changed by its number, which /orders shows; {words[0][:40]!r} is none. {CHANGE_USAGE}"
+        )
+    found: dict[str, Decimal] = {}
+    rest = words[1:]
+    while rest:
+        word = rest.pop(0).lower()
+        name = _CHANGES.get(word)
+        if name is None:
+            bare = _NUMBER.fullmatch(word.removeprefix("$"))
+            meant = (
+                f"Is {word} a price or a quantity? " if bare else f"{word[:40]!r} is not understood here. "
+            )
+            raise BadInput(f"{meant}{CHANGE_USAGE}")
+        if not rest:
+            raise BadInput(f"A number is missing behind {word!r}. {CHANGE_USAGE}")
+        if name in found:
+            raise BadInput(f"The {name.replace('_', ' ')} is there twice. {CHANGE_USAGE}")
+        found[name] = number(rest.pop(0).removeprefix("$"), name.replace("_", " "))
+    if not found:
+        raise BadInput(f"What should be different about #{which.number}? {CHANGE_USAGE}")
+    shares = found.get("quantity")
+    if shares is not None and shares != shares.to_integral_value():
+        raise BadInput(f"Only whole shares can be ordered: {shares:f} is not whole.")
+    return ChangeRequest(which.number, shares, found.get("limit_price"), found.get("stop_price"))
+
+
+_CHANGES = {
+    "@": "limit_price",
+    "limit": "limit_price",
+    "stop": "stop_price",
+    "qty": "quantity",
+    "quantity": "quantity",
+}
 
 
 @dataclass(frozen=True, slots=True)

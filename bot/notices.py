@@ -30,10 +30,19 @@ async def _order(desk: Desk, message: Outgoing) -> Worded:
     family = await desk.ledger.family(message.subject)
     entry = next((order for order in family if order.order_ref == message.subject), None)
     if entry is None:
-        return "", ()
+        return await _change(desk, message.subject), ()
     children = [order for order in family if order is not entry]
     buttons = tuple(row for order in family for row in text.order_buttons(order))
     return text.order_card(entry, children, desk.broker.link, await opening(desk, entry)), buttons
+
+
+async def _change(desk: Desk, ticket_id: str) -> str:
+    """The card of a change; nothing where it is none."""
+    ticket = await desk.ledger.ticket(ticket_id)
+    if ticket is None or ticket.modifies is None:
+        return ""
+    order = await desk.ledger.order(number=ticket.modifies)
+    return text.change_story(ticket, order, desk.broker.link)
 
 
 async def opening(desk: Desk, order: Order) -> str | None:

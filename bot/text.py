@@ -89,7 +89,8 @@ def terms(thing: Ticket | Order) -> str:
     }[thing.order_type]
     waits = thing.order_type in (OrderType.LIMIT, OrderType.STOP) or thing.tif is TimeInForce.GTC
     tail = f" {thing.tif}" if waits else ""
-    return escape(f"{thing.side} {quantity(thing.quantity)} {symbol} {where}{tail}")
+    change = f"CHANGE #{thing.modifies} → " if isinstance(thing, Ticket) and thing.modifies else ""
+    return escape(f"{change}{thing.side} {quantity(thing.quantity)} {symbol} {where}{tail}")
 
 
 def zone_name(zone: ZoneInfo) -> str:
@@ -247,6 +248,40 @@ def card(preview: Preview, link: Link, account: Account | None, cap: Decimal, se
         lines += ["", f"Nothing is sent before you tap Send. This card is good for {seconds:.0f} s."]
     else:
         lines += ["", "A preview: nothing can be sent from here."]
+    return "\n".join(lines)
+
+
+def change_card(preview: Preview, link: Link, seconds: float) -> str:
+    """What a change will do to an order before it leaves."""
+    order, ticket = preview.changes, preview.ticket
+    value = "" if preview.value is None else f" · {money(preview.value, ticket.instrument.currency)}"
+    lines = [f"<b>{terms(ticket)}</b>{value}", badge(link), quote_line(preview.quote)]
+    if order is not None:
+        done = f" · {quantity(order.filled)} filled" if order.filled else ""
+        lines.insert(1, f"Now: {terms(order)}{done}")
+        if order.protects:
+            lines.append(f"It is the {order.role.lower()} of {escape(order.symbol)}.")
+    if preview.denials:
+        return "\n".join([*lines, "", *denial_lines(preview.denials)])
+    return "\n".join(
+        [*lines, "", f"Nothing is changed before you tap Send. This card is good for {seconds:.0f} s."]
+    )
+
+
+def change_story(ticket: Ticket, order: Order | None, link: Link) -> str:
+    """The card of a change after its tap: asked, done, or not."""
+    lines = [f"<b>{terms(ticket)}</b>", badge(link)]
+    if order is not None and order.change is not None and order.change.ref == ticket.ticket_id:
+        lines.append("⏳ Change asked; until the broker confirms it the old terms hold.")
+    elif order is not None and (order.quantity, order.limit_price, order.stop_price) == (
+        ticket.quantity,
+        ticket.limit_price,
+        ticket.stop_price,
+    ):
+        lines.append("✏️ Changed.")
+    else:
+        now = f" Now: {terms(order)} · {order_state(order)}" if order is not None else ""
+        lines.append(f"Not changed, or changed again since.{now}")
     return "\n".join(lines)
 
 
@@ -418,6 +453,8 @@ def order_state(order: Order, entry: Order | None = None, opens: str | None = No
     if order.filled:
         filled = f" {quantity(order.filled)}/{quantity(order.quantity)} @ {average(order.average_price)}"
     asked = " · cancel asked" if order.cancel_requested_at and order.state.is_open else ""
+    if order.change is not None:
+        asked = f" · change asked{asked}"
     state = STATE_WORDS[order.state]
     if order.state in (OrderState.SENDING, OrderState.WORKING):
         if entry is not None and entry.state.is_open and not entry.filled:

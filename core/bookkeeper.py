@@ -26,7 +26,7 @@ from core.model import (
     TimeInForce,
 )
 from core.opening import opening_lots
-from core.orderbook import Mark, OrderBook
+from core.orderbook import Mark, OrderBook, change_note
 from core.ports import Broker, Clock, Ledger, Notifier
 from core.reconcile import external, reconcile
 
@@ -60,6 +60,7 @@ class Bookkeeper:
         """Set as soon as it is known how the first attempt to reach the broker went."""
         self._gap = True
         self._refused: set[int] = set()  # orders of which the broker would not take a cancel
+        self._unchanged: dict[int, str] = {}  # orders of which it would not take a change, and why
         self._absent: dict[int, tuple[int, datetime]] = {}
         self._opened: str | None = None
         self._looks = 0
@@ -138,6 +139,11 @@ class Bookkeeper:
         if order is None:
             return
         words = plain_words(message.code, message.text)
+        if order.change is not None and lifecycle.refuses_change(message.code):
+            # The order may work on with its old terms, be filled, or be gone: the broker is asked which.
+            self._unchanged[order.number] = words
+            self.compare.set()
+            return
         if message.code in lifecycle.NOT_FINAL:
             note = Notice("order_note", {"number": order.number, "text": words}, to=order.owner)
             if message.code in lifecycle.CANCEL_REFUSED:
@@ -205,6 +211,8 @@ class Bookkeeper:
         seen = tuple(o for o in seen if not self._book.has_moved(before[o.number], mark))
         gap, self._gap = self._gap, False
         seen, words = self._cancels_that_were_lost(seen, told, gap)
+        seen, more = self._changes_that_were_lost(seen, told, gap)
+        words += more
         seen = tuple(self._not_at_broker(o, told) for o in seen)
         changes: list[tuple[Order | None, Order]] = [(before[o.number], o) for o in seen]
         changes += [(None, o) for o in strangers]
@@ -269,6 +277,24 @@ class Bookkeeper:
             )
             for o in lost
             if o.number not in refused
+        ]
+
+    def _changes_that_were_lost(
+        self, seen: tuple[Order, ...], told: BrokerBook, gap: bool
+    ) -> tuple[tuple[Order, ...], list[Notice]]:
+        """Orders that work on with their old terms although others were asked, because a gap lost that or the broker refused it."""
+        working = {r.perm_id for r in told.open_orders if r.status in ("Submitted", "PreSubmitted")}
+        refused, self._unchanged = self._unchanged, {}
+        lost = {
+            o.number: refused.get(o.number, "The change did not reach the broker.")
+            for o in seen
+            if o.change and o.perm_id in working and (gap or o.number in refused)
+        }
+        after = tuple(replace(o, change=None) if o.number in lost else o for o in seen)
+        return after, [
+            change_note(o, f"Not changed: it works on with its old terms. {lost[o.number]}")
+            for o in after
+            if o.number in lost
         ]
 
     def _not_at_broker(self, order: Order, told: BrokerBook) -> Order:

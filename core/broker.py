@@ -700,12 +700,12 @@ class IBBroker:
                 )
         return line
 
-    def place(self, orders: Sequence[Order], instrument: Instrument) -> None:
+    def place(self, orders: Sequence[Order], instrument: Instrument, parent_id: int = 0) -> None:
         line = self._own(orders)
         self._budget.take(len(orders))
         contract, bracket = ib_mapping.contract(instrument), orders[0].role is Role.ENTRY
         for order in orders:
-            parent = orders[0].order_id if bracket and order is not orders[0] else 0
+            parent = orders[0].order_id if bracket and order is not orders[0] else parent_id
             last = order is orders[-1] or not bracket
             raw = ib_mapping.order(order, order.order_ref, parent_id=parent, transmit=last)
             line.client.placeOrder(order.order_id, contract, raw)

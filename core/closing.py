@@ -99,9 +99,28 @@ class Closer:
                 )
         return None
 
+    async def moves(self, order: Order) -> Denial | None:
+        """Why a stop or target cannot be changed while a sale moves the protection of its shares."""
+        if not order.protects:
+            return None
+        for closing in await self._ledger.unfinished_closings():
+            if closing.ticket.instrument.con_id == order.con_id:
+                return Denial(
+                    "SALE_UNDER_WAY",
+                    f"A sale of {order.symbol} is under way, which may move this order.",
+                    remedy=f"the same when that has ended; /orders {order.symbol} tells",
+                )
+        return None
+
     def _out_of_reach(self, order: Order) -> Denial | None:
         """Why protection that has to move cannot be moved from here."""
         link, what = self._broker.link, f"Its {order.role.lower()} #{order.number}"
+        if order.change is not None:
+            return Denial(
+                "PROTECTION",
+                f"A change of {what.lower()} is not confirmed yet.",
+                remedy="try again in a few seconds",
+            )
         if self._reaches(order):
             return None
         if order.client_id != link.client_id:

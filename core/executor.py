@@ -13,12 +13,13 @@ from decimal import Decimal
 
 from ulid import ULID
 
-from core import protection, risk, sizing
+from core import changes, protection, risk, sizing
 from core.closing import Closer
-from core.errors import BrokerError, Busy, Denied, NoAnswer, NotConnected, Refused, StaleCard
+from core.errors import BadInput, BrokerError, Busy, Denied, NoAnswer, NotConnected, Refused, StaleCard
 from core.indicators import indicators
 from core.model import (
     Bar,
+    ChangeRequest,
     Denial,
     Instrument,
     Notice,
@@ -35,7 +36,7 @@ from core.model import (
     TimeInForce,
     WhatIf,
 )
-from core.orderbook import OrderBook
+from core.orderbook import OrderBook, change_note
 from core.ports import Broker, Clock, Ledger, Notifier
 
 log = logging.getLogger(__name__)
@@ -71,6 +72,8 @@ class Preview:
     takes_down: tuple[tuple[Order, Decimal], ...]
     what_if: WhatIf | None
     denials: tuple[Denial, ...]
+    changes: Order | None = None
+    """The order that the terms are for, as it stands; None for a new one."""
 
 
 class Executor:
@@ -192,6 +195,79 @@ class Executor:
             decision_id=decision_id,
         )
 
+    async def preview_change(self, request: ChangeRequest, owner: int) -> Preview:
+        """Everything that the card of a change shows. Sends nothing. Raises BadInput, or BrokerError where the broker cannot be asked."""
+        order = next((o for o in self.orders if o.number == request.number), None)
+        if order is None:
+            raise BadInput(f"There is no open order #{request.number}; /orders lists them.")
+        family = await self._family(order)
+        is_bracket = any(o.parent == order.number and o.state.is_open for o in family)
+        after = changes.wanted(order, replace(request, is_bracket=is_bracket))
+        instrument = await self._broker.find(order.symbol)
+        if instrument.con_id != order.con_id:
+            raise BadInput(
+                f"#{order.number} is of another {order.symbol} than Greenlight trades; change it in TWS."
+            )
+        quote = None
+        try:
+            life = self._timing.card_seconds + 30
+            quote = await self._broker.quote(instrument, self._timing.max_quote_age_seconds, life)
+        except (Refused, NoAnswer):
+            log.warning("no price for the change of #%s", order.number)
+        price = after.limit_price or after.stop_price
+        ticket = replace(
+            self._ticket(_as_request(after), instrument, after.quantity, quote, price, owner, None),
+            modifies=order.number,
+        )
+        snapshot = await self.snapshot(instrument, quote, ticket)
+        denials = await self._against(ticket, order, snapshot)
+        if not denials:
+            self._remember(ticket)
+        worst = risk.worst_price(ticket, quote)
+        return Preview(
+            ticket=ticket,
+            quote=quote,
+            held=snapshot.held(instrument.con_id),
+            waiting=Decimal(0),
+            value=None if worst is None else worst * ticket.quantity * instrument.multiplier,
+            risk=None,
+            offered_stop=None,
+            takes_down=(),
+            what_if=None,
+            denials=denials,
+            changes=order,
+        )
+
+    async def _family(self, order: Order) -> tuple[Order, ...]:
+        """The order with its stop and target, as they stand."""
+        return () if order.external else await self._ledger.family(order.card)
+
+    async def _against(self, ticket: Ticket, order: Order, snapshot: risk.Snapshot) -> tuple[Denial, ...]:
+        """Why these terms cannot be given to the order now."""
+        try:
+            self._check_can_change(order)
+            unreachable = ""
+        except BrokerError as problem:
+            unreachable = str(problem)
+        stuck = changes.objection(order, unreachable) or await self.closer.moves(order)
+        if stuck is not None:
+            return (stuck,)
+        measured, around = changes.measured(ticket, order, await self._family(order), snapshot)
+        denials = risk.check(measured, around, self._limits, protects=order.protects)
+        if (
+            not denials
+            and not order.protects
+            and protection.in_the_way(measured, around.held(order.con_id), around.working)
+        ):
+            denials = (
+                Denial(
+                    "PROTECTION",
+                    f"Stops and targets of {order.symbol} stand in the way of a larger sale.",
+                    remedy=f"/cancel {order.number}, then /sell with the new quantity",
+                ),
+            )
+        return denials
+
     def _remember(self, ticket: Ticket) -> None:
         now = self._clock.now()
         self._cards = {name: card for name, card in self._cards.items() if card.expires_at > now}
@@ -280,7 +356,9 @@ class Executor:
             if self.is_stale(ticket):
                 raise StaleCard(TicketState.EXPIRED.story)
             fresh = self._snapshot(quote, atr)
-            if protection.in_the_way(ticket, fresh.held(ticket.instrument.con_id), self.orders):
+            if ticket.modifies is not None:
+                await self._send_change(ticket, origin, fresh)
+            elif protection.in_the_way(ticket, fresh.held(ticket.instrument.con_id), self.orders):
                 await self.closer.begin(ticket, origin, fresh)
                 self._cards.pop(ticket.ticket_id, None)
             else:
@@ -298,6 +376,34 @@ class Executor:
         self._cards.pop(ticket.ticket_id, None)
         self._book.opened(orders)
         await self.write(orders, ticket.instrument)
+        self._notifier.wake()
+
+    async def _send_change(self, ticket: Ticket, origin: Origin, snapshot: risk.Snapshot) -> None:
+        """The last steps of a change, under the book's lock: the same as those of an order."""
+        order = next((o for o in self.orders if o.number == ticket.modifies), None)
+        if order is None:
+            raise StaleCard(f"Order #{ticket.modifies} is over; /trades and /orders show what became of it.")
+        denials = await self._against(ticket, order, snapshot)
+        if denials:
+            raise Denied(*denials)
+        self._broker.ensure_room()
+        parent = await self._ledger.order(number=order.parent) if order.parent else None
+        asked = changes.ask(order, ticket, self._clock.now())
+        words = [
+            Notice("order", subject=ticket.ticket_id, to=ticket.owner, urgent=True),
+            *([] if order.external else [Notice("order", subject=order.card, to=order.owner)]),
+        ]
+        await asyncio.shield(self._ledger.record_sending(ticket, [asked], origin, words))
+        self._cards.pop(ticket.ticket_id, None)
+        self._book.opened([asked])
+        try:
+            self._broker.place([changes.on_the_wire(asked)], ticket.instrument, _parent_id(order, parent))
+        except (NotConnected, Busy) as problem:
+            # Certain knowledge again: not a byte has left.
+            text = f"The change was never sent: {problem}"
+            await self._book.book([(asked, replace(asked, change=None))], more=[change_note(asked, text)])
+        else:
+            asyncio.get_running_loop().call_later(ACK_SECONDS, self._expect_word, [asked])
         self._notifier.wake()
 
     async def write(self, orders: Sequence[Order], instrument: Instrument) -> None:
@@ -382,8 +488,8 @@ class Executor:
 
     def _expect_word(self, orders: Sequence[Order]) -> None:
         """Silence is not an answer: ask the broker, which makes the order UNKNOWN at worst, and never send it again."""
-        now = [self._book.current(order) for order in orders]
-        if any(order is not None and order.state is OrderState.SENDING for order in now):
+        now = [order for o in orders if (order := self._book.current(o)) is not None]
+        if any(order.state is OrderState.SENDING or order.change is not None for order in now):
             self._doubt.set()
 
     async def cancel(
@@ -448,3 +554,21 @@ class Executor:
             await self._book.book([(order, settled)])
             await self._ledger.audit("settled", f"order #{number} {order.symbol}", origin.user)
         return settled
+
+
+def _as_request(order: Order) -> Request:
+    return Request(
+        order.side,
+        order.symbol,
+        quantity=order.quantity,
+        order_type=order.order_type,
+        limit_price=order.limit_price,
+        stop_price=order.stop_price,
+        tif=order.tif,
+    )
+
+
+def _parent_id(order: Order, parent: Order | None) -> int:
+    """The order id of the entry that a stop or target hangs on, which a change has to repeat while that one works."""
+    same = parent is not None and parent.state.is_open and parent.client_id == order.client_id
+    return parent.order_id if parent is not None and same else 0

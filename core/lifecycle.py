@@ -7,6 +7,7 @@ is over stays over for a stray status, and only a full snapshot of the broker's 
 from dataclasses import replace
 from decimal import Decimal
 
+from core.changes import settled
 from core.model import Execution, Order, OrderReport, OrderState
 
 WORKING = frozenset({"PendingSubmit", "ApiPending", "PreSubmitted", "Submitted", "PendingCancel"})
@@ -19,8 +20,14 @@ NOT_FINAL = frozenset(
 )
 
 
-# What answers a cancel that could not be done.
+# What answers a cancel, and a change, that could not be done. A change is refused by any error that is no mere warning, too.
 CANCEL_REFUSED = frozenset({161, 10147, 10148, 10149})
+CHANGE_REFUSED = frozenset({104, 105, 106, 10326})
+
+
+def refuses_change(code: int) -> bool:
+    """Whether a message about an order says that a change of it was not taken; what is no mere warning does."""
+    return code in CHANGE_REFUSED or code not in NOT_FINAL
 
 
 def belongs(order: Order, report: OrderReport | Execution, epoch: int | None = None) -> bool:
@@ -52,7 +59,7 @@ def advance(order: Order, report: OrderReport, *, snapshot: bool = False) -> Ord
         limit_price=report.limit_price if report.limit_price is not None else order.limit_price,
         stop_price=report.stop_price if report.stop_price is not None else order.stop_price,
     )
-    return replace(known, state=_state(known, report, snapshot=snapshot))
+    return settled(replace(known, state=_state(known, report, snapshot=snapshot)))
 
 
 def _state(order: Order, report: OrderReport, *, snapshot: bool) -> OrderState:
@@ -88,7 +95,9 @@ def filled_by(order: Order, executions: tuple[Execution, ...], *, corrected: boo
     elif state in {OrderState.SENDING, OrderState.UNKNOWN, OrderState.WORKING, OrderState.NOT_AT_BROKER}:
         state = OrderState.PARTIAL
     perm_id = order.perm_id or mine[0].perm_id or None
-    return replace(order, filled=total, average_price=_average(mine, total), state=state, perm_id=perm_id)
+    return settled(
+        replace(order, filled=total, average_price=_average(mine, total), state=state, perm_id=perm_id)
+    )
 
 
 def _average(executions: list[Execution], total: Decimal) -> Decimal | None:

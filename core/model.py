@@ -206,10 +206,22 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangeRequest:
+    """What a person wants changed of the order `number`; None stays as it is. `is_bracket`: the order has a stop or target of its own."""
+
+    number: int
+    quantity: Decimal | None = None
+    limit_price: Decimal | None = None
+    stop_price: Decimal | None = None
+    is_bracket: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Ticket:
     """The exact terms that a card shows and that leave on approval; `ticket_id` becomes the order's order_ref.
 
-    `stop_loss` and `take_profit` leave as a bracket with the entry. A `decision_id` makes the card a proposal of the analyst.
+    `stop_loss` and `take_profit` leave as a bracket with the entry. A `decision_id` makes the card a proposal of the analyst. One that
+    `modifies` is no new order: it gives the order of that number these terms.
     """
 
     ticket_id: str
@@ -229,6 +241,7 @@ class Ticket:
     stop_loss: Decimal | None = None
     take_profit: Decimal | None = None
     decision_id: str | None = None
+    modifies: int | None = None
 
     def terms(self) -> dict[str, str]:
         """What is approved, as plain text: the same words are hashed, stored and sent."""
@@ -243,11 +256,23 @@ class Ticket:
             "tif": self.tif,
             "stop_loss": "" if self.stop_loss is None else f"{self.stop_loss:f}",
             "take_profit": "" if self.take_profit is None else f"{self.take_profit:f}",
+            "modifies": "" if self.modifies is None else str(self.modifies),
         }
 
     def terms_hash(self) -> str:
         """SHA-256 of the terms, hexadecimal: what was shown is what is sent."""
         return hashlib.sha256(json.dumps(self.terms(), sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Terms that were asked for an order that works; `ref` is the card that they came from."""
+
+    ref: str
+    quantity: Decimal
+    limit_price: Decimal | None
+    stop_price: Decimal | None
+    asked_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +310,7 @@ class Order:
     oca: str = ""
     confirmed_quantity: Decimal | None = None
     decision_id: str | None = None
+    change: Change | None = None
 
     @property
     def protects(self) -> bool:
@@ -303,8 +329,11 @@ class Order:
 
     @property
     def remaining(self) -> Decimal:
-        """What may still trade; nothing once the order is over."""
-        return max(self.quantity - self.filled, Decimal(0)) if self.state.is_open else Decimal(0)
+        """The most that may still trade, by its terms or by those that are asked; nothing once the order is over."""
+        if not self.state.is_open:
+            return Decimal(0)
+        most = self.quantity if self.change is None else max(self.quantity, self.change.quantity)
+        return max(most - self.filled, Decimal(0))
 
 
 class ClosingState(StrEnum):

@@ -253,6 +253,8 @@ _LOUD = frozenset(
 def announcements(old: Order | None, new: Order, held: Mapping[int, Decimal] | None = None) -> list[Notice]:
     """What people hear of a change: the card is edited in place; a new message only for an end, or an order from elsewhere."""
     words: list[Notice] = []
+    if old is not None and old.change is not None and new.change is None:
+        words.append(Notice("order", subject=old.change.ref, to=new.owner))
     if not new.external and (old is None or _shown(old) != _shown(new)):
         words.append(Notice("order", subject=new.card, to=new.owner))
     if (old is None or new.state is not old.state) and new.state in _LOUD:
@@ -278,8 +280,15 @@ def _shown(order: Order) -> tuple[object, ...]:
         order.reason,
         order.cancel_requested_at,
         order.limit_price,
+        order.stop_price,
         order.quantity,
+        order.change,
     )
+
+
+def change_note(order: Order, text: str) -> Notice:
+    """What became of a change that did not come true; its card and that of the order are drawn anew beside it."""
+    return Notice("order_note", {"number": order.number, "text": text}, to=order.owner, urgent=True)
 
 
 def gather(notices: Sequence[Notice]) -> list[Notice]:

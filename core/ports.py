@@ -96,9 +96,10 @@ class Broker(Protocol):
         """Raises Busy where the message limit leaves no room for so many now, NotConnected where nothing can leave."""
         ...
 
-    def place(self, orders: Sequence[Order], instrument: Instrument) -> None:
+    def place(self, orders: Sequence[Order], instrument: Instrument, parent_id: int = 0) -> None:
         """Write an order, or a bracket with its entry first, to the socket, now or never; an order id in use changes that order.
 
+        `parent_id` is the order id of the entry where a stop or target is written without it.
         Raises Busy or NotConnected, in which case nothing was sent.
         """
         ...

@@ -440,10 +440,14 @@ def risk_per_trade(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial
 
 @dataclass(frozen=True, slots=True)
 class RuleRow:
-    """A rule and whether it binds an order that only reduces a position."""
+    """A rule, whether it binds an order that only reduces a position, and whether it binds new prices of a stop or target.
+
+    Those close what is held or bought with them, whatever is held now.
+    """
 
     rule: Rule
     binds_exits: bool
+    binds_protection: bool = True
 
 
 RULES: tuple[RuleRow, ...] = (
@@ -455,10 +459,10 @@ RULES: tuple[RuleRow, ...] = (
     RuleRow(delayed_data, binds_exits=False),
     RuleRow(price_sane, binds_exits=True),
     RuleRow(stop_side, binds_exits=True),
-    RuleRow(sale_covered, binds_exits=True),
+    RuleRow(sale_covered, binds_exits=True, binds_protection=False),
     RuleRow(bracket_sides, binds_exits=True),
-    RuleRow(position_cap, binds_exits=False),
-    RuleRow(risk_per_trade, binds_exits=False),
+    RuleRow(position_cap, binds_exits=False, binds_protection=False),
+    RuleRow(risk_per_trade, binds_exits=False, binds_protection=False),
 )
 
 
@@ -478,13 +482,15 @@ def _figures(ticket: Ticket, snapshot: Snapshot) -> list[Decimal]:
     return [figure for figure in told if figure is not None]
 
 
-def check(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> tuple[Denial, ...]:
-    """Every denial, in the order of RULES; none means that the order may leave."""
+def check(
+    ticket: Ticket, snapshot: Snapshot, limits: Limits, *, protects: bool = False
+) -> tuple[Denial, ...]:
+    """Every denial, in the order of RULES; none means that the order may leave. `protects`: it is a stop or target that gets new prices."""
     if not all(figure.is_finite() for figure in _figures(ticket, snapshot)):
         # Nothing can be measured against a figure that is no number, so no further rule is asked.
         return (
             Denial("NOT_A_NUMBER", "A quantity or price of this order, or of the market, is not a number."),
         )
-    exits = reduces(ticket, snapshot)
-    rows = (row for row in RULES if row.binds_exits or not exits)
+    exits = protects or reduces(ticket, snapshot)
+    rows = (row for row in RULES if (row.binds_exits or not exits) and (row.binds_protection or not protects))
     return tuple(denial for row in rows if (denial := row.rule(ticket, snapshot, limits)))

@@ -402,6 +402,7 @@ _NEWEST_ORDER = "ON CONFLICT (number) DO UPDATE SET " + ", ".join(
         "average_price",
         "reason",
         "cancel_requested_at",
+        "change",
     )
 )
 _LATE_EXECUTIONS = """

@@ -220,6 +220,10 @@ MIGRATIONS: tuple[str, ...] = (
         PRIMARY KEY (job, session)
     ) STRICT;
     """,
+    """
+    -- Terms that were asked for an order that works, as JSON, until the broker shows them or refuses.
+    ALTER TABLE orders ADD COLUMN change TEXT;
+    """,
 )
 
 

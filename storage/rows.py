@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from core.model import (
+    Change,
     Execution,
     Instrument,
     Order,
@@ -20,6 +21,7 @@ from core.model import (
     Ticket,
     TicketState,
     TimeInForce,
+    plain,
     simple,
 )
 
@@ -70,6 +72,20 @@ def order(row: sqlite3.Row) -> Order:
         oca=row["oca"],
         confirmed_quantity=amount(row["confirmed_quantity"]),
         decision_id=row["decision_id"],
+        change=_change(row["change"]),
+    )
+
+
+def _change(told: str | None) -> Change | None:
+    if told is None:
+        return None
+    values = json.loads(told)
+    return Change(
+        values["ref"],
+        Decimal(values["quantity"]),
+        amount(values["limit_price"]),
+        amount(values["stop_price"]),
+        datetime.fromisoformat(values["asked_at"]),
     )
 
 
@@ -141,7 +157,7 @@ def outgoing(row: sqlite3.Row) -> Outgoing:
 
 
 def columns(value: Any) -> dict[str, Any]:
-    """A flat dataclass as the columns of its table: text for Decimal and times, mappings and rows as they are in JSON, the rest as it is."""
+    """A flat dataclass as the columns of its table: text for Decimal and times, a change as JSON, mappings as they are in JSON, the rest as it is."""
     return {field.name: _column(getattr(value, field.name)) for field in fields(value)}
 
 
@@ -150,6 +166,8 @@ def _column(entry: Any) -> Any:
         return f"{entry:f}"
     if isinstance(entry, datetime):
         return text(entry)
+    if isinstance(entry, Change):
+        return json.dumps(plain(entry))
     return simple(entry) if isinstance(entry, Mapping) else entry
 
 

@@ -1,4 +1,4 @@
-"""Orders: /buy, /sell, /cancel, and the buttons of their cards."""
+"""Orders: /buy, /sell, /modify, /cancel, and the buttons of their cards."""
 
 import functools
 from collections.abc import Awaitable, Callable, Sequence
@@ -12,7 +12,7 @@ from bot.grammar import Target
 from bot.reply import Reply
 from bot.services import Desk
 from core.errors import BadInput, BrokerError, Denied, StaleCard
-from core.model import Buttons, Order, Outgoing, Request, Side, Ticket, TicketState
+from core.model import Buttons, ChangeRequest, Order, Outgoing, Request, Side, Ticket, TicketState
 
 
 @command("/buy AAPL 10 [@ 187.50 | stop 190] [sl 180] [tp 200] [gtc] [preview]")
@@ -59,6 +59,29 @@ async def _card(
         label = f"Add a stop at {text.plain_price(preview.offered_stop)}"
         choice = (*choice, ((label, f"stop:{ticket.ticket_id}"),))
     return Reply(lead + body, choice, opens=ticket)
+
+
+@command("/modify 17 @ 186 | stop 180 | qty 5")
+async def modify(desk: Desk, who: Caller, line: Line) -> Reply:
+    """Change the price or the quantity of an order that works. A card shows before and after first.
+
+    /modify 17 @ 186 · another limit
+    /modify 17 stop 180 · another stop, also that of a bracket
+    /modify 17 @ 186 qty 5 · both; 5 is the new whole, with what is filled already
+    """
+    return await _change_card(desk, who, grammar.change_line(line), lead=_lateness(desk, who))
+
+
+async def _change_card(desk: Desk, who: Caller, request: ChangeRequest, *, lead: str = "") -> Reply:
+    """The card of a change; with buttons only where it could be sent."""
+    preview = await desk.executor.preview_change(request, who.user)
+    ticket = preview.ticket
+    seconds = (ticket.expires_at - ticket.created_at).total_seconds()
+    body = lead + text.change_card(preview, desk.broker.link, seconds)
+    if preview.denials:
+        return Reply(body)
+    choice: Buttons = ((("Send", f"send:{ticket.ticket_id}"), ("Discard", f"discard:{ticket.ticket_id}")),)
+    return Reply(body, choice, opens=ticket)
 
 
 def _lateness(desk: Desk, who: Caller) -> str:
@@ -125,6 +148,13 @@ async def add_stop(desk: Desk, who: Caller, ticket_id: str) -> Reply:
 
 async def _fresh(desk: Desk, who: Caller, ticket: Ticket, *, lead: str) -> Reply:
     """A card of now in place of an old one; a proposal's stays a proposal's."""
+    if ticket.modifies is not None:
+        same = ChangeRequest(ticket.modifies, None, ticket.limit_price, ticket.stop_price)
+        order = await desk.ledger.order(number=ticket.modifies)
+        more = order is not None and order.quantity != ticket.quantity
+        return await _change_card(
+            desk, who, replace(same, quantity=ticket.quantity) if more else same, lead=lead
+        )
     if ticket.decision_id is None:
         return await _card(desk, who, _again(ticket), lead=lead)
     decision, preview, why_not = await desk.proposer.again(ticket)
