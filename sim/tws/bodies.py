@@ -1,12 +1,13 @@
 """The bodies of the requests that the TWS takes on the control port."""
 
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from sim.control import Body
 from sim.tws.engine import CommissionMode
+from sim.tws.limits import Limits
 
 Price = Annotated[Decimal, Field(gt=0, allow_inf_nan=False)]
 
@@ -26,6 +27,10 @@ class MarketBody(Body):
 
 
 class FillsBody(Body):
+    mode: Literal["auto", "partial", "hold"]
+
+
+class CancelsBody(Body):
     mode: Literal["auto", "hold"]
 
 
@@ -86,6 +91,54 @@ class MessageBody(Body):
 
 class CountBody(Body):
     count: Annotated[int, Field(ge=0)] = 1
+
+
+What = Literal["status", "open_order", "execution", "commission"]
+
+
+class DuplicateBody(CountBody):
+    what: What = "status"
+
+
+class LoseBody(CountBody):
+    what: What
+
+
+class GarbageBody(Body):
+    """`bytes` of them; as a frame, which keeps the stream in step, or bare."""
+
+    bytes: Annotated[int, Field(ge=1, le=1 << 20)] = 64
+    framed: bool = True
+    client: int | None = None
+
+
+class RestartBody(Body):
+    """Without a `next` the order ids stay as they are."""
+
+    next: Annotated[int, Field(ge=1)] | None = 1
+
+
+Number = Annotated[int, Field(ge=1)] | None
+
+
+class LimitsBody(Body):
+    """What is not named stays as it is; null lifts a limit."""
+
+    messages_per_second: Number = 50
+    violations: Number = 3
+    market_data_lines: Number = 100
+    historical_requests: Number = 50
+    small_bar_requests: Number = 60
+    burst_requests: Number = 5
+    identical_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = 15
+    account_summaries: Number = 2
+    clients: Number = 32
+    unsent_bytes: Number = 1 << 26
+
+    def apply(self, limits: Limits) -> Limits:
+        """The limits with what this body names."""
+        named: dict[str, Any] = {name: getattr(self, name) for name in self.model_fields_set}
+        return limits.changed(**named)
 
 
 class DelayBody(Body):

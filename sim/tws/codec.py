@@ -11,6 +11,9 @@ MIN_VERSION = 157
 MAX_VERSION = 178
 MAX_FRAME = 0xFFFFFF
 """Longer frames are refused, as TWS does: a length beyond it means that the stream is out of step."""
+_LARGEST_INTEGER = 2**31 - 1
+_LARGEST_EXPONENT = 30
+_MOST_DIGITS = 40
 
 UNSET_DOUBLE = "1.7976931348623157E308"
 UNSET_INTEGER = "2147483647"
@@ -109,10 +112,12 @@ class Reader:
     def integer(self, default: int = 0) -> int:
         """The next field as a whole number, or `default` where it is unset."""
         text = self.text()
-        try:
-            return default if is_unset(text) else int(text)
-        except ValueError:
-            raise WireError(_EXPECTED.format("whole number", text)) from None
+        if is_unset(text):
+            return default
+        number = whole(text)
+        if number is None:
+            raise WireError(_EXPECTED.format("whole number of 32 bits", text[:_MOST_DIGITS]))
+        return number
 
     def count(self) -> int:
         """The next field as the number of things that follow; no message can hold more than it has fields."""
@@ -136,6 +141,15 @@ class Reader:
             raise WireError(f"{len(left)} fields are left over: {left[:5]!r}")
 
 
+def whole(text: str) -> int | None:
+    """A whole number as TWS writes one: a sign, digits, no more than 32 bits. None for anything else."""
+    digits = text[1:] if text[:1] in {"-", "+"} else text
+    if not (digits.isascii() and digits.isdecimal() and len(digits) <= _MOST_DIGITS):
+        return None
+    number = int(text)
+    return number if abs(number) <= _LARGEST_INTEGER else None
+
+
 def is_unset(text: str) -> bool:
     """Whether a client said "no value", in any of the ways in which clients say it."""
     return text.lower() in _UNSET
@@ -151,6 +165,8 @@ def decimal(text: str) -> Decimal | None:
         raise WireError(_EXPECTED.format("number", text)) from None
     if not number.is_finite():
         raise WireError(_EXPECTED.format("finite number", text))
+    if len(text) > _MOST_DIGITS or (number and abs(number.adjusted()) > _LARGEST_EXPONENT):
+        raise WireError(_EXPECTED.format("number of this world", text[:_MOST_DIGITS]))
     return number
 
 
@@ -166,9 +182,15 @@ def parse_hello(payload: bytes) -> int:
     """The version at which to talk to a client that offers `v157..178[ options]`. WireError where there is none."""
     versions = payload.decode("ascii", "replace").split(" ")[0]
     low, dots, high = versions.removeprefix("v").partition("..")
-    if not versions.startswith("v") or not low.isdigit() or not (high if dots else low).isdigit():
+    lowest, highest = whole(low), whole(high if dots else low)
+    if not versions.startswith("v") or lowest is None or highest is None:
         raise WireError(f"a client begins with its versions, not with {versions[:40]!r}")
-    version = min(MAX_VERSION, int(high if dots else low))
-    if version < max(MIN_VERSION, int(low)):
-        raise WireError(f"versions {versions[1:]} have nothing in common with {MIN_VERSION}..{MAX_VERSION}")
+    version = min(MAX_VERSION, highest)
+    if version < max(MIN_VERSION, lowest):
+        raise WireError(f"versions {versions[1:40]} have nothing in common with {MIN_VERSION}..{MAX_VERSION}")
     return version
+
+
+def wants_pacing(payload: bytes) -> bool:
+    """Whether a client's hello asks that it be slowed down where it sends too fast, and not be hung up on."""
+    return b"+PACEAPI" in payload.split(b" ")[1:]

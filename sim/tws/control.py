@@ -1,5 +1,6 @@
 """What can be arranged and read at the simulated TWS over the control port."""
 
+from dataclasses import asdict
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -9,26 +10,34 @@ from sim.control import Answer, Wrong, events, get, post
 from sim.tws import contracts
 from sim.tws.bodies import (
     AccountsBody,
+    CancelsBody,
     CommissionBody,
     CommissionsBody,
     CorrectBody,
     CountBody,
     DelayBody,
     DropBody,
+    DuplicateBody,
     ExternalBody,
     FillBody,
     FillsBody,
+    GarbageBody,
+    LimitsBody,
+    LoseBody,
     MarketBody,
     MessageBody,
     OrderBody,
     PriceBody,
     RejectBody,
+    RestartBody,
     RollBackBody,
     Switch,
 )
 from sim.tws.book import Order
+from sim.tws.codec import frame
 from sim.tws.contracts import Instrument
 from sim.tws.engine import Opening
+from sim.tws.faults import COUNTDOWNS, Faults
 from sim.tws.market import Pin
 from sim.tws.terms import terms
 from sim.tws.views import describe_execution, describe_order
@@ -91,12 +100,12 @@ def routes(server: "TwsServer") -> list[web.RouteDef]:
         }
 
     def fills(body: FillsBody) -> Answer:
-        """Whether orders fill by the market ("auto") or only when told to ("hold")."""
-        engine.rules.fills = body.mode == "auto"
+        """Whether orders fill by the market ("auto"), by the market and in parts ("partial"), or only when told to ("hold")."""
+        engine.rules.fills, engine.rules.partial = body.mode != "hold", body.mode == "partial"
         server.tick()
         return None
 
-    def cancels(body: FillsBody) -> Answer:
+    def cancels(body: CancelsBody) -> Answer:
         """Whether cancels of clients succeed at once ("auto") or stay pending ("hold") until /tws/cancel or a fill settles them."""
         engine.rules.cancels = body.mode == "auto"
         return None
@@ -117,6 +126,7 @@ def routes(server: "TwsServer") -> list[web.RouteDef]:
             made = engine.fill(chosen, quantity, at, server.clock.now(), body.overfill)
         except ValueError as error:
             raise Wrong(str(error)) from None
+        faults.fire("overfill", int(chosen.filled > chosen.terms.quantity))
         server.flush()
         return describe_execution(made)
 
@@ -135,6 +145,7 @@ def routes(server: "TwsServer") -> list[web.RouteDef]:
         if chosen.done:
             raise Wrong(f"order {chosen.perm_id} is {chosen.status} already")
         engine.cancelled(chosen, body.reason, server.clock.now())
+        faults.fire("cancel")
         server.flush()
         return describe_order(chosen)
 
@@ -154,6 +165,7 @@ def routes(server: "TwsServer") -> list[web.RouteDef]:
         allowed, engine.rules.fills = engine.rules.fills, False
         made = engine.place_by_hand(account, chosen, terms({**raw, "lmtPrice": str(body.price or "")}), now)
         engine.rules.fills = allowed
+        faults.fire("external")
         if not body.working and not made.done:
             quote = server.market.quote(chosen.con_id, now)
             engine.fill(made, made.remaining, body.price or (quote.ask if made.sign > 0 else quote.bid), now)
@@ -168,6 +180,7 @@ def routes(server: "TwsServer") -> list[web.RouteDef]:
             raise Wrong(f"there is no execution {body.exec_id!r}") from None
         except ValueError as error:
             raise Wrong(str(error)) from None
+        faults.fire("correct")
         server.flush()
         return describe_execution(made)
 
@@ -182,13 +195,34 @@ def routes(server: "TwsServer") -> list[web.RouteDef]:
             engine.release_commission(body.exec_id)
         except KeyError:
             raise Wrong(f"there is no execution {body.exec_id!r}") from None
+        faults.fire("commission")
         server.flush()
         return None
 
     def drop(body: DropBody) -> Answer:
         """Cut the connection of one client, or of all."""
-        faults.fire("drop")
-        return {"dropped": server.drop(body.client)}
+        dropped = server.drop(body.client)
+        faults.fire("drop", dropped)
+        return {"dropped": dropped}
+
+    def restart(body: RestartBody) -> Answer:
+        """As TWS after its daily restart: every client is dropped, and order ids begin anew at `next`, or go on where it is null."""
+        return {"dropped": server.restart(body.next)}
+
+    def garbage(body: GarbageBody) -> Answer:
+        """Send bytes that mean nothing: in a frame, which keeps the stream in step, or bare, which does not."""
+        data = faults.random.randbytes(body.bytes)
+        return {"clients": server.garbage(frame(data) if body.framed else data, body.client)}
+
+    def fragment(body: Switch) -> Answer:
+        """Write everything in small pieces, cut anywhere, each in a packet of its own."""
+        faults.fragment = body.on
+        return None
+
+    def limits(body: LimitsBody) -> Answer:
+        """What clients may have at most: what is named is set anew, null lifts a limit. Answers all of them."""
+        server.limits = body.apply(server.limits)
+        return asdict(server.limits)
 
     def hang(body: Switch) -> Answer:
         """Accept connections and bytes but say nothing."""
@@ -219,32 +253,17 @@ def routes(server: "TwsServer") -> list[web.RouteDef]:
         if body.order is None:
             server.broadcast(body.code, body.text)
         else:
-            server.failed(order(body.order), body.code, body.text)
+            server.remark(order(body.order), body.code, body.text)
         return None
 
-    def duplicate(body: CountBody) -> Answer:
-        """Send the next order statuses twice."""
-        faults.arm("duplicate", body.count)
+    def duplicate(body: DuplicateBody) -> Answer:
+        """Send the next order statuses twice, or the next messages of another kind about orders."""
+        faults.arm("duplicate" if body.what == "status" else f"duplicate_{body.what}", body.count)
         return None
 
-    def stale(body: CountBody) -> Answer:
-        """Follow the last status of the next orders with one that is out of date."""
-        faults.arm("stale", body.count)
-        return None
-
-    def fill_first(body: CountBody) -> Answer:
-        """Leave the acknowledgement of the next orders out, so that a fill is the first thing heard of them."""
-        faults.arm("fill_first", body.count)
-        return None
-
-    def swallow(body: CountBody) -> Answer:
-        """Read the next orders and lose them."""
-        faults.arm("swallow", body.count)
-        return None
-
-    def no_ack(body: CountBody) -> Answer:
-        """Book the next orders but tell nothing of them until the client connects anew."""
-        faults.arm("no_ack", body.count)
+    def lose(body: LoseBody) -> Answer:
+        """Lose the next messages of a kind about orders on their way out."""
+        faults.arm(f"lose_{body.what}", body.count)
         return None
 
     def delay(body: DelayBody) -> Answer:
@@ -254,8 +273,7 @@ def routes(server: "TwsServer") -> list[web.RouteDef]:
 
     def roll_back_ids(body: RollBackBody) -> Answer:
         """Order ids begin anew, as after a reset of the API's order id sequence."""
-        engine.register.restart_ids(body.next)
-        server.flush()
+        server.roll_back_ids(body.next)
         return None
 
     def accounts(body: AccountsBody) -> Answer:
@@ -280,11 +298,12 @@ def routes(server: "TwsServer") -> list[web.RouteDef]:
         }  # fmt: skip
 
     def counts() -> Answer:
-        """How often faults fired, what is still armed, requests by type, unknown ones, connections."""
+        """How often faults fired and limits were met, what is still armed, requests by type, unknown ones, connections."""
         return {
             "faults": dict(faults.fired),
             "armed": {name: count for name, count in faults.armed.items() if count}
             | {"reject": engine.rules.rejects},
+            "limits": dict(server.keeper.hit),
             "requests": dict(server.messages),
             "unknown": dict(server.unknown_requests),
             "connections": server.connections,
@@ -303,7 +322,7 @@ def routes(server: "TwsServer") -> list[web.RouteDef]:
         post("/tws/price", PriceBody, price),
         post("/tws/market", MarketBody, market),
         post("/tws/fills", FillsBody, fills),
-        post("/tws/cancels", FillsBody, cancels),
+        post("/tws/cancels", CancelsBody, cancels),
         post("/tws/fill", FillBody, fill),
         post("/tws/reject", RejectBody, reject),
         post("/tws/cancel", OrderBody, cancel),
@@ -318,15 +337,28 @@ def routes(server: "TwsServer") -> list[web.RouteDef]:
         post("/tws/read_only", Switch, read_only),
         post("/tws/not_logged_in", Switch, not_logged_in),
         post("/tws/message", MessageBody, message),
-        post("/tws/duplicate", CountBody, duplicate),
-        post("/tws/stale", CountBody, stale),
-        post("/tws/fill_first", CountBody, fill_first),
-        post("/tws/swallow", CountBody, swallow),
-        post("/tws/no_ack", CountBody, no_ack),
+        post("/tws/duplicate", DuplicateBody, duplicate),
+        post("/tws/lose", LoseBody, lose),
+        *(_countdown(faults, name, does) for name, does in COUNTDOWNS.items()),
+        post("/tws/fragment", Switch, fragment),
+        post("/tws/garbage", GarbageBody, garbage),
+        post("/tws/restart", RestartBody, restart),
+        post("/tws/limits", LimitsBody, limits),
         post("/tws/delay", DelayBody, delay),
         post("/tws/roll_back_ids", RollBackBody, roll_back_ids),
         post("/tws/accounts", AccountsBody, accounts),
     ]
+
+
+def _countdown(faults: Faults, name: str, does: str) -> web.RouteDef:
+    """The route that arms what happens to the next occasions."""
+
+    def arm(body: CountBody) -> Answer:
+        faults.arm(name, body.count)
+        return None
+
+    arm.__doc__ = does
+    return post(f"/tws/{name}", CountBody, arm)
 
 
 def _pin(body: PriceBody, instrument: Instrument, server: "TwsServer") -> Pin:

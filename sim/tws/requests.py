@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from sim.tws.codec import Reader, WireError, decimal, fields
+from sim.tws.codec import Reader, WireError, decimal, fields, whole
 from sim.tws.terms import Contract, Leg, terms
 
 
@@ -160,9 +160,10 @@ _CONDITION_FIELDS = {1: 6, 3: 3, 4: 3, 5: 4, 6: 5, 7: 5}
 def parse(version: int, payload: bytes) -> Request:
     """A message of a client at a server version. UnknownRequest, or BadRequest where it does not fit its layout."""
     values = fields(payload)
-    if not values[0].isdigit() or int(values[0]) not in _REQUESTS:
+    found = _REQUESTS.get(whole(values[0]) or 0)
+    if found is None:
         raise UnknownRequest(values[0])
-    name, layout = _REQUESTS[int(values[0])]
+    name, layout = found
     reader = Reader(values[1:])
     arguments: dict[str, Any] = {}
     try:
@@ -179,8 +180,8 @@ def parse(version: int, payload: bytes) -> Request:
 def _first_id(name: str, values: list[str]) -> int:
     """The id in a message that could not be read to its end."""
     index = 1 if name in _WITHOUT_VERSION else 2
-    text = values[index] if index < len(values) else ""
-    return int(text) if text.removeprefix("-").isdigit() else -1
+    number = whole(values[index]) if index < len(values) else None
+    return -1 if number is None else number
 
 
 def _take(reader: Reader, version: int, layout: str, arguments: dict[str, Any]) -> None:

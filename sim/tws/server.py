@@ -18,7 +18,9 @@ from sim.tws.book import Account, Counters, Execution, Order, Position, Record, 
 from sim.tws.control import routes
 from sim.tws.engine import Engine
 from sim.tws.faults import Faults
+from sim.tws.limits import Keeper, Limits
 from sim.tws.market import Market, Pin
+from sim.tws.requests import Request
 from sim.tws.session import Session
 from sim.tws.views import describe_execution, describe_order
 
@@ -40,6 +42,8 @@ class TwsServer:
         self.faults = Faults()
         self.market = Market(seed)
         self.engine = Engine(seed, self.market, self)
+        self.engine.rules.fired = self.faults.fired
+        self.keeper = Keeper()
         self.messages: Counter[str] = Counter()
         self.unknown_requests: Counter[str] = Counter()
         self.connections = 0
@@ -83,6 +87,15 @@ class TwsServer:
         """Host and port, after start."""
         return f"127.0.0.1:{self._port}"
 
+    @property
+    def limits(self) -> Limits:
+        """What clients may have; set it to lift or to tighten something."""
+        return self.keeper.limits
+
+    @limits.setter
+    def limits(self, limits: Limits) -> None:
+        self.keeper.limits = limits
+
     async def close(self) -> None:
         """Stop listening, drop every client, write down the rest."""
         if self._ticking is not None:
@@ -111,12 +124,15 @@ class TwsServer:
     # -- connections
 
     def joined(self, session: Session) -> None:
-        """A socket was accepted."""
+        """A socket was accepted; one more than there may be is closed again."""
+        most = self.limits.clients
+        if most is not None and len(self._sessions) >= most:
+            self.keeper.hit["clients"] += 1
+            session.close()
+            return
         self._sessions.append(session)
         self.connections += 1
         self.note("connected", connections=len(self._sessions))
-        if self.faults.hang:
-            self.faults.fire("hang")
         if self.faults.half_open:
             session.freeze(True)
 
@@ -143,16 +159,41 @@ class TwsServer:
 
     def half_open(self, on: bool) -> None:
         """Keep the sockets but neither read nor write; turned off, everything held back goes its way."""
-        self.faults.half_open = on
-        if on:
-            self.faults.fire("half_open")
-        for session in self._sessions:
+        changed, self.faults.half_open = on is not self.faults.half_open, on
+        for session in list(self._sessions) if changed else ():
             session.freeze(on)
 
     def resume(self) -> None:
         """After a hang: answer what came in meanwhile."""
         for session in list(self._sessions):
-            session.data_received(b"")
+            session.resume()
+
+    def restart(self, next_id: int | None) -> int:
+        """As TWS after its daily restart: every client is dropped, and order ids may begin anew. Returns how many were dropped."""
+        dropped = self.drop()
+        if next_id is not None:
+            self.roll_back_ids(next_id)
+        self.faults.fire("restart")
+        return dropped
+
+    def roll_back_ids(self, next_id: int) -> None:
+        """Order ids begin anew; where no client has used one yet there is nothing to roll back."""
+        self.faults.fire("roll_back_ids", int(bool(self.engine.register.counters.next_ids)))
+        self.engine.register.restart_ids(next_id)
+        self.flush()
+
+    def garbage(self, data: bytes, client_id: int | None = None) -> int:
+        """Send bytes that are no message. Returns how many clients got them."""
+        heard = [s for s in self._ready() if client_id is None or s.client_id == client_id]
+        for session in heard:
+            session.send(data)
+        self.faults.fire("garbage", len(heard))
+        return len(heard)
+
+    def admit(self, session: Session, request: Request) -> None:
+        """Refused where a request goes beyond a limit."""
+        everybody = (other.open for other in self._sessions)
+        self.keeper.admit(request.name, request.arguments, session.open, everybody, self.clock.now())
 
     def clients(self) -> list[int | None]:
         """The client ids of all connections; None of those that have not said theirs."""
@@ -168,6 +209,7 @@ class TwsServer:
         """A notice to every client."""
         for session in self._ready():
             session.fail(-1, code, text)
+            self.faults.fire("message")
 
     def _ready(self) -> list[Session]:
         return [session for session in self._sessions if session.ready]
@@ -232,6 +274,11 @@ class TwsServer:
         for session in self._audience(order):
             session.fail(order.order_id, code, text)
         self.note("error", perm_id=order.perm_id, ref=order.terms.ref, code=code, text=text)
+
+    def remark(self, order: Order, code: int, text: str) -> None:
+        """Something to say about an order that did not come of itself."""
+        self.faults.fire("message", len(self._audience(order)))
+        self.failed(order, code, text)
 
     def account_changed(self, account: str, con_id: int) -> None:
         """Listener: a position and the money. It can wait until what is said about orders has left."""

@@ -260,7 +260,7 @@ async def test_events_tell_what_happened_without_a_client(tws: Tws, ib: IB) -> N
         ("/tws/price", {"symbol": "AAPL", "bid": 2, "ask": 1}, "not a market"),
         ("/tws/price", {"symbol": "AAPL", "last": -1}, "greater than 0"),
         ("/tws/price", {"symbol": "AAPL", "last": "nan"}, "last"),
-        ("/tws/fills", {"mode": "often"}, "'auto' or 'hold'"),
+        ("/tws/fills", {"mode": "often"}, "'auto', 'partial' or 'hold'"),
         ("/tws/drop", {"clients": 1}, "Extra inputs"),
         ("/tws/correct", {"exec_id": "x"}, "no execution"),
         ("/tws/commission", {"exec_id": "x"}, "no execution"),

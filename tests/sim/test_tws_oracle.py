@@ -32,6 +32,7 @@ async def toured(version: int, tamper: Tamper | None = None) -> Client:
     async with running_tws() as tws:
         now = tws.clock.now()
         tws.clock.advance((hours.next_open(now) - now).total_seconds() + 7200)  # bars grow in a session only
+        await tws.post("/tws/limits", messages_per_second=None)  # IB's client does not hold itself back
         await tws.post("/tws/price", symbol="AAPL", **CALM)
         await tws.post("/tws/external", symbol="KO", side="SELL", quantity=2, price=900, working=True)
         client = await asyncio.to_thread(_walk, tws, asyncio.get_running_loop(), version, tamper)
