@@ -94,7 +94,7 @@ def events(path: str, journal: Journal) -> web.RouteDef:
 
     async def told(query: Since) -> Answer:
         """What happened after ?after=SEQ; waits up to ?timeout=SECONDS (at most 120) for something."""
-        found = await journal.after(query.after, min(query.timeout, LONGEST_POLL))
+        found = await journal.wait(query.after, min(query.timeout, LONGEST_POLL))
         return {"events": found, "last": found[-1]["seq"] if found else journal.last}
 
     return look(path, Since, told)

@@ -48,7 +48,14 @@ class Journal:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
-    async def after(self, seq: int, seconds: float = 0) -> list[Event]:
+    def after(self, seq: int) -> list[Event]:
+        """The entries after number `seq`."""
+        if self.last <= seq or not self._events:
+            return []
+        first = self._events[0]["seq"]
+        return [self._events[i] for i in range(max(seq + 1 - first, 0), len(self._events))]
+
+    async def wait(self, seq: int, seconds: float) -> list[Event]:
         """The entries after number `seq`: at once where there are any, else as soon as one comes, none after `seconds`."""
         if self.last <= seq and seconds > 0:
             waiter = asyncio.get_running_loop().create_future()
@@ -59,10 +66,7 @@ class Journal:
                 return []
             finally:
                 self._waiting.discard(waiter)
-        if self.last <= seq or not self._events:
-            return []
-        first = self._events[0]["seq"]
-        return [self._events[i] for i in range(max(seq + 1 - first, 0), len(self._events))]
+        return self.after(seq)
 
     def clear(self) -> None:
         """Forget the entries; the numbering goes on."""

@@ -1,131 +1,120 @@
 """The model's part of the control port: script answers, arm faults, read what was asked and what happened."""
 
-import json
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any, Literal
 
 from aiohttp import web
+from pydantic import Field
 
-from sim.model.faults import ALWAYS, ANSWERS, KINDS, Fault
+from sim.control import Answer, Body, Nothing, Wrong, events, get, look, post
+from sim.model.demo import DEMO_MODEL
+from sim.model.faults import ALWAYS, ANSWERS, KINDS, Fault, Place
 from sim.model.script import read_script
+from sim.model.state import State
 
-if TYPE_CHECKING:
-    from sim.model.server import ModelServer
-
-LONGEST_WAIT = 60.0
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
+PerMinute = Annotated[int, Field(ge=1, strict=True)]
 
 
-def routes(server: "ModelServer") -> list[web.RouteDef]:
-    """The routes under /model. Bad bodies are answered with 400 {"error": sentence}."""
+class ScriptBody(Body):
+    model: Annotated[str, Field(min_length=1, description="an id of your own, or of any real model")]
+    answers: Annotated[
+        list[dict[str, Any]], Field(description="each has one of text, decision, blocks, verdict")
+    ]
+    repeat: Annotated[bool, Field(description="the answers come round again and again")] = False
 
-    async def script(request: web.Request) -> web.Response:
-        body = await _body(request, {"model", "answers"})
-        model, answers = body.get("model"), body.get("answers")
-        if not isinstance(model, str) or not model or model == server.model:
-            raise _wrong(
-                f"model is an id of your own, such as 'scripted-1', and not {server.model}, which answers by rule"
+
+class FaultBody(Body):
+    kind: Annotated[str, Field(json_schema_extra={"enum": list(KINDS)})]
+    count: Annotated[int, Field(ge=1, strict=True)] | Literal["always"] = 1
+    on: Place = "messages"
+    seconds: Seconds | None = None
+    retry_after: Seconds | None = None
+
+
+class LimitsBody(Body):
+    requests: PerMinute | None = None
+    input_tokens: PerMinute | None = None
+    output_tokens: PerMinute | None = None
+
+
+class PaceBody(Body):
+    seconds: Annotated[float, Field(ge=0, le=60, allow_inf_nan=False, strict=True)]
+
+
+class AfterQuery(Body):
+    after: Annotated[int, Field(ge=0)] = 0
+
+
+def routes(state: State, address: str, api_key: str) -> list[web.RouteDef]:
+    """The routes under /model."""
+
+    def about() -> Answer:
+        """The key, the base URL for the SDK, and the ids of the models."""
+        return {"api_key": api_key, "api_url": address, "models": state.known_models()}
+
+    def script(body: ScriptBody) -> Answer:
+        """Queue answers for a model; from then on that id exists, and an empty queue answers 400."""
+        if body.model == DEMO_MODEL:
+            raise Wrong(
+                f"model is an id of your own, such as 'scripted-1', and not {DEMO_MODEL}, which answers by rule"
             )
-        if not isinstance(answers, list):
-            raise _wrong("answers is a list of objects")
         try:
-            scripts = [read_script(answer) for answer in answers]
+            scripts = [read_script(answer) for answer in body.answers]
         except ValueError as error:
-            raise _wrong(f"answers: {error}") from error
-        queue = server.scripts.setdefault(model, deque())
+            raise Wrong(f"answers: {error}") from None
+        queue = state.scripts.setdefault(body.model, deque())
         queue.extend(scripts)
-        return web.json_response({"model": model, "queued": len(queue)})
+        (state.repeated.add if body.repeat else state.repeated.discard)(body.model)
+        return {"model": body.model, "queued": len(queue)}
 
-    async def fault(request: web.Request) -> web.Response:
-        server.faults.arm(_fault(await _body(request, {"kind", "count", "on", "seconds", "retry_after"})))
-        return web.json_response({"armed": server.faults.armed()})
+    def fault(body: FaultBody) -> Answer:
+        """Arm a failure for the next requests; armed ones strike one a request, in order, and only requests that are valid."""
+        if body.kind not in KINDS:
+            raise Wrong(f"kind is one of {', '.join(KINDS)}")
+        if body.on == "models" and body.kind in ANSWERS:
+            raise Wrong(f"{body.kind} changes a message, so on has to be 'messages'")
+        count = ALWAYS if body.count == "always" else body.count
+        state.faults.arm(Fault(body.kind, count, body.on, body.seconds, body.retry_after))
+        return {"armed": state.faults.armed()}
 
-    async def clear(request: web.Request) -> web.Response:
-        await _body(request, set())
-        server.clear()
-        return web.json_response({})
+    def limits(body: LimitsBody) -> Answer:
+        """Set rate limits a minute, each beginning full; what is left out stays, and in the beginning nobody meets one."""
+        for name, limit in body.model_dump(exclude_none=True).items():
+            state.limits.set(name.replace("_", "-"), limit)
+        return {"headers": state.limits.headers()}
 
-    async def requests(request: web.Request) -> web.Response:
-        after = _figure(request, "after", 0)
-        return web.json_response(
-            {"requests": server.requests.after(int(after)), "last": server.requests.last}
-        )
+    def pace(body: PaceBody) -> Answer:
+        """Let every event of a stream come so many seconds after the one before; 0, as in the beginning, sends all at once."""
+        state.pace = body.seconds
+        return None
 
-    async def events(request: web.Request) -> web.Response:
-        after, seconds = _figure(request, "after", 0), _figure(request, "timeout", 0)
-        found = await server.events.wait(int(after), min(seconds, LONGEST_WAIT))
-        return web.json_response({"events": found, "last": server.events.last})
+    def clear(body: Nothing) -> Answer:
+        """Forget scripts, failures, limits, cached prompts, kept requests and counts."""
+        state.clear()
+        return None
 
-    async def counts(request: web.Request) -> web.Response:
-        return web.json_response(
-            {
-                "requests": server.outcomes.total(),
-                "outcomes": server.outcomes,
-                "faults": {"armed": server.faults.armed(), "fired": server.faults.fired},
-                "scripts": {model: len(queue) for model, queue in server.scripts.items()},
-            }
-        )
+    def requests(query: AfterQuery) -> Answer:
+        """The last thousand requests: headers without keys, body, request id, outcome, status."""
+        return {"requests": state.requests.after(query.after), "last": state.requests.last}
+
+    def counts() -> Answer:
+        """Requests by outcome, failures armed and fired, answers left in scripts."""
+        return {
+            "requests": state.outcomes.total(),
+            "outcomes": state.outcomes,
+            "faults": {"armed": state.faults.armed(), "fired": state.faults.fired},
+            "scripts": {model: len(queue) for model, queue in state.scripts.items()},
+        }
 
     return [
-        web.post("/model/script", script),
-        web.post("/model/fault", fault),
-        web.post("/model/clear", clear),
-        web.get("/model/requests", requests),
-        web.get("/model/events", events),
-        web.get("/model/counts", counts),
+        get("/model", about),
+        get("/model/counts", counts),
+        look("/model/requests", AfterQuery, requests),
+        events("/model/events", state.events),
+        post("/model/script", ScriptBody, script),
+        post("/model/fault", FaultBody, fault),
+        post("/model/limits", LimitsBody, limits),
+        post("/model/pace", PaceBody, pace),
+        post("/model/clear", Nothing, clear),
     ]
-
-
-def _wrong(sentence: str) -> web.HTTPBadRequest:
-    return web.HTTPBadRequest(text=json.dumps({"error": sentence}), content_type="application/json")
-
-
-async def _body(request: web.Request, known: set[str]) -> dict[str, Any]:
-    """The JSON object of a request that has no keys but the `known` ones."""
-    try:
-        body = json.loads(await request.read() or b"{}")
-    except (ValueError, RecursionError) as error:
-        raise _wrong("the body is not JSON: send an object") from error
-    if not isinstance(body, dict):
-        raise _wrong("the body is a JSON object")
-    if unknown := sorted(body.keys() - known):
-        raise _wrong(
-            f"unknown key {unknown[0]!r:.80}: {', '.join(sorted(known)) or 'no keys'} would be right"
-        )
-    return body
-
-
-def _figure(request: web.Request, name: str, default: float) -> float:
-    """A number from 0 in the query."""
-    try:
-        value = float(request.query.get(name, default))
-    except ValueError as error:
-        raise _wrong(f"{name} is a number") from error
-    if not 0 <= value < float("inf"):
-        raise _wrong(f"{name} is a number from 0")
-    return value
-
-
-def _fault(body: dict[str, Any]) -> Fault:
-    kind, count, on = body.get("kind"), body.get("count", 1), body.get("on", "messages")
-    if kind not in KINDS:
-        raise _wrong(f"kind is one of {', '.join(KINDS)}")
-    if count != "always" and (not isinstance(count, int) or isinstance(count, bool) or count < 1):
-        raise _wrong('count is a whole number from 1, or "always"')
-    if on not in ("messages", "models") or (on == "models" and kind in ANSWERS):
-        raise _wrong(f"on is 'messages' or 'models', and {kind} changes a message")
-    return Fault(
-        kind,
-        ALWAYS if count == "always" else count,
-        on,
-        _seconds(body, "seconds"),
-        _seconds(body, "retry_after"),
-    )
-
-
-def _seconds(body: dict[str, Any], name: str) -> float | None:
-    value = body.get(name)
-    if value is None:
-        return None
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < float("inf"):
-        raise _wrong(f"{name} is a number of seconds from 0")
-    return float(value)

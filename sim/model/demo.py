@@ -13,6 +13,7 @@ from sim.model.facts import Facts
 Values = Mapping[str, Decimal]
 Verdict = Literal["BUY", "SELL", "HOLD"]
 
+DEMO_MODEL = "greenlight-demo-analyst"
 LABEL = "Demo rule, not an AI:"
 BUY_AT = Decimal("0.20")
 SELL_AT = Decimal("-0.20")

@@ -39,6 +39,7 @@ class Refused(NamedTuple):
 ERRORS = {
     "429": Refused(429, "rate_limit_error", "This request would exceed your organization's rate limit. Please try again later.", retry_after=60),
     "529": Refused(529, "overloaded_error", "Overloaded"),
+    "413": Refused(413, "request_too_large", "Request exceeds the maximum size"),
     "500": Refused(500, "api_error", "Internal server error"),
     "504": Refused(504, "timeout_error", "Request timeout"),
     "wrong_key": Refused(401, "authentication_error", "invalid x-api-key"),
@@ -113,6 +114,7 @@ WIRE = {
     "stall": "never answers",
     "slow": "answers after `seconds` (default 1)",
     "pings": "sends headers and keep-alive bytes every `seconds` (default 0.05), but never an answer",
+    "stream_error": "a stream that ends in the middle with an overloaded_error event; a plain answer is a 529",
     "cut": "closes the connection in the middle of the body",
     "garbage": "a body that is not JSON under a JSON content type",
     "html": "status 200 with a web page, as a proxy would",

@@ -51,7 +51,9 @@ def read_script(item: Any) -> Script:
         raise ValueError(f"an answer knows {', '.join(KEYS)}, not {unknown[0]!r:.80}")
     if len(given := item.keys() & set(CONTENT)) != 1:
         raise ValueError(f"an answer has exactly one of {', '.join(CONTENT)}, not {len(given)}")
-    thinking, stop_reason = item.get("thinking"), item.get("stop_reason", "end_turn")
+    blocks = _blocks(item)
+    calls = any(block["type"] == "tool_use" for block in blocks)
+    thinking, stop_reason = item.get("thinking"), item.get("stop_reason", "tool_use" if calls else "end_turn")
     if thinking is not None and not isinstance(thinking, str):
         raise ValueError("thinking is a text")
     if stop_reason not in STOP_REASONS:
@@ -63,7 +65,7 @@ def read_script(item: Any) -> Script:
         verdict is None or not isinstance(confidence, int) or isinstance(confidence, bool)
     ):
         raise ValueError("confidence is a whole number and goes with a verdict; a decision carries its own")
-    return Script(_blocks(item), verdict, confidence, thinking, stop_reason, _usage(item.get("usage")))
+    return Script(blocks, verdict, confidence, thinking, stop_reason, _usage(item.get("usage")))
 
 
 def _blocks(item: dict[str, Any]) -> tuple[dict[str, Any], ...]:
@@ -76,15 +78,19 @@ def _blocks(item: dict[str, Any]) -> tuple[dict[str, Any], ...]:
     blocks = item.get("blocks", [])
     if not isinstance(blocks, list) or not all(map(_is_block, blocks)):
         raise ValueError(
-            'blocks is a list of content blocks, such as {"type": "text", "text": "..."} or {"type": "thinking", "thinking": "..."}'
+            'blocks is a list of content blocks, such as {"type": "text", "text": "..."} or {"type": "tool_use", "name": "get_price", "input": {"symbol": "AAPL"}}'
         )
-    whole = {"text": {"citations": None}, "thinking": {"signature": thinking_block("")["signature"]}}
+    whole: dict[str, dict[str, Any]] = {
+        "text": {"citations": None}, "thinking": {"signature": thinking_block("")["signature"]}, "tool_use": {"input": {}},
+    }  # fmt: skip
     return tuple(whole.get(block["type"], {}) | block for block in blocks)
 
 
 def _is_block(block: Any) -> bool:
     if not isinstance(block, dict) or not isinstance(kind := block.get("type"), str):
         return False
+    if kind == "tool_use":
+        return isinstance(block.get("name"), str) and isinstance(block.get("input", {}), dict)
     return kind not in ("text", "thinking") or isinstance(block.get(kind), str)
 
 

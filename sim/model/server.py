@@ -1,24 +1,24 @@
-"""The Messages API over HTTP: keys, versions, request ids, and the connection itself; what is said is decided elsewhere."""
+"""The Messages API over HTTP: keys, versions, request ids, limits, and the connection itself; what is said is decided elsewhere."""
 
 import asyncio
 import json
 import secrets
 import socket
-from collections import Counter, deque
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from hashlib import blake2b
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from aiohttp import web
 
 from sim.clock import Clock
 from sim.model import wire
 from sim.model.control import routes
-from sim.model.demo import LABEL, decide
+from sim.model.demo import DEMO_MODEL, LABEL, decide
 from sim.model.errors import ApiError, invalid
 from sim.model.facts import read_facts
-from sim.model.faults import ANSWERS, ERRORS, Fault, Faults, Place, refusal
-from sim.model.journal import Journal
+from sim.model.faults import ANSWERS, ERRORS, Fault, Place, refusal
 from sim.model.messages import (
     CONTEXT_TOKENS,
     MAX_TOKENS,
@@ -31,10 +31,9 @@ from sim.model.messages import (
     thinking_block,
 )
 from sim.model.schema import conform
-from sim.model.script import Script
+from sim.model.state import State
 from sim.store import Store
 
-DEMO_MODEL = "greenlight-demo-analyst"
 HOST = "127.0.0.1"
 LARGEST_BODY = 32 * 1024 * 1024
 SECRET_HEADERS = {"authorization", "x-api-key", "cookie", "proxy-authorization"}
@@ -42,11 +41,12 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Call(NamedTuple):
-    """A request under way: its number ever since the state began, its id, and its journal entry."""
+    """A request under way: its number ever since the state began, its id, its journal entry, and the headers its answer will have."""
 
     serial: int
     id: str
     entry: dict[str, Any]
+    headers: dict[str, str]
 
 
 CALL = web.RequestKey("call", Call)
@@ -60,11 +60,10 @@ class ModelServer:
     def __init__(self, clock: Clock, store: Store, seed: int) -> None:
         self.api_key = f"sk-ant-simulated-{secrets.token_urlsafe(24)}"
         self.clock, self._store, self._seed = clock, store, seed
-        self.faults = Faults()
-        self.scripts: dict[str, deque[Script]] = {}
-        self.requests = Journal(clock, keep=1_000)
-        self.events = Journal(clock, keep=10_000)
-        self.outcomes: Counter[str] = Counter()
+        self.state = State(clock)
+        self._organization = str(
+            UUID(bytes=blake2b(f"{seed}:organization".encode(), digest_size=16).digest())
+        )
         self._runner: web.AppRunner | None = None
         self._port = 0
 
@@ -82,6 +81,7 @@ class ModelServer:
         """Listen on loopback, at any free port for 0. OSError where the port is taken."""
         app = web.Application(middlewares=[self._envelope], client_max_size=LARGEST_BODY)
         app.router.add_post("/v1/messages", self._messages)
+        app.router.add_post("/v1/messages/count_tokens", self._count)
         app.router.add_get("/v1/models", self._models)
         app.router.add_get("/v1/models/{id}", self._model)
         # Handlers that hang on purpose end with their client, and at close.
@@ -107,59 +107,37 @@ class ModelServer:
 
     def control(self) -> list[web.RouteDef]:
         """Its part of the control port, under /model."""
-        return routes(self)
-
-    def known_models(self) -> list[str]:
-        """The demo's id and every id that has been given a script."""
-        return [DEMO_MODEL, *self.scripts]
-
-    def clear(self) -> None:
-        """Forget scripts, armed faults, requests and counts; events keep their numbers."""
-        self.faults.clear()
-        self.scripts.clear()
-        self.requests.clear()
-        self.outcomes.clear()
+        return routes(self.state, self.address, self.api_key)
 
     @web.middleware
     async def _envelope(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """What every answer has in common: a request id, the API's error shape, and an entry in the journal."""
+        state = self.state
         serial = self._store.get("model", "requests", 0) + 1
         self._store.put("model", "requests", serial)
         request_id = self._id("req", serial)
-        entry = self.requests.add(
-            request_id=request_id, method=request.method, path=request.path,
+        entry = state.requests.record(
+            "request", request_id=request_id, method=request.method, path=request.path,
             headers={name: value for name, value in request.headers.items() if name.lower() not in SECRET_HEADERS},
             body=None, model=None, outcome=None, status=None,
         )  # fmt: skip
-        request[CALL] = Call(serial, request_id, entry)
+        headers = {"request-id": request_id, "anthropic-organization-id": self._organization}
+        request[CALL] = Call(serial, request_id, entry, headers)
         try:
             self._admit(request)
             response = await self._speak(request, handler)
         except (asyncio.CancelledError, ConnectionError):
-            self._done(entry, entry["outcome"] or "unanswered", None)
-            self.events.add(kind="gone", request_id=request_id)
+            state.done(entry, entry["outcome"] or "unanswered", None)
+            state.events.record("gone", request_id=request_id)
             raise
         except ApiError as error:
             response = web.json_response(
-                error.body(request_id),
-                status=error.status,
-                headers=error.headers | {"request-id": request_id},
+                error.body(request_id), status=error.status, headers=headers | error.headers
             )
-            self._done(entry, entry["outcome"] or error.kind, error.status)
+            state.done(entry, entry["outcome"] or error.kind, error.status)
         else:
-            self._done(entry, entry["outcome"] or "answered", response.status)
+            state.done(entry, entry["outcome"] or "answered", response.status)
         return response
-
-    def _done(self, entry: dict[str, Any], outcome: str, status: int | None) -> None:
-        entry |= {"outcome": outcome, "status": status}
-        self.outcomes[outcome] += 1
-        self.events.add(
-            kind="answer",
-            request_id=entry["request_id"],
-            model=entry["model"],
-            outcome=outcome,
-            status=status,
-        )
 
     async def _speak(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """The handler's answer, with aiohttp's own refusals in the API's words."""
@@ -194,45 +172,67 @@ class ModelServer:
             raise invalid(f"anthropic-version: {version!r:.40} is not a valid version")
 
     async def _messages(self, request: web.Request) -> web.StreamResponse:
+        call, state = request[CALL], self.state
+        ask = await self._read(request)
+        fault = self._strike(request, "messages")
+        try:
+            state.limits.admit(ask.input_tokens)
+        finally:
+            call.headers.update(state.limits.headers())
+        answer = self._answer(ask)
+        if fault is not None and fault.kind in ANSWERS:
+            answer = ANSWERS[fault.kind](answer)
+        call.entry["outcome"] = call.entry["outcome"] or ("demo" if ask.model == DEMO_MODEL else "script")
+        ask = replace(ask, cached=state.cache.use(ask.model, ask.segments))
+        whole = message(ask, answer, self._id("msg", call.serial))
+        state.limits.spend(whole["usage"]["output_tokens"])
+        return await self._send(request, whole, fault, ask.stream)
+
+    async def _count(self, request: web.Request) -> web.StreamResponse:
+        ask = await self._read(request, counting=True)
+        request[CALL].entry["outcome"] = "counted"
+        return await self._send(request, {"input_tokens": ask.input_tokens}, None)
+
+    async def _read(self, request: web.Request, *, counting: bool = False) -> Ask:
+        """The checked request; its body goes into the journal first."""
         entry = request[CALL].entry
         try:
             entry["body"] = body = json.loads(await request.read(), parse_constant=_no_number)
         except (ValueError, RecursionError) as error:
             raise invalid("The request body is not valid JSON") from error
-        entry["model"] = body.get("model") if isinstance(body, dict) else None
-        self.events.add(
-            kind="request", request_id=entry["request_id"], path=request.path, model=entry["model"]
+        model = entry["model"] = body.get("model") if isinstance(body, dict) else None
+        self.state.events.record("request", request_id=entry["request_id"], path=request.path, model=model)
+        ask = read_ask(
+            body,
+            request.headers["anthropic-version"],
+            scripted=isinstance(model, str) and model in self.state.scripts,
+            betas=",".join(request.headers.getall("anthropic-beta", ())),
+            counting=counting,
         )
-        ask = read_ask(body, request.headers["anthropic-version"])
-        if ask.model not in self.known_models():
-            raise ApiError(404, "not_found_error", f"model: {ask.model}")
-        fault = self._strike(request, "messages")
-        answer = self._answer(ask)
-        if fault is not None and fault.kind in ANSWERS:
-            answer = ANSWERS[fault.kind](answer)
-        entry["outcome"] = entry["outcome"] or ("demo" if ask.model == DEMO_MODEL else "script")
-        whole = message(ask, answer, self._id("msg", request[CALL].serial))
-        return await self._send(request, whole, fault, ask.stream)
+        self.state.must_know(ask.model)
+        return ask
 
     async def _send(
         self, request: web.Request, value: dict[str, Any], fault: Fault | None, stream: bool = False
     ) -> web.StreamResponse:
         """`value` on its way, as a fault of the connection would have it."""
-        head = {
-            "request-id": request[CALL].id,
-            "Content-Type": "text/event-stream" if stream else "application/json",
-        }
+        kind = "text/event-stream; charset=utf-8" if stream else "application/json"
+        head = (
+            request[CALL].headers | {"Content-Type": kind} | ({"Cache-Control": "no-cache"} if stream else {})
+        )
         body = wire.rendered(value, stream)
         if fault is not None and fault.kind in wire.BEHAVIOURS:
             return await wire.BEHAVIOURS[fault.kind](request, head, body, fault.seconds)
+        if stream and self.state.pace:
+            return await wire.paced(request, head, body, self.state.pace)
         return web.Response(body=body, headers=head)
 
     def _strike(self, request: web.Request, place: Place) -> Fault | None:
         """The fault armed for this request, noted; ApiError at once where the fault is one."""
-        fault = self.faults.take(place)
+        fault = self.state.faults.take(place)
         if fault is not None:
             request[CALL].entry["outcome"] = fault.kind
-            self.events.add(kind="fault", request_id=request[CALL].id, fault=fault.kind)
+            self.state.events.record("fault", request_id=request[CALL].id, fault=fault.kind)
             if fault.kind in ERRORS:
                 raise refusal(fault, self.clock.now())
         return fault
@@ -240,21 +240,23 @@ class ModelServer:
     def _answer(self, ask: Ask) -> Answer:
         """The demo's answer, or the next scripted one. ApiError where a script has run out."""
         if ask.model != DEMO_MODEL:
-            if not (queue := self.scripts[ask.model]):
-                raise invalid(
-                    f"the script of model {ask.model} has no answer left: POST /model/script adds some"
-                )
-            return queue.popleft().answer(ask)
+            return self.state.scripted(ask)
         decision = decide(read_facts(ask.prompt))
+        if ask.choice.must:
+            name = ask.choice.tool or next(iter(ask.tools))
+            call = {"type": "tool_use", "name": name, "input": conform(decision, ask.tools[name])}
+            return Answer((call,), "tool_use")
         said = decision if ask.schema is None else conform(decision, ask.schema)
         thoughts = f"{LABEL} the signals add up to {decision['decision']}."
         return Answer((*([thinking_block(thoughts)] if ask.thinking else []), text_block(json.dumps(said))))
 
     async def _models(self, request: web.Request) -> web.StreamResponse:
         fault = self._strike(request, "models")
-        listed = self.known_models()
+        listed = self.state.known_models()
         if (after := request.query.get("after_id")) in listed:
             listed = listed[listed.index(after) + 1 :]
+        if (before := request.query.get("before_id")) in listed:
+            listed = listed[: listed.index(before)]
         limit = request.query.get("limit", "20")
         if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit) <= 1000:
             raise invalid("limit: Input should be a whole number from 1 to 1000")
@@ -270,8 +272,7 @@ class ModelServer:
     async def _model(self, request: web.Request) -> web.StreamResponse:
         fault = self._strike(request, "models")
         name = request.match_info["id"]
-        if name not in self.known_models():
-            raise ApiError(404, "not_found_error", f"model: {name}")
+        self.state.must_know(name)
         return await self._send(request, _model_info(name), fault)
 
     def _id(self, prefix: str, serial: int) -> str:

@@ -45,6 +45,41 @@ async def _pings(
         await asyncio.sleep(0.05 if seconds is None else seconds)
 
 
+async def paced(
+    request: web.Request, head: dict[str, str], body: bytes, seconds: float
+) -> web.StreamResponse:
+    """A stream in which every event comes `seconds` after the one before."""
+    response = web.StreamResponse(headers=head)
+    await response.prepare(request)
+    for event in _events(body):
+        await response.write(event)
+        await asyncio.sleep(seconds)
+    await response.write_eof()
+    return response
+
+
+async def _stream_error(
+    request: web.Request, head: dict[str, str], body: bytes, seconds: float | None
+) -> web.StreamResponse:
+    error = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
+    if "event-stream" not in head["Content-Type"]:
+        return web.json_response(
+            error | {"request_id": head["request-id"]}, status=529, headers=_without_type(head)
+        )
+    begun = _events(body)
+    begun = begun[: max(1, len(begun) // 2)]
+    said = f"event: error\ndata: {json.dumps(error | {'request_id': head['request-id']})}\n\n"
+    return web.Response(body=b"".join(begun) + said.encode(), headers=head)
+
+
+def _events(body: bytes) -> list[bytes]:
+    return [event + b"\n\n" for event in body.split(b"\n\n") if event]
+
+
+def _without_type(head: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in head.items() if name != "Content-Type"}
+
+
 async def _cut(
     request: web.Request, head: dict[str, str], body: bytes, seconds: float | None
 ) -> web.StreamResponse:
@@ -65,7 +100,7 @@ async def _html(
     request: web.Request, head: dict[str, str], body: bytes, seconds: float | None
 ) -> web.StreamResponse:
     page = "<!doctype html><html><body><h1>Sign in to this network</h1></body></html>"
-    return web.Response(text=page, content_type="text/html", headers={"request-id": head["request-id"]})
+    return web.Response(text=page, content_type="text/html", headers=_without_type(head))
 
 
 async def _not_http(
@@ -87,6 +122,7 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
     "stall": _stall,
     "slow": _slow,
     "pings": _pings,
+    "stream_error": _stream_error,
     "cut": _cut,
     "garbage": _garbage,
     "html": _html,

@@ -99,11 +99,11 @@ class Room:
 
     def arm(self, kind: str, count: int = 1, **more: Any) -> None:
         """Have the API fail, `count` times."""
-        self.server.faults.arm(Fault(kind, count, **more))
+        self.server.state.faults.arm(Fault(kind, count, **more))
 
     def script(self, *answers: dict[str, Any], model: str = PRICED) -> None:
         """Have the API say this, in order."""
-        self.server.scripts.setdefault(model, deque()).extend(map(read_script, answers))
+        self.server.state.scripts.setdefault(model, deque()).extend(map(read_script, answers))
 
     async def rows(self) -> list[ModelCall]:
         """Every call that was written down."""
@@ -118,12 +118,12 @@ class Room:
         """Wait until so many requests reached the API."""
         seen = 0
         while len(self.asked()) < count:
-            await self.server.events.wait(seen, 5)
-            seen = self.server.events.last
+            await self.server.state.events.wait(seen, 5)
+            seen = self.server.state.events.last
 
     def asked(self) -> list[Any]:
         """The requests that reached the API."""
-        return [entry for entry in self.server.requests.after(0) if entry["path"] == "/v1/messages"]
+        return [entry for entry in self.server.state.requests.after(0) if entry["path"] == "/v1/messages"]
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -252,6 +252,7 @@ ENDS: dict[str, tuple[Outcome, bool]] = {
     "billing": (Outcome.SPEND_CAP, False), "stall": (Outcome.TIMEOUT, False), "pings": (Outcome.TIMEOUT, False),
     "cut": (Outcome.UNREACHABLE, False), "not_http": (Outcome.UNREACHABLE, False), "html": (Outcome.UNREACHABLE, False),
     "garbage": (Outcome.MALFORMED, False), "slow": (Outcome.TIMEOUT, False),
+    "stream_error": (Outcome.OVERLOADED, False), "413": (Outcome.REFUSED, False),
 }  # fmt: skip
 """What each failure becomes, and whether its tokens are known. Slow is slower than the deadline here."""
 
@@ -693,7 +694,7 @@ async def test_two_calls_at_a_time(room: Room) -> None:
     under_way = [asyncio.create_task(ask(analyst, ticker)) for ticker in ("AAPL", "MSFT", "TSLA", "NVDA")]
     seen = 0
     while not all(task.done() for task in under_way):
-        seen = max(seen, len(room.asked()) - room.server.outcomes.total())
+        seen = max(seen, len(room.asked()) - room.server.state.outcomes.total())
         await asyncio.sleep(0.01)
     assert seen == 2
     assert [task.result().call.outcome for task in under_way] == [Outcome.DECISION] * 4

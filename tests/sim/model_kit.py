@@ -14,6 +14,7 @@ from anthropic import AsyncAnthropic
 from anthropic.types import Message
 
 from sim.clock import Clock
+from sim.control import application
 from sim.model import ModelServer
 from sim.store import Store
 
@@ -84,8 +85,7 @@ async def open_desk() -> AsyncIterator[Desk]:
     """A fresh server on a free port; its client does not retry."""
     server = ModelServer(Clock(), Store(None), seed=1)
     await server.start()
-    app = web.Application()
-    app.add_routes(server.control())
+    app = application(server.control())
     async with (
         AsyncAnthropic(api_key=server.api_key, base_url=server.address, max_retries=0) as client,
         TestClient(TestServer(app)) as http,

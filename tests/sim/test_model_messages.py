@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sim.model.conversation import tokens
 from sim.model.demo import decide
 from sim.model.errors import ApiError
 from sim.model.facts import Facts
@@ -19,17 +20,23 @@ from sim.model.messages import (
     read_ask,
     text_block,
     thinking_block,
-    tokens,
 )
 from sim.model.schema import complaint, conform
 from sim.model.script import read_script
 
 GOOD: dict[str, Any] = {"model": "m", "max_tokens": 100, "messages": [{"role": "user", "content": "hello"}]}
+TOOL: dict[str, Any] = {"name": "x", "input_schema": {"type": "object"}}
+CALLED = {"role": "assistant", "content": [{"type": "tool_use", "id": "toolu_1", "name": "x", "input": {}}]}
+RESULT = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "done"}
 CLOSED = {"type": "object", "additionalProperties": False}
 
 
 def wanting(schema: Any) -> dict[str, Any]:
     return {"output_config": {"format": {"type": "json_schema", "schema": schema}}}
+
+
+def tooled(choice: Any) -> dict[str, Any]:
+    return {"tools": [TOOL], "tool_choice": choice}
 
 
 @pytest.mark.parametrize(
@@ -68,7 +75,53 @@ def wanting(schema: Any) -> dict[str, Any]:
             {"messages": [*GOOD["messages"], {"role": "assistant", "content": "{"}]},
             "This model does not support assistant message prefill. The conversation must end with a user message.",
         ),
-        ({"tool_choice": {"type": "any"}}, "tool_choice.type: 'any' is not supported for this model"),
+        (
+            {"tool_choice": {"type": "any"}},
+            "tool_choice: tool_choice may only be specified while providing tools",
+        ),
+        (tooled({"type": "some"}), "tool_choice.type: Input should be 'auto', 'any', 'tool' or 'none'"),
+        (
+            tooled({"type": "tool", "name": "y"}),
+            "tool_choice.name: Tool 'y' not found in provided tools",
+        ),
+        (
+            tooled({"type": "any"}) | {"thinking": {"type": "adaptive"}},
+            "Thinking may not be enabled when tool_choice forces tool use.",
+        ),
+        ({"tools": [TOOL, TOOL]}, "tools: Tool names must be unique."),
+        (
+            {"tools": [TOOL | {"name": "a b"}]},
+            "tools.0.custom.name: String should match pattern '^[a-zA-Z0-9_-]{1,128}$'",
+        ),
+        ({"tools": [{"name": "x"}]}, "tools.0.custom.input_schema: Field required"),
+        (
+            {"tools": [TOOL | {"strict": True}]},
+            "tools.0.custom.input_schema: For 'object' type, 'additionalProperties' must be explicitly set to false",
+        ),
+        (
+            {"tools": [{"type": "web_search_20250305", "name": "web_search"}]},
+            "tools.0: 'web_search_20250305' is a tool of the API's own, and this simulated one has none",
+        ),
+        (
+            {"messages": [*GOOD["messages"], CALLED, *GOOD["messages"]]},
+            "messages.1: `tool_use` ids were found without `tool_result` blocks immediately after: toolu_1. "
+            "Each `tool_use` block must have a corresponding `tool_result` block in the next message.",
+        ),
+        (
+            {"messages": [{"role": "user", "content": [RESULT]}]},
+            "messages.0.content.0: unexpected `tool_use_id` found in `tool_result` blocks: toolu_1. "
+            "Each `tool_result` block must have a corresponding `tool_use` block in the previous message.",
+        ),
+        (
+            {"system": [{"type": "text", "text": "a", "cache_control": {"type": "ephemeral", "ttl": "2h"}}]},
+            "system.0.cache_control.ephemeral.ttl: Input should be '5m' or '1h'",
+        ),
+        (
+            {"system": [{"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}}] * 5},
+            "A maximum of 4 blocks with cache_control may be provided. Found 5.",
+        ),
+        ({"stream": "yes"}, "stream: Input should be a valid boolean"),
+        ({"output_format": {}}, "output_format: Extra inputs are not permitted"),
         ({"stop_sequences": [" "]}, "stop_sequences: each stop sequence must contain non-whitespace"),
         (
             {"output_config": {"effort": "huge"}},
@@ -112,6 +165,36 @@ def test_required_fields(name: str) -> None:
         read_ask({key: value for key, value in GOOD.items() if key != name}, VERSIONS[0])
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"messages": [*GOOD["messages"], CALLED, {"role": "user", "content": [RESULT]}]},
+        {"messages": [*GOOD["messages"], CALLED, {"role": "user", "content": [RESULT]}, *GOOD["messages"]]},
+        {"messages": [*GOOD["messages"], {"role": "system", "content": "be brief"}, *GOOD["messages"]]},
+        tooled({"type": "tool", "name": "x"}),
+        tooled({"type": "none"}),
+    ],
+)
+def test_conversations_with_tools_are_read(change: dict[str, Any]) -> None:
+    assert read_ask(GOOD | change, VERSIONS[0]).input_tokens > 0
+
+
+def test_a_scripted_model_stands_for_any_model() -> None:
+    """Prefill, a thinking budget, and with the older version the sampling parameters, which the demo refuses."""
+    turns = [*GOOD["messages"], {"role": "assistant", "content": "{"}]
+    budget = {"type": "enabled", "budget_tokens": 1024}
+    change = {"messages": turns, "thinking": budget, "max_tokens": 2000, "temperature": 0.5, "top_k": 5}
+    assert read_ask(GOOD | change, VERSIONS[1], scripted=True).thinking
+    for wrong in (
+        {"temperature": 2},
+        {"top_k": "x"},
+        {"thinking": budget | {"budget_tokens": 5}},
+        {"max_tokens": 1000},
+    ):
+        with pytest.raises(ApiError):
+            read_ask(GOOD | change | wrong, VERSIONS[1], scripted=True)
+
+
 def test_the_old_version_says_deprecated() -> None:
     with pytest.raises(ApiError, match="`temperature` is deprecated for this model"):
         read_ask(GOOD | {"temperature": 1}, VERSIONS[1])
@@ -135,6 +218,10 @@ anything = st.recursive(
                     "properties",
                     "enum",
                     "$ref",
+                    "name",
+                    "input_schema",
+                    "cache_control",
+                    "tool_use_id",
                 ]
             ),
             inner,
@@ -155,6 +242,7 @@ anything = st.recursive(
                 "output_config",
                 "tools",
                 "tool_choice",
+                "cache_control",
                 "stop_sequences",
                 "model",
                 "max_tokens",

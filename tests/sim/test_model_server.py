@@ -352,7 +352,7 @@ async def test_it_closes_at_once_with_clients_hanging(desk: Desk) -> None:
     hanging = [asyncio.create_task(desk.ask()) for _ in range(2)]
     with socket.create_connection(("127.0.0.1", desk.server.port)) as silent:
         while (await desk.counts())["faults"]["armed"]:
-            await desk.server.events.wait(desk.server.events.last, 5)
+            await desk.server.state.events.wait(desk.server.state.events.last, 5)
         began = time.perf_counter()
         await desk.server.close()
         assert time.perf_counter() - began < 2
