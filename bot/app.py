@@ -30,6 +30,7 @@ from core.analyst import AnthropicAnalyst
 from core.bookkeeper import Bookkeeper
 from core.broker import IBBroker
 from core.executor import Executor, Timing
+from core.guard import Guard
 from core.orderbook import OrderBook
 from core.ports import Clock
 from core.proposer import Proposer
@@ -85,6 +86,8 @@ async def running(
         keeper = Bookkeeper(broker, ledger, notifier, clock, book)
         executor = Executor(broker, ledger, notifier, clock, book, limits, Timing(), keeper.compare)
         keeper.after_compare.append(executor.closer.resume)
+        guard = Guard(broker, ledger, notifier, clock, book, child=executor.child, write=executor.write)
+        keeper.after_compare.append(guard.look_again)
         key = settings.anthropic_api_key
         analyst = AnthropicAnalyst(
             api_key=key.get_secret_value() if key else None,
@@ -121,6 +124,7 @@ async def running(
             async with asyncio.TaskGroup() as parts:
                 parts.create_task(broker.run(), name="broker")
                 parts.create_task(keeper.run(), name="bookkeeper")
+                parts.create_task(guard.run(), name="guard")
                 parts.create_task(notifier.run(desk), name="notifier")
                 parts.create_task(_poll(poller, dispatcher, keeper), name="poller")
                 parts.create_task(proposals.keep(desk, notifier), name="proposals")

@@ -107,3 +107,14 @@ def _average(executions: list[Execution], total: Decimal) -> Decimal | None:
 def with_reason(order: Order, words: str) -> Order:
     """The order with what the broker said against it; its state waits for evidence."""
     return replace(order, reason=words)
+
+
+def is_in_doubt(stop: Order) -> bool:
+    """Whether a stop does not, or may not, protect, and nobody here asked for that."""
+    if stop.state is OrderState.CANCELLED:
+        return stop.cancel_requested_at is None
+    return not stop.filled and stop.state not in {
+        OrderState.WORKING,
+        OrderState.PARTIAL,
+        OrderState.FILLED,
+    }

@@ -5,13 +5,14 @@ What was written is true; what is in memory was written before.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 
 from core import lifecycle
-from core.model import Execution, Notice, Order, OrderReport, OrderState, Position
+from core.model import Execution, Notice, Order, OrderReport, OrderState, Position, Role
 from core.ports import Clock, Ledger, Notifier
 
 ZERO = Decimal(0)
@@ -39,6 +40,7 @@ class OrderBook:
         self._ahead: dict[int, tuple[int, Decimal]] = {}
         self._last_number = 0
         self._watchers: set[asyncio.Event] = set()
+        self._doubtful: dict[str, None] = {}
 
     async def load(self) -> None:
         """Read what is open and what was filled lately. Before this, the book must not be asked."""
@@ -46,6 +48,7 @@ class OrderBook:
         self._open = {order.number: order for order in await self._ledger.open_orders()}
         since = self._clock.now() - REMEMBERED_EXECUTIONS
         self._executions = {e.key: e for e in await self._ledger.executions_since(since)}
+        self._doubtful = dict.fromkeys(stop.card for stop in await self._ledger.doubtful_stops())
 
     @property
     def orders(self) -> tuple[Order, ...]:
@@ -85,6 +88,17 @@ class OrderBook:
         """Whether this execution, or this revision of it, is not booked yet."""
         known = self._executions.get(execution.key)
         return known is None or known.revision < execution.revision
+
+    # --- stops that may not be there --------------------------------------------------------------------------------------
+
+    @property
+    def doubtful_cards(self) -> tuple[str, ...]:
+        """The cards whose latest stop does not, or may not, stand at the broker though nobody here took it away."""
+        return tuple(self._doubtful)
+
+    def settle_doubt(self, card: str) -> None:
+        """The card needs no stop, or has one."""
+        self._doubtful.pop(card, None)
 
     # --- while somebody else is asked -----------------------------------------------------------------------------------
 
@@ -155,6 +169,11 @@ class OrderBook:
                 self._open[order.number] = order
             else:
                 self._open.pop(order.number, None)
+            if order.role is Role.STOP and not order.external:
+                if lifecycle.is_in_doubt(order):
+                    self._doubtful[order.card] = None
+                elif order.state.is_open:
+                    self._doubtful.pop(order.card, None)
         for watcher in self._watchers:
             watcher.set()
 
@@ -222,19 +241,27 @@ class OrderBook:
                 )
         return whole
 
+    @contextlib.contextmanager
+    def watched(self, changed: asyncio.Event) -> Iterator[None]:
+        """While it lasts, every change of an order sets the event."""
+        self._watchers.add(changed)
+        changed.set()
+        try:
+            yield
+        finally:
+            self._watchers.discard(changed)
+
     async def until(self, fits: Callable[[], bool], seconds: float) -> bool:
         """Wait until `fits` is true after some change of the book; False where it is not within `seconds`."""
         changed = asyncio.Event()
-        self._watchers.add(changed)
         try:
-            async with asyncio.timeout(seconds):
-                while not fits():
-                    changed.clear()
-                    await changed.wait()
+            with self.watched(changed):
+                async with asyncio.timeout(seconds):
+                    while not fits():
+                        changed.clear()
+                        await changed.wait()
         except TimeoutError:
             return False
-        finally:
-            self._watchers.discard(changed)
         return True
 
 

@@ -27,6 +27,7 @@ from core.model import (
     Outgoing,
     Position,
     Quote,
+    Role,
     StoredDecision,
     Ticket,
     Trade,
@@ -178,6 +179,14 @@ class Ledger(Protocol):
 
     async def family(self, card: str) -> tuple[Order, ...]:
         """The order of a card and the stop and target that belong to it, as they stand, oldest first."""
+        ...
+
+    async def doubtful_stops(self) -> tuple[Order, ...]:
+        """The latest stop of each card where that one is over without a fill or not confirmed, and its entry works or was filled."""
+        ...
+
+    async def count_orders(self, card: str, role: Role) -> int:
+        """How many orders of a role a card has had."""
         ...
 
     async def trades(self, count: int) -> tuple[Trade, ...]:

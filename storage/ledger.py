@@ -23,6 +23,7 @@ from core.model import (
     OrderType,
     Origin,
     Outgoing,
+    Role,
     StoredDecision,
     Ticket,
     TicketState,
@@ -74,6 +75,19 @@ class SqliteLedger:
             card,
             card,
         )
+
+    async def doubtful_stops(self) -> tuple[Order, ...]:
+        return await self._database.read(_orders, _DOUBTFUL)
+
+    async def count_orders(self, card: str, role: Role) -> int:
+        def work(db: sqlite3.Connection) -> int:
+            counted = db.execute(
+                "SELECT count(*) FROM orders WHERE role = ? AND (order_ref = ? OR order_ref LIKE ? || '.%')",
+                (role, card, card),
+            )
+            return int(counted.fetchone()[0])
+
+        return await self._database.read(work)
 
     async def executions_since(self, moment: datetime) -> tuple[Execution, ...]:
         def work(db: sqlite3.Connection) -> tuple[Execution, ...]:
@@ -389,6 +403,13 @@ class SqliteLedger:
         ]
 
 
+_DOUBTFUL = """
+    number IN (SELECT max(number) FROM orders WHERE role = 'STOP' AND owner IS NOT NULL
+               GROUP BY substr(order_ref, 1, instr(order_ref || '.', '.') - 1))
+    AND filled = '0' AND state NOT IN ('WORKING', 'PARTIAL', 'FILLED') AND NOT (state = 'CANCELLED' AND cancel_requested_at IS NOT NULL)
+    AND EXISTS (SELECT 1 FROM orders entry WHERE entry.order_ref = substr(orders.order_ref, 1, instr(orders.order_ref || '.', '.') - 1)
+                AND (entry.filled <> '0' OR entry.state NOT IN ('FILLED', 'CANCELLED', 'REJECTED', 'NOT_AT_BROKER')))
+"""
 _NEWEST_ORDER = "ON CONFLICT (number) DO UPDATE SET " + ", ".join(
     f"{name} = excluded.{name}"
     for name in (

@@ -25,7 +25,8 @@ async def test_another_limit(house: House) -> None:
         await house.ready()
         first = await resting(house)
         card = await house.phone.asks("/modify 1 @ 151", "CHANGE #1")
-        assert "@ 151.00" in card["text"] and "Now: BUY 10 AAPL @ 150.00" in card["text"]
+        assert "@ 151.00" in card["text"]
+        assert "Now: BUY 10 AAPL @ 150.00" in card["text"]
         await house.phone.taps("Send", card)
         await house.phone.sees(lambda m: m["id"] == card["id"] and "Changed." in m["text"])
         await house.phone.sees(lambda m: m["id"] == first["id"] and "@ 151.00" in m["text"])
@@ -83,7 +84,8 @@ async def test_refused_by_the_broker(house: House) -> None:
         await house.phone.hears("Not changed: it works on with its old terms")
         await house.phone.sees(lambda m: m["id"] == card["id"] and "Not changed" in m["text"])
         (order,) = (await house.control.book())["orders"]
-        assert Decimal(order["limit"]) == 150 and order["status"] in ("Submitted", "PreSubmitted")
+        assert Decimal(order["limit"]) == 150
+        assert order["status"] in ("Submitted", "PreSubmitted")
 
 
 async def test_filled_while_it_is_changed(house: House) -> None:

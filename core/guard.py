@@ -1,0 +1,210 @@
+"""An entry that was approved with a stop is never left without it: the standing promise behind every bracket.
+
+Where the stop of a card is refused, lost or unheard for five seconds while the broker can be asked, what the entry has yet to buy is
+cancelled, and what it has bought gets its stop once more; the owner is told either way. A stop that somebody took away on purpose (here, or
+in TWS after the entry was filled) is not put back: that was a person's will, and the message about it says what stands bare.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import Protocol
+
+from ulid import ULID
+
+from core import protection
+from core.errors import BrokerError, StorageError
+from core.lifecycle import is_in_doubt
+from core.model import Instrument, Notice, Order, OrderState, Role
+from core.orderbook import OrderBook
+from core.ports import Broker, Clock, Ledger, Notifier
+
+log = logging.getLogger(__name__)
+
+BARE_SECONDS = 5.0
+RETRY_SECONDS = 5.0
+ZERO = Decimal(0)
+_GONE = frozenset({OrderState.REJECTED, OrderState.NOT_AT_BROKER})
+_CONFIRMED = frozenset({OrderState.WORKING, OrderState.PARTIAL, OrderState.SUSPENDED})
+
+
+class _Child(Protocol):
+    def __call__(
+        self, of: Order, role: Role, price: Decimal, *, number: int, order_ref: str, parent: int | None
+    ) -> Order: ...
+
+
+class Guard:
+    """Looks at the brackets whose stop is in doubt whenever an order changes. `child` and `write` are the executor's: one road."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        ledger: Ledger,
+        notifier: Notifier,
+        clock: Clock,
+        book: OrderBook,
+        *,
+        child: _Child,
+        write: Callable[[Sequence[Order], Instrument], Awaitable[None]],
+    ) -> None:
+        self._broker, self._ledger, self._notifier, self._clock = broker, ledger, notifier, clock
+        self._book, self._child, self._write = book, child, write
+        self._bare_since: dict[str, float] = {}
+        self._told: set[tuple[str, str]] = set()
+        self._again = asyncio.Event()
+
+    async def run(self) -> None:
+        """Look after every change of an order, for ever."""
+        with self._book.watched(self._again):
+            while True:
+                await self._again.wait()
+                self._again.clear()
+                try:
+                    async with self._book.lock:
+                        await self._look()
+                except (BrokerError, StorageError) as problem:
+                    log.warning("a bracket could not be guarded yet: %s", problem)
+                    asyncio.get_running_loop().call_later(RETRY_SECONDS, self._again.set)
+                except Exception:
+                    log.exception("a bracket could not be guarded")
+                    asyncio.get_running_loop().call_later(RETRY_SECONDS, self._again.set)
+
+    async def look_again(self) -> None:
+        """The books were compared: what is known now may be more."""
+        self._again.set()
+
+    async def _look(self) -> None:
+        """Take up every card whose stop is in doubt; time counts only while the broker can be asked."""
+        if not self._broker.link.ready:
+            self._bare_since.clear()
+            return
+        now = self._clock.monotonic()
+        for card in self._book.doubtful_cards:
+            bare = await self._bare(card)
+            if bare is None:
+                self._bare_since.pop(card, None)
+                continue
+            left = BARE_SECONDS - (now - self._bare_since.setdefault(card, now))
+            if left > 0:
+                asyncio.get_running_loop().call_later(left, self._again.set)
+            else:
+                await self._mend(card, *bare)
+        for card in self._bare_since.keys() - set(self._book.doubtful_cards):
+            del self._bare_since[card]
+
+    async def _bare(self, card: str) -> tuple[Order, Order, Order | None] | None:
+        """(entry, stop, target) of a card whose entry may buy, or has bought, without its stop; else None."""
+        family = {o.role: o for o in await self._ledger.family(card)}
+        entry, stop, target = (family.get(role) for role in (Role.ENTRY, Role.STOP, Role.TARGET))
+        link = self._broker.link
+        if entry is None or stop is None or entry.account != link.account:
+            return None
+        if not is_in_doubt(stop) or (target is not None and target.state is OrderState.FILLED):
+            self._book.settle_doubt(card)
+            return None
+        if not entry.state.is_open and (not entry.filled or stop.state is OrderState.CANCELLED):
+            self._book.settle_doubt(card)
+            return None
+        for closing in await self._ledger.unfinished_closings():
+            if closing.ticket.instrument.con_id == entry.con_id:
+                return None  # it is moving this protection, and puts it back itself
+        return entry, stop, target
+
+    async def _mend(self, card: str, entry: Order, stop: Order, target: Order | None) -> None:
+        if entry.state in _CONFIRMED:
+            if entry.cancel_requested_at is None:
+                text = "Its stop is not at the broker, so what it has not bought yet is cancelled: it was approved with that stop."
+                await self._cancel(entry, text)
+        elif entry.state.is_open:
+            return  # not even the entry is certain: the comparison of the books settles both
+        elif stop.state not in _GONE:
+            text = (
+                f"#{stop.number}, the stop of these shares, is not confirmed by the broker. It may be there, so no second one is sent: "
+                "look in TWS, and settle it there."
+            )
+            await self._tell(card, "unconfirmed", stop, text)
+        elif await self._stops_of(card) > 1:
+            text = "The broker has refused the stop of these shares twice: they are NOT protected. Set a stop by hand, or sell."
+            await self._tell(card, "refused twice", stop, text)
+            self._book.settle_doubt(card)
+        elif target is not None and target.state.is_open:
+            if target.cancel_requested_at is None:
+                text = "Its stop is not at the broker. The target goes first, because it and a new stop would not cancel each other."
+                await self._cancel(target, text)
+        else:
+            await self._protect(card, entry, stop, target)
+
+    async def _stops_of(self, card: str) -> int:
+        return await self._ledger.count_orders(card, Role.STOP)
+
+    async def _protect(self, card: str, entry: Order, stop: Order, target: Order | None) -> None:
+        """The stop that was approved, once more, for what was bought and is still there."""
+        held = self._book.held(entry.con_id)
+        if held is None or stop.stop_price is None:
+            return
+        bought = entry.filled - stop.filled - (target.filled if target is not None else ZERO)
+        count = min(bought, protection.room(entry.con_id, held, self._book.orders))
+        if count <= 0:
+            self._book.settle_doubt(card)
+            return
+        instrument = await self._broker.find(entry.symbol)
+        self._broker.ensure_room()
+        again = replace(
+            self._child(
+                entry,
+                Role.STOP,
+                stop.stop_price,
+                number=self._book.next_number,
+                order_ref=f"{card}.{ULID()}",
+                parent=None,
+            ),
+            quantity=count,
+            filled=ZERO,
+            average_price=None,
+            confirmed_quantity=None,
+            client_id=self._broker.link.client_id,
+            reason="",
+            cancel_requested_at=None,
+            change=None,
+        )
+        text = f"The stop of {count:f} {entry.symbol} was not at the broker. It is sent once more, as #{again.number}."
+        await asyncio.shield(
+            self._ledger.record(
+                [again], notices=[self._note(entry, text), Notice("order", subject=card, to=entry.owner)]
+            )
+        )
+        self._book.opened([again])
+        await self._write([again], instrument)
+        self._bare_since.pop(card, None)
+        self._notifier.wake()
+
+    async def _cancel(self, order: Order, text: str) -> None:
+        link = self._broker.link
+        if order.client_id != link.client_id or self._book.is_doubtful(order, link.epoch):
+            await self._tell(
+                order.card, "out of reach", order, f"{text} It cannot be reached from here: cancel it in TWS."
+            )
+            return
+        self._broker.ensure_room()
+        asked = replace(order, cancel_requested_at=self._clock.now())
+        words = [self._note(order, text), Notice("order", subject=order.card, to=order.owner)]
+        await asyncio.shield(self._ledger.record([asked], notices=words))
+        self._book.opened([asked])
+        self._broker.cancel(asked)
+        self._notifier.wake()
+
+    async def _tell(self, card: str, what: str, order: Order, text: str) -> None:
+        if (card, what) in self._told:
+            return
+        self._told.add((card, what))
+        await self._ledger.record(notices=[self._note(order, text)])
+        self._notifier.wake()
+
+    @staticmethod
+    def _note(order: Order, text: str) -> Notice:
+        return Notice(
+            "order_note", {"number": order.number, "text": f"⚠️ {text}"}, to=order.owner, urgent=True
+        )
