@@ -9,26 +9,22 @@ from typing import Any
 
 from aiohttp import web
 
-from sim.journal import Event
 from sim.telegram.engine import Engine
-from sim.telegram.errors import ApiError, conflict, internal_error, not_found, too_many_requests, unauthorized
+from sim.telegram.errors import (
+    ApiError,
+    conflict,
+    internal_error,
+    not_found,
+    too_many_requests,
+    unauthorized,
+    webhook_active,
+)
 from sim.telegram.faults import Fault, Faults
-from sim.telegram.methods import METHODS, TALKING
+from sim.telegram.methods import METHODS, TALKING, WORDED
+from sim.telegram.methods.wires import file_id_of, set_allowed
 from sim.telegram.params import Params
 from sim.telegram.requests import read_params
-
-#: Events that put an update into the queue.
-_NEWS = {
-    "message",
-    "edited_message",
-    "press",
-    "injected",
-    "blocked",
-    "unblocked",
-    "reaction",
-    "vote",
-    "member",
-}
+from sim.telegram.webhook import Webhook
 
 _LONGEST_POLL = 50.0
 
@@ -44,14 +40,24 @@ class BotApi:
         self._confirmed = 0
         self.calls: Counter[str] = Counter()
         self.polled = asyncio.Event()
-        engine.journal.listen(self._wake)
+        self._webhook = Webhook(engine, self._perform_answer)
+        engine.updates.listen(lambda: self._end_poll("news"))
 
     def routes(self) -> list[web.RouteDef]:
         """Where the Bot API lives."""
         return [
-            web.get("/file/bot{token}/files/{file_id}", self._download),
-            web.route("*", "/bot{token}/{method}", self._call),
+            web.get("/file/bot{token:[^/]*}/{path:.*}", self._download),
+            web.route("*", "/bot{token:[^/]*}/{method:.*}", self._call),
+            web.route("*", "/bot{token:[^/]*}", self._nowhere),
         ]
+
+    async def begin(self, app: web.Application) -> None:
+        """Carry updates to a webhook from now on, where there is one."""
+        self._webhook.start()
+
+    async def end(self, app: web.Application) -> None:
+        """Carry no more."""
+        await self._webhook.stop()
 
     def interrupt(self) -> None:
         """Let a waiting poll look at the faults again."""
@@ -67,14 +73,12 @@ class BotApi:
             fault = self._strike(name)
             if fault is not None and fault.kind != "lost_answer":
                 await self._suffer(fault, request)
-            result = await self._perform(name, params, request)
+            body = await self._perform(name, params, request)
             if fault is not None and fault.kind == "lost_answer":
                 return _hang_up(request)
-            return _answer({"ok": True, "result": result})
+            return _answer({"ok": True} | body)
         except ApiError as error:
-            self._engine.journal.record(
-                "refused", method=name, error_code=error.code, description=error.description
-            )
+            self._refused(name, error)
             return _answer(error.body(), error.code)
         except _DroppedError:
             return _hang_up(request)
@@ -83,15 +87,39 @@ class BotApi:
                 text="<html><body>upstream is having a moment</body></html>", content_type="text/html"
             )
 
-    async def _perform(self, name: str, params: Params, request: web.Request) -> Any:
+    async def _perform(self, name: str, params: Params, request: web.Request) -> dict[str, Any]:
         if name.lower() == "getupdates":
-            return await self._get_updates(params, request)
+            return {"result": await self._get_updates(params, request)}
         method = METHODS.get(name.lower())
         if method is None:
             raise not_found()
         if name.lower() in TALKING and (seconds := self._faults.flooded(params.text("chat_id"))):
             raise too_many_requests(seconds)
-        return method(self._engine, params)
+        result = method(self._engine, params)
+        if name.lower() not in WORDED:
+            return {"result": result}
+        self._end_poll("look")  # there is a webhook now, or there is none any more
+        self._webhook.wake()
+        return dict(result)
+
+    async def _perform_answer(self, name: str, values: dict[str, Any]) -> None:
+        """Perform a method that came with the answer to an update; nobody hears what becomes of it but the journal."""
+        self.calls[name] += 1
+        try:
+            method = METHODS.get(name.lower())
+            if method is None or name.lower() in WORDED:
+                raise not_found()
+            method(self._engine, Params(values))
+        except ApiError as error:
+            self._refused(name, error)
+
+    def _refused(self, name: str, error: ApiError) -> None:
+        self._engine.journal.record(
+            "refused", method=name, error_code=error.code, description=error.description
+        )
+
+    async def _nowhere(self, request: web.Request) -> web.Response:
+        return _answer(ApiError(404, "Not Found").body(), 404)
 
     # Long polling
 
@@ -99,12 +127,12 @@ class BotApi:
         offset, limit = params.integer("offset"), params.integer("limit", 100)
         limit = limit if 1 <= limit <= 100 else 100
         timeout = min(max(params.integer("timeout"), 0), _LONGEST_POLL)
-        allowed = params.json("allowed_updates", list, "allowed_updates")
+        if self._engine.settings.get("webhook"):
+            raise webhook_active()
         self._end_poll("conflict")
         self.polled.set()
         engine = self._engine
-        if allowed is not None:
-            engine.updates.allow([str(kind) for kind in allowed])
+        set_allowed(engine, params)
         batch = engine.updates.fetch(offset, limit, engine.clock.now())
         if offset > self._confirmed:
             self._confirmed = offset
@@ -133,15 +161,13 @@ class BotApi:
                     self._poll = None
             if reason == "conflict":
                 raise conflict()
+            if self._engine.settings.get("webhook"):
+                raise webhook_active()
             if reason == "news":
                 return
             fault = self._strike("getUpdates")
             if fault is not None:
                 await self._suffer(fault, request)
-
-    def _wake(self, event: Event) -> None:
-        if event["kind"] in _NEWS:
-            self._end_poll("news")
 
     def _end_poll(self, reason: str) -> None:
         poll, self._poll = self._poll, None
@@ -178,14 +204,12 @@ class BotApi:
     # Files
 
     async def _download(self, request: web.Request) -> web.Response:
-        record = self._engine.file(request.match_info["file_id"])
-        if (
-            not hmac.compare_digest(request.match_info["token"].encode(), self._token.encode())
-            or record is None
-        ):
+        record = self._engine.file(file_id := file_id_of(request.match_info["path"]))
+        known = hmac.compare_digest(request.match_info["token"].encode(), self._token.encode())
+        if not known or record is None:
             return _answer(ApiError(404, "Not Found").body(), 404)
         return web.Response(
-            body=self._engine.file_data(request.match_info["file_id"]), content_type=record["content_type"]
+            body=self._engine.file_data(file_id), headers={"Content-Type": record["content_type"]}
         )
 
 

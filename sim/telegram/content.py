@@ -1,21 +1,21 @@
-"""What a message is made of, read from the parameters of a call: text with entities, caption, keyboard, picture, file."""
+"""The words of a message, read from the parameters of a call: text with entities, caption, quote, link preview."""
 
 from typing import Any
-from urllib.parse import urlsplit
 
 from sim.telegram.engine import Engine, text_fields
 from sim.telegram.entities import Entity, ParseError, sort_entities, tidy
 from sim.telegram.errors import bad_request
 from sim.telegram.html import parse_html
-from sim.telegram.images import image_size
 from sim.telegram.links import checked_link
 from sim.telegram.markdown import parse_markdown
-from sim.telegram.params import Params, Upload
+from sim.telegram.params import Params
 from sim.telegram.people import Json
 
 #: In code points, after parsing.
 TEXT_LIMIT = 4096
 CAPTION_LIMIT = 1024
+
+_PREVIEW = ("is_disabled", "prefer_small_media", "prefer_large_media", "show_above_text")
 
 #: Entities that a bot can ask for, with the fields that belong to them.
 _GIVEN: dict[str, tuple[str, ...]] = {
@@ -32,7 +32,7 @@ _PARSERS = {"html": parse_html, "markdownv2": parse_markdown}
 
 def text_of(engine: Engine, params: Params) -> tuple[str, list[Entity]]:
     """The text and entities of a text message."""
-    text, entities = _formatted(engine, params, "text", "entities")
+    text, entities = formatted(engine, params, "text", "entities")
     if not text:
         raise bad_request("message text is empty")
     if len(text) > TEXT_LIMIT:
@@ -42,17 +42,30 @@ def text_of(engine: Engine, params: Params) -> tuple[str, list[Entity]]:
 
 def caption_of(engine: Engine, params: Params) -> Json:
     """The caption of a picture or file, as Message fields."""
-    text, entities = _formatted(engine, params, "caption", "caption_entities")
+    text, entities = formatted(engine, params, "caption", "caption_entities")
     if len(text) > CAPTION_LIMIT:
         raise bad_request("message caption is too long")
-    return text_fields("caption", text, entities)
+    above = True if text and params.flag("show_caption_above_media") else None
+    return text_fields("caption", text, entities) | {"show_caption_above_media": above}
 
 
-def _formatted(
-    engine: Engine, params: Params, text_name: str, entities_name: str
+def preview_of(params: Params) -> Json:
+    """The options of a link's preview as Message fields, where there are any but the usual ones."""
+    options = params.json("link_preview_options", dict, "link preview options") or {}
+    if not options and params.flag("disable_web_page_preview"):
+        options = {"is_disabled": True}
+    kept: Json = {name: True for name in _PREVIEW if options.get(name)}
+    if url := options.get("url"):
+        kept["url"] = checked_link(str(url)) or str(url)
+    return {"link_preview_options": kept or None}
+
+
+def formatted(
+    engine: Engine, params: Params, text_name: str, entities_name: str, mode_name: str = "parse_mode"
 ) -> tuple[str, list[Entity]]:
+    """A text and its entities, from markup or from entities that are given; ApiError where either is broken."""
     text = params.text(text_name)
-    mode = params.text("parse_mode").lower()
+    mode = params.text(mode_name).lower()
     if mode in ("", "none"):
         given = params.json(entities_name, list, "entities") or []
         return tidy(text, _resolved(engine, [entity for raw in given if (entity := _given(raw))]))
@@ -94,80 +107,3 @@ def _resolved(engine: Engine, entities: list[Entity]) -> list[Entity]:
         if known is not None:
             resolved.append(entity | {"user": known})
     return sort_entities(resolved)
-
-
-def keyboard_of(params: Params) -> Json | None:
-    """The inline keyboard, None where there is none. Other kinds of reply_markup are accepted and not kept."""
-    markup = params.json("reply_markup", dict, "reply keyboard markup", expected_as="reply markup")
-    if not markup or "inline_keyboard" not in markup:
-        return None
-    rows = markup["inline_keyboard"]
-    if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
-        raise bad_request('field "inline_keyboard" of the InlineKeyboardMarkup should be an Array of Arrays')
-    keyboard = [[_button(button) for button in row] for row in rows if row]
-    return {"inline_keyboard": keyboard} if keyboard else None
-
-
-def _button(button: Any) -> Json:
-    def broken(reason: str) -> Exception:
-        return bad_request(f"can't parse inline keyboard button: {reason}")
-
-    if not isinstance(button, dict):
-        raise broken("InlineKeyboardButton must be an Object")
-    text = button.get("text")
-    if text is None:
-        raise broken('Can\'t find field "text"')
-    if not isinstance(text, str):
-        raise broken('Field "text" must be of type String')
-    if not text.strip():
-        raise bad_request("inline keyboard button text must be non-empty")
-    style = {key: button[key] for key in ("style", "icon_custom_emoji_id") if button.get(key)}
-    if data := button.get("callback_data"):
-        if len(str(data).encode()) > 64:
-            raise bad_request("BUTTON_DATA_INVALID")
-        return {"text": text, "callback_data": str(data)} | style
-    if url := button.get("url"):
-        if urlsplit(str(url)).scheme not in ("http", "https", "tg"):
-            raise bad_request(f"inline keyboard button URL '{url}' is invalid: Unsupported URL protocol")
-        return {"text": text, "url": str(url)} | style
-    if isinstance(button.get("copy_text"), dict):
-        return {"text": text, "copy_text": {"text": str(button["copy_text"].get("text", ""))}} | style
-    raise broken("Text buttons are unallowed in the inline keyboard")
-
-
-def media_of(engine: Engine, params: Params, kind: str) -> Json:
-    """The picture or file named `kind`: uploaded now, or known by its file_id; as Message fields."""
-    upload = _upload(params, kind)
-    if upload is not None:
-        if not upload.data:
-            raise bad_request("file must be non-empty")
-        file_id = engine.keep_file(upload.name, upload.content_type, upload.data)
-        return _media_fields(kind, file_id, upload.name, upload.content_type, upload.data)
-    value = params.text(kind)
-    if not value:
-        raise bad_request(f"there is no {kind} in the request")
-    record = engine.file(value)
-    if record is None:
-        if value.startswith(("http://", "https://")):
-            raise bad_request("failed to get HTTP URL content")
-        raise bad_request("wrong remote file identifier specified: Wrong string length")
-    return _media_fields(kind, value, record["name"], record["content_type"], engine.file_data(value))
-
-
-def _upload(params: Params, kind: str) -> Upload | None:
-    value = params.text(kind)
-    name = value.removeprefix("attach://") if value.startswith("attach://") else kind
-    return params.uploads.get(name)
-
-
-def _media_fields(kind: str, file_id: str, name: str, content_type: str, data: bytes) -> Json:
-    common = {"file_id": file_id, "file_unique_id": file_id.lower(), "file_size": len(data)}
-    if kind == "document":
-        return {"document": common | {"file_name": name, "mime_type": content_type}}
-    size = image_size(data)
-    if size is None:
-        raise bad_request("IMAGE_PROCESS_FAILED")
-    width, height = size
-    if width + height > 10_000 or max(size) > 20 * min(size):
-        raise bad_request("PHOTO_INVALID_DIMENSIONS")
-    return {"photo": [common | {"width": width, "height": height}]}

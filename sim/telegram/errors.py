@@ -54,6 +54,19 @@ def conflict() -> ApiError:
     )
 
 
+def webhook_active() -> ApiError:
+    """409: updates go to a webhook, and nobody can poll."""
+    return ApiError(
+        409,
+        "Conflict: can't use getUpdates method while webhook is active; use deleteWebhook to delete the webhook first",
+    )
+
+
+def too_large() -> ApiError:
+    """413: more than a request may carry."""
+    return ApiError(413, "Request Entity Too Large")
+
+
 def internal_error() -> ApiError:
     """500: something broke on Telegram's side."""
     return ApiError(500, "Internal Server Error")

@@ -11,7 +11,9 @@ _SIGNATURES = {
 
 
 def image_type(data: bytes) -> str | None:
-    """The media type of a PNG, JPEG or GIF; None for anything else, whatever its sender calls it."""
+    """The media type of a PNG, JPEG, GIF or WebP; None for anything else, whatever its sender calls it."""
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return "image/webp"
     return next((kind for signature, kind in _SIGNATURES.items() if data.startswith(signature)), None)
 
 
@@ -25,6 +27,8 @@ def image_size(data: bytes) -> tuple[int, int] | None:
                 width, height = struct.unpack_from("<HH", data, 6)
             case "image/jpeg":
                 width, height = _jpeg_size(data)
+            case "image/webp":
+                width, height = _webp_size(data)
             case _:
                 return None
     except struct.error:  # it ends too early
@@ -46,3 +50,19 @@ def _jpeg_size(data: bytes) -> tuple[int, int]:
             return width, height
         else:
             position += 2 + length
+
+
+def _webp_size(data: bytes) -> tuple[int, int]:
+    """The size in the first chunk: lossy, lossless, or the head of an extended file. (0, 0) for any other chunk."""
+    match data[12:16]:
+        case b"VP8 ":
+            width, height = struct.unpack_from("<HH", data, 26)
+            return width & 0x3FFF, height & 0x3FFF
+        case b"VP8L":
+            (bits,) = struct.unpack_from("<I", data, 21)
+            return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+        case b"VP8X":
+            low_w, high_w, low_h, high_h = struct.unpack_from("<HBHB", data, 24)
+            return (high_w << 16 | low_w) + 1, (high_h << 16 | low_h) + 1
+        case _:
+            return 0, 0

@@ -4,6 +4,7 @@ Every reader takes the name, and raises ApiError in Telegram's words where the v
 """
 
 import json
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,6 +43,33 @@ class Params:
         except ValueError:
             return default
 
+    def number(self, name: str) -> float | None:
+        """A number with a fraction, None where it is missing or none."""
+        try:
+            value = float(self.text(name))
+        except ValueError:
+            return None
+        return value if math.isfinite(value) else None
+
+    def required(self, name: str) -> str:
+        """A string that has to be there."""
+        text = self.text(name)
+        if not text:
+            raise bad_request(f'parameter "{name}" is required')
+        return text
+
+    def numbers(self, name: str, most: int) -> list[int]:
+        """A JSON array of up to `most` message identifiers."""
+        given = self.json(name, list, name, expected_as="message identifiers")
+        if not given:
+            raise bad_request("message identifiers are not specified")
+        if len(given) > most:
+            raise bad_request("too many message identifiers specified")
+        numbers = [_message_number(value) for value in given]
+        if any(number <= 0 for number in numbers):
+            raise bad_request("invalid message identifier specified")
+        return numbers
+
     def flag(self, name: str) -> bool:
         """A boolean, also as "true", "yes" or "1"."""
         return self.text(name).strip().lower() in ("true", "yes", "1")
@@ -62,3 +90,12 @@ class Params:
         if not isinstance(value, kind):
             raise bad_request(f"{'object' if kind is dict else 'array'} expected as {expected_as or what}")
         return value
+
+
+def _message_number(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise bad_request("message identifier must be a Number")
+    try:
+        return int(value)
+    except ValueError:
+        raise bad_request("can't parse message identifier as Number") from None

@@ -1,12 +1,7 @@
 """Privacy mode: what a bot hears in a group of which it is no administrator. Pure."""
 
+from sim.telegram.kinds import CONTENT
 from sim.telegram.people import Json
-
-#: What a message carries besides its content; anything else that is no content is a service message, which every bot hears.
-_CONTENT = {
-    "text", "caption", "photo", "document", "animation", "audio", "video", "video_note", "voice", "sticker", "dice",
-    "location", "venue", "contact", "poll",
-}  # fmt: skip
 
 
 def heard(message: Json, bot: Json) -> bool:
@@ -15,7 +10,7 @@ def heard(message: Json, bot: Json) -> bool:
     Meant are commands (unless they name another bot), mentions, and replies to what the bot has said; service messages
     go to every bot.
     """
-    if message["chat"]["type"] == "private" or not _CONTENT & message.keys():
+    if message["chat"]["type"] == "private" or not message.keys() & set(CONTENT):
         return True
     if message.get("reply_to_message", {}).get("from", {}).get("id") == bot["id"]:
         return True

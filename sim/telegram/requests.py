@@ -4,14 +4,24 @@ import json
 from typing import Any
 from urllib.parse import parse_qsl
 
-from aiohttp import BodyPartReader, web
+from aiohttp import BodyPartReader, MultipartReader, web
 
-from sim.telegram.errors import bad_request
+from sim.telegram.errors import bad_request, too_large
 from sim.telegram.params import Params, Upload
+
+#: Telegram takes files of up to 50 MB.
+_LARGEST = 51 * 1024 * 1024
 
 
 async def read_params(request: web.Request) -> Params:
-    """The parameters of the call, the body's before the query's. ApiError where the body is broken."""
+    """The parameters of the call, the body's before the query's. ApiError where the body is broken or too large."""
+    try:
+        return await _read(request)
+    except web.HTTPRequestEntityTooLarge:
+        raise too_large() from None
+
+
+async def _read(request: web.Request) -> Params:
     values: dict[str, Any] = dict(request.query)
     uploads: dict[str, Upload] = {}
     if request.can_read_body:
@@ -35,11 +45,24 @@ def _json(body: bytes) -> dict[str, Any]:
     return value
 
 
+async def _parts(request: web.Request) -> MultipartReader:
+    try:
+        return await request.multipart()
+    except ValueError:  # no boundary
+        raise bad_request("can't parse request body as multipart/form-data") from None
+
+
 async def _multipart(request: web.Request, values: dict[str, Any], uploads: dict[str, Upload]) -> None:
-    async for part in await request.multipart():
+    if (request.content_length or 0) > _LARGEST:
+        raise too_large()
+    size = 0
+    async for part in await _parts(request):
         if not isinstance(part, BodyPartReader) or part.name is None:
             continue
         data = bytes(await part.read(decode=True))
+        size += len(data)
+        if size > _LARGEST:
+            raise too_large()
         if part.filename is None:
             values[part.name] = data.decode("utf-8", "replace")
         else:

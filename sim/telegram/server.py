@@ -72,6 +72,8 @@ class TelegramServer:
         app = web.Application(client_max_size=_LARGEST_REQUEST, middlewares=[guard])
         app.add_routes(self._api.routes())
         app.add_routes(self._page.routes())
+        app.on_startup.append(self._api.begin)
+        app.on_shutdown.append(self._api.end)
         app.on_shutdown.append(self._page.disconnect)
         self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.3, access_log=None)
         await self._runner.setup()

@@ -4,6 +4,7 @@ Pure but for remembering: an update leaves the queue when a poll asks for a high
 (24 hours, a press of a button 150 seconds).
 """
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,7 +13,15 @@ from sim.telegram.memory import Memory
 Update = dict[str, Any]
 
 _LIFETIME = timedelta(hours=24)
-_PRESS_LIFETIME = timedelta(seconds=150)
+_SHORT_LIVED = {"callback_query": timedelta(seconds=150), "inline_query": timedelta(seconds=30)}
+
+#: The kinds that there are.
+KINDS = (
+    "message", "edited_message", "channel_post", "edited_channel_post", "business_connection", "business_message",
+    "edited_business_message", "deleted_business_messages", "message_reaction", "message_reaction_count", "inline_query",
+    "chosen_inline_result", "callback_query", "shipping_query", "pre_checkout_query", "purchased_paid_media", "poll",
+    "poll_answer", "my_chat_member", "chat_member", "chat_join_request", "chat_boost", "removed_chat_boost",
+)  # fmt: skip
 
 #: Not delivered unless they are asked for by name.
 _ON_REQUEST = {"chat_member", "message_reaction", "message_reaction_count"}
@@ -23,6 +32,7 @@ class UpdateQueue:
 
     def __init__(self, memory: Memory, first_id: int) -> None:
         self._memory = memory
+        self._listeners: list[Callable[[], None]] = []
         self._queue: dict[int, tuple[datetime, Update]] = {
             int(key): (datetime.fromisoformat(value["expires"]), value["update"])
             for key, value in memory.all("telegram.update").items()
@@ -47,12 +57,18 @@ class UpdateQueue:
         update_id = self._next_id
         self._next_id += 1
         if kind in self._allowed if self._allowed is not None else kind not in _ON_REQUEST:
-            expires = now + (_PRESS_LIFETIME if kind == "callback_query" else _LIFETIME)
+            expires = now + _SHORT_LIVED.get(kind, _LIFETIME)
             update = {"update_id": update_id, kind: payload}
             self._queue[update_id] = (expires, update)
             self._memory.put("telegram.update", update_id, {"expires": expires.isoformat(), "update": update})
         self._remember()
+        for listener in tuple(self._listeners):
+            listener()
         return update_id
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Call `listener` whenever an update has been added, wanted or not."""
+        self._listeners.append(listener)
 
     def fetch(self, offset: int, limit: int, now: datetime) -> list[Update]:
         """What a poll gets: up to `limit` updates from `offset` on. Everything before is confirmed and forgotten.
@@ -67,6 +83,11 @@ class UpdateQueue:
             self.delivered = batch[-1]["update_id"]
             self._remember()
         return batch
+
+    def confirm(self, update_id: int) -> None:
+        """Forget one update, which a webhook has taken."""
+        if update_id in self._queue:
+            self._forget([update_id])
 
     def clear(self) -> None:
         """Forget everything that waits."""

@@ -63,6 +63,7 @@ async def test_answers_fit_their_model(kit: Kit, method: str, params: dict[str, 
     about = await kit.get()
     names = {"user": kit.server.user_id, "group": about["group"]["id"]}
     await kit.say("hello", user=4242)
+    await kit.say("hello", user=4242, chat="group")
     answer = await kit.call(method, **{key: names.get(str(value), value) for key, value in params.items()})
     assert answer["ok"], answer
     fits(kind, answer["result"])
@@ -115,7 +116,7 @@ async def test_updates_fit_their_model(kit: Kit) -> None:
     card = await kit.call("sendMessage", chat_id=kit.server.user_id, text="card", reply_markup=keyboard)
     said = await kit.say("/buy AAPL 10", reply_to=card["result"]["message_id"])
     await kit.say("forwarded", forward=True)
-    await kit.say("hello", chat="group")
+    await kit.say("/hello", chat="group")
     await kit.say("hello", user=4242)
     await kit.post("edit", message_id=said["message_id"], text="/buy AAPL 20")
     await kit.post("press", message_id=card["result"]["message_id"], button="a")

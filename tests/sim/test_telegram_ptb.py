@@ -237,6 +237,8 @@ async def test_other_small_methods_answer(kit: Kit, bot: Bot) -> None:
     assert await bot.delete_webhook(drop_pending_updates=True)
     assert await bot.send_chat_action(user, "typing")
     assert await bot.delete_message(user, message.message_id)
+    [line] = await kit.chat()  # that it was pinned stays
+    assert await bot.delete_message(user, line["id"])
     assert await kit.chat() == []
 
 
