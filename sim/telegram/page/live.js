@@ -5,16 +5,16 @@ const LONGEST_WAIT = 4000;
 
 /**
  * Stay connected. `on` hears: state(connected), moved() when the simulator no longer knows this page, and every frame
- * by its type (hello, message, deleted, ...). Returns ask(request): a promise of the answer to a request.
+ * by its type (hello, message, deleted, ...); `where()` is the query that says as whom to begin. Returns ask(request): a promise of the answer to a request.
  */
-export function connect(on) {
+export function connect(on, where) {
   let socket = null;
   let wait = FIRST_WAIT;
   let number = 0;
   const asked = new Map();
 
   function open() {
-    socket = new WebSocket(`ws://${location.host}/live`);
+    socket = new WebSocket(`ws://${location.host}/live${where()}`);
     socket.onmessage = (event) => {
       const frame = JSON.parse(event.data);
       if (frame.type === "hello") {

@@ -1,51 +1,78 @@
-// One message as a list item: bubble, picture or file, text, time and ticks, and the keyboard under it.
+// One message (or one album) as a list item: bubble, quote, pictures, cards, text, time and ticks, reactions, keyboard.
 
 import { element, icon } from "/page/dom.js";
-import { render, safeUrl } from "/page/text.js";
+import { keyboard } from "/page/keys.js";
+import { file, mosaic, photo } from "/page/media.js";
+import { contact, dice, place } from "/page/cards.js";
+import { poll } from "/page/poll.js";
+import { render } from "/page/text.js";
 
 /** "14:05" of a moment in seconds since 1970. */
 export const clock = (seconds) =>
   new Date(seconds * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hour12: false });
 
 /**
- * The node of a message. `page` is what messages can ask for: press(message, button), enlarge(message), command(text),
- * copied(text), show(id), fetched (the highest update the bot has fetched), busy(message, button).
+ * The node of a message, or of the messages of one album. `page` is what messages can ask for: press(message, button),
+ * app(message, button), note(text), enlarge(message), command(text), copied(text), show(id), react(message, emoji),
+ * vote(message, options), group() (whether others are in the chat), colour(id), fetched, busy(message, button).
  */
-export function messageNode(message, page) {
-  const mine = message.from === "user";
-  const item = element("li", { className: "message", "data-id": message.id });
-  item.classList.toggle("mine", mine);
-  item.classList.toggle("pictured", Boolean(message.photo));
-  item.classList.toggle("filed", Boolean(message.document));
-  item.classList.toggle("captioned", Boolean(message.text));
-  item.classList.toggle("keyed", message.buttons.length > 0);
+export function messageNode(members, page) {
+  const [first] = members;
+  const message = members.find(({ text }) => text) ?? first;
+  if (first.service) return element("li", { className: "message service", "data-id": first.id, tabIndex: -1 }, element("span", { className: "chip" }, first.service));
+  const mine = first.from === "user";
+  const pictures = members.filter((member) => member.photo);
+  const item = element("li", { className: "message", "data-id": first.id, tabIndex: -1 });
+  const has = {
+    mine,
+    pictured: pictures.length,
+    filed: first.document,
+    captioned: message.text,
+    keyed: first.buttons.length,
+    told: first.reactions,
+    big: first.dice,
+    above: message.above,
+  };
+  for (const [name, yes] of Object.entries(has)) item.classList.toggle(name, Boolean(yes));
   const bubble = element("div", { className: "bubble", dir: "auto" });
-  if (message.forwarded) bubble.append(element("div", { className: "forwarded" }, `Forwarded from ${message.forwarded}`));
-  if (message.reply) bubble.append(quote(message.reply, page));
-  if (message.photo) bubble.append(photo(message, page));
-  if (message.document) bubble.append(file(message.document));
+  if (page.group() && !mine) bubble.append(element("div", { className: `sender tint-${page.colour(first.user)}` }, first.name));
+  if (first.forwarded) bubble.append(element("div", { className: "forwarded" }, `Forwarded from ${first.forwarded}`));
+  if (first.reply) bubble.append(quote(first.reply, page));
   const body = element("div", { className: "text" }, ...render(message.text, message.entities, page));
-  body.append(meta(message, mine, page));
-  bubble.append(body);
+  const content = [
+    pictures.length > 1 ? mosaic(pictures, page) : pictures.length ? photo(pictures[0], page) : null,
+    ...members.filter((member) => member.document).map((member) => file(member.document)),
+    first.poll ? poll(first, page) : null,
+    first.dice ? dice(first.dice) : null,
+    first.location || first.venue ? place(first) : null,
+    first.contact ? contact(first.contact) : null,
+  ].filter(Boolean);
+  if (message.above) bubble.append(body, ...content);
+  else bubble.append(...content, body);
+  const told = reactions(first, page);
+  (message.above && !told ? bubble : body).append(meta(members, mine, page));
+  if (told) bubble.append(told);
   item.append(bubble);
-  if (message.buttons.length) item.append(keyboard(message, page));
+  if (first.buttons.length) item.append(keyboard(first, page));
   return item;
 }
 
-function meta(message, mine, page) {
+function meta(members, mine, page) {
+  const message = members.at(-1);
   const at = new Date(message.date * 1000);
   const time = element("time", { dateTime: at.toISOString(), title: at.toLocaleString() }, clock(message.date));
-  const node = element("span", { className: "meta" }, message.edited ? "edited" : null, time);
+  const edited = members.some((member) => member.edited);
+  const node = element("span", { className: "meta" }, edited ? "edited" : null, time);
   if (mine) node.append(ticks(message, page));
   return node;
 }
 
-/** One tick: sent. Two: the bot has fetched it. */
+/** One tick: sent. Two: the bot has fetched it. None where the bot was not told. */
 function ticks(message, page) {
   const drawing = icon("M1.500 12.800 6 17.300 15.500 7", "M10.500 16.500l.9.8L21 7");
   drawing.lastChild.classList.add("second");
   drawing.classList.add("ticks");
-  drawing.dataset.update = message.update_id;
+  drawing.dataset.update = message.update_id || Infinity;
   markTick(drawing, page.fetched);
   return drawing;
 }
@@ -68,38 +95,21 @@ function quote(reply, page) {
   );
 }
 
-function photo(message, page) {
-  const { file_id, width, height } = message.photo;
-  const image = element("img", { src: `/files/${file_id}`, width, height, alt: message.text || "Photo", loading: "lazy" });
-  return element(
-    "button",
-    { type: "button", className: "photo", "aria-label": "Enlarge the photo", onclick: () => page.enlarge(message) },
-    image,
+function reactions(message, page) {
+  if (!message.reactions) return null;
+  const chips = message.reactions.map(({ emoji, count, mine }) =>
+    element(
+      "button",
+      {
+        type: "button",
+        className: "reaction",
+        "aria-pressed": String(mine),
+        "aria-label": `${emoji} ${count}`,
+        onclick: () => page.react(message, mine ? null : emoji),
+      },
+      emoji,
+      element("span", {}, String(count)),
+    ),
   );
-}
-
-function file(document) {
-  const size = document.size < 1024 ? `${document.size} B` : document.size < 1048576 ? `${(document.size / 1024).toFixed(1)} KB` : `${(document.size / 1048576).toFixed(1)} MB`;
-  return element(
-    "a",
-    { className: "file", href: `/files/${document.file_id}`, download: document.name },
-    element("span", { className: "file-icon" }, icon("M12 4v11m-5-5 5 5 5-5M5 20h14")),
-    element("span", {}, element("span", { className: "file-name" }, document.name), element("span", { className: "file-size" }, size)),
-  );
-}
-
-function keyboard(message, page) {
-  const rows = message.buttons.map((row) => element("div", {}, ...row.map((button) => key(message, button, page))));
-  return element("div", { className: "keys", role: "group", "aria-label": "Buttons of the message" }, ...rows);
-}
-
-function key(message, button, page) {
-  const className = `key ${button.style ?? ""}`.trim();
-  const href = button.url && safeUrl(button.url);
-  if (href) return element("a", { className: `${className} out`, href, target: "_blank", rel: "noopener noreferrer" }, button.text);
-  const node = element("button", { type: "button", className }, button.text);
-  if (button.copy !== undefined) node.onclick = () => page.copied(button.copy);
-  else node.onclick = () => page.press(message, button);
-  if (page.busy(message, button)) node.setAttribute("aria-busy", "true");
-  return node;
+  return element("div", { className: "reactions" }, ...chips);
 }

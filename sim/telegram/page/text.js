@@ -69,11 +69,7 @@ function wrap(entity, text, children, act) {
       return quote;
     }
     case "spoiler":
-      return element(
-        "span",
-        { className: "spoiler", onclick: (event) => event.currentTarget.classList.add("open") },
-        ...children,
-      );
+      return spoiler(children);
     case "text_link":
       return link(entity.url, children);
     case "url":
@@ -90,6 +86,19 @@ function wrap(entity, text, children, act) {
     default:
       return element("span", {}, ...children);
   }
+}
+
+function spoiler(children) {
+  const node = element("span", { className: "spoiler", role: "button", tabIndex: 0, "aria-label": "Hidden text, show it" }, ...children);
+  const open = (event) => {
+    if (node.classList.contains("open") || (event.key && event.key !== "Enter" && event.key !== " ")) return;
+    event.preventDefault();
+    node.classList.add("open");
+    for (const name of ["role", "tabindex", "aria-label"]) node.removeAttribute(name);
+  };
+  node.onclick = open;
+  node.onkeydown = open;
+  return node;
 }
 
 function link(url, children) {
