@@ -4,9 +4,13 @@ Pure. An entity is Telegram's MessageEntity as JSON.
 """
 
 import re
-from bisect import bisect_left
-from collections.abc import Iterable
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator
+from itertools import islice, takewhile
 from typing import Any
+
+from sim.telegram.found import find, places
+from sim.telegram.links import checked_link
 
 Entity = dict[str, Any]
 
@@ -24,6 +28,7 @@ _NESTING = {
     "strikethrough": 93,
     "spoiler": 94,
     "custom_emoji": 99,
+    "date_time": 21,
 }
 _FOUND_NESTING = 50  # commands, mentions, links and all else that is found in the text
 
@@ -32,23 +37,15 @@ _STYLES = {"bold", "italic", "underline", "strikethrough", "spoiler"}
 _QUOTES = {"blockquote", "expandable_blockquote"}
 
 #: No style applies inside these.
-_LITERAL = {"code", "pre"}
+_LITERAL = {"code", "pre", "date_time"}
 
 #: Nothing is found inside these.
-_CLAIMING = {"code", "pre", "text_link", "text_mention"}
+_CLAIMING = {"code", "pre", "text_link", "text_mention", "custom_emoji", "date_time"}
 
 _TRIMMED = " \n"
 _GONE = re.compile("[\\r\u2028-\u202e\u030a\u0333\u033f]")
+_TURNING = re.compile("[\u200e\u200f](?=[\u200e\u200f])")
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
-
-_FOUND = re.compile(
-    r"(?P<url>(?<![\w@/.])https?://(?:[\w-]+\.)+[\w-]+(?::\d+)?(?:[/?#](?:(?:\([^\s()]*\)|[^\s<>\"'«»()])*(?:\([^\s()]*\)|[^\s<>\"'«».,:;!?()\[\]{}]))?)?)"
-    r"|(?P<email>(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+)"
-    r"|(?P<bot_command>(?<![\w/<>])/[A-Za-z0-9_]{1,64}(?:@[A-Za-z0-9_]{3,32})?(?![\w/<>@]))"
-    r"|(?P<mention>(?<!\w)@[A-Za-z0-9_]{4,32}(?!\w))"
-    r"|(?P<hashtag>(?<!\w)#\w*[^\W\d_]\w*(?![\w#]))"
-    r"|(?P<cashtag>(?<![\w$])\$(?:1INCH|[A-Z]{1,8})(?![\w$]))"
-)
 
 
 class ParseError(ValueError):
@@ -62,31 +59,36 @@ def utf16_length(text: str) -> int:
 
 def sort_entities(entities: Iterable[Entity]) -> list[Entity]:
     """By offset, the longer first, then in the order in which Telegram nests them."""
-    return sorted(
-        entities, key=lambda e: (e["offset"], -e["length"], _NESTING.get(e["type"], _FOUND_NESTING))
-    )
+    return sorted(entities, key=lambda e: (e["offset"], -e["length"], _nesting(e)))
+
+
+def _nesting(entity: Entity) -> int:
+    """A block with a language goes before one without."""
+    return _NESTING.get(entity["type"], _FOUND_NESTING) - ("language" in entity)
 
 
 def find_entities(text: str) -> list[Entity]:
     """The commands, mentions, tags, links and addresses that Telegram makes out in a plain text."""
-    found = []
-    at = position = 0
-    for match in _FOUND.finditer(text):
-        position += utf16_length(text[at : match.start()])
-        at = match.start()
-        found.append({"type": str(match.lastgroup), "offset": position, "length": utf16_length(match[0])})
-    return found
+    return [
+        {"type": kind, "offset": offset, "length": length}
+        for kind, offset, length in places(text, find(text))
+    ]
 
 
 def tidy(text: str, entities: list[Entity]) -> tuple[str, list[Entity]]:
     """What Telegram keeps of a text: odd characters and surrounding space gone, entities merged, links and commands found."""
-    text, entities = _clean(text, entities)
+    text, entities = _clean(text, normalize(entities, utf16_length(text)))
     body = text.strip(_TRIMMED)
     lead = len(text) - len(text.lstrip(_TRIMMED))
     shifted = [entity | {"offset": entity["offset"] - lead} for entity in entities]
     kept = normalize(shifted, utf16_length(body))
     taken = [_span(entity) for entity in kept if entity["type"] in _CLAIMING]
-    found = [entity for entity in find_entities(body) if not _overlaps(_span(entity), taken)]
+    fences = [_span(entity) for entity in kept if entity["type"] in _QUOTES]
+    found = [
+        entity
+        for entity in find_entities(body)
+        if not any(_met(_span(entity), taken)) and _fits(_span(entity), fences)
+    ]
     return body, sort_entities(kept + found)
 
 
@@ -95,7 +97,8 @@ def normalize(entities: Iterable[Entity], length: int) -> list[Entity]:
 
     Nothing reaches out of the text, a style is one entity where it meets itself, and code knows no styles.
     """
-    inside = sort_entities(cut for entity in entities for cut in [_cut(entity, 0, length)] if cut)
+    meant = (entity for entity in entities if entity.get("url") != "")
+    inside = sort_entities(cut for entity in meant for cut in [_cut(entity, 0, length)] if cut)
     quotes = _apart(entity for entity in inside if entity["type"] in _QUOTES)
     fences = [_span(entity) for entity in quotes]
     rest = _apart(entity for entity in inside if entity["type"] not in _STYLES | _QUOTES)
@@ -111,16 +114,32 @@ def normalize(entities: Iterable[Entity], length: int) -> list[Entity]:
 
 
 def _clean(text: str, entities: list[Entity]) -> tuple[str, list[Entity]]:
-    """Control characters become spaces; carriage returns and characters that turn or strike the text disappear."""
-    gone = [utf16_length(text[: match.start()]) for match in _GONE.finditer(text)]
+    """Carriage returns and characters that turn or strike the text disappear, the rest of `_clean_text` too."""
+    gone: list[int] = []  # in UTF-16 units
+    at = length = 0
+    for match in _GONE.finditer(text):
+        length += utf16_length(text[at : match.start()])
+        at = match.start()
+        gone.append(length)
     if gone:
-        text = _GONE.sub("", text)
         entities = [
             entity | {"offset": start, "length": end - start}
             for entity in entities
             for start, end in [[place - bisect_left(gone, place) for place in _span(entity)]]
         ]
-    return _CONTROL.sub(" ", text), entities
+    return _clean_text(text), [entity | _cleaned(entity) for entity in entities]
+
+
+def _cleaned(entity: Entity) -> Entity:
+    """The words in an entity are cleaned as well; a link that is none any more goes with the next `normalize`."""
+    if "language" in entity:
+        return {"language": _clean_text(entity["language"])}
+    return {"url": checked_link(_clean_text(entity["url"]))} if "url" in entity else {}
+
+
+def _clean_text(text: str) -> str:
+    """Control characters become spaces, some characters disappear, of marks that turn the text in a row one stays."""
+    return _TURNING.sub("\u200c", _CONTROL.sub(" ", _GONE.sub("", text)))
 
 
 Span = tuple[int, int]
@@ -136,23 +155,23 @@ def _cut(entity: Entity, start: int, end: int) -> Entity | None:
 
 
 def _apart(entities: Iterable[Entity]) -> list[Entity]:
-    """Those that do not overlap one before them."""
+    """Those that do not overlap one before them; they come in order."""
     kept: list[Entity] = []
     for entity in entities:
-        if not _overlaps(_span(entity), map(_span, kept)):
+        if not kept or entity["offset"] >= _span(kept[-1])[1]:
             kept.append(entity)
     return kept
 
 
-def _fits(span: Span, fences: Iterable[Span]) -> bool:
+def _met(span: Span, others: list[Span]) -> Iterator[Span]:
+    """Those of `others`, which lie in order and apart, that a span overlaps."""
+    first = bisect_right(others, span[0], key=lambda other: other[1])
+    return takewhile(lambda other: other[0] < span[1], islice(others, first, None))
+
+
+def _fits(span: Span, fences: list[Span]) -> bool:
     """Whether a span lies inside or outside of each fence, not across."""
-    return all(
-        span[1] <= start or end <= span[0] or (start <= span[0] and span[1] <= end) for start, end in fences
-    )
-
-
-def _overlaps(span: Span, others: Iterable[Span]) -> bool:
-    return any(span[0] < end and start < span[1] for start, end in others)
+    return all(start <= span[0] and span[1] <= end for start, end in _met(span, fences))
 
 
 def _union(spans: Iterable[Span]) -> list[Span]:
@@ -166,12 +185,11 @@ def _union(spans: Iterable[Span]) -> list[Span]:
     return united
 
 
-def _minus(span: Span, holes: Iterable[Span]) -> list[Span]:
-    """What is left of a span outside the holes."""
+def _minus(span: Span, holes: list[Span]) -> list[Span]:
+    """What is left of a span outside the holes, which lie in order and apart."""
     pieces, start = [], span[0]
-    for hole_start, hole_end in sorted(holes):
-        if start < hole_start < span[1]:
+    for hole_start, hole_end in _met(span, holes):
+        if start < hole_start:
             pieces.append((start, hole_start))
-        if hole_end > start and hole_start < span[1]:
-            start = hole_end
+        start = hole_end
     return pieces + ([(start, span[1])] if start < span[1] else [])

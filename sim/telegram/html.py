@@ -5,15 +5,17 @@ Pure. Offsets and lengths of entities count UTF-16 code units, those in complain
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from sim.telegram.dates import attribute_seconds, date_time
 from sim.telegram.entities import Entity, ParseError, sort_entities, utf16_length
-from sim.telegram.links import checked_link, mentioned_user
+from sim.telegram.links import checked_link, lower, mentioned_user, number
 
 _NAMED = {"lt": "<", "gt": ">", "amp": "&", "quot": '"'}
-_REFERENCE = re.compile(r"&(?:#x([0-9a-fA-F]*)|#([0-9]*)|([a-zA-Z]*))")
+_REFERENCE = re.compile(r"&(?:#[xX]([0-9a-fA-F]*)|#([0-9]*)|([a-zA-Z]*))")
 _MARK = re.compile(r"[<&]")
-_SPACE = " \t\r\n\v\0"
+_VISIBLE_SPACE = " \t\r\n\v"
+_SPACE = f"{_VISIBLE_SPACE}\0"
 _NAME_END = re.compile(f"[{_SPACE}>]")
 _ATTRIBUTE_END = re.compile(f"[{_SPACE}>=/\"']")
 _TOKEN = re.compile(r"[0-9A-Za-z.-]*")
@@ -32,17 +34,22 @@ _STYLES = {
     "tg-spoiler": "spoiler",
     "span": "spoiler",
 }
-_TAGS = _STYLES.keys() | {"a", "code", "pre", "blockquote", "tg-emoji"}
+_TAGS = _STYLES.keys() | {"a", "code", "pre", "blockquote", "tg-emoji", "tg-time"}
+
+#: What an attribute has to begin with to count, and what is left out of its value.
+_ARGUMENTS = {("a", "href"): "", ("code", "class"): "language-", ("span", "class"): "tg-", ("tg-emoji", "emoji-id"): "",
+              ("tg-time", "format"): ""}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class _Tag:
-    """An open tag: where its entity begins, in UTF-16 units and in pieces of text."""
+    """An open tag: what its attributes say, where its entity begins in UTF-16 units and in pieces of text."""
 
     name: str
+    argument: str
+    unix_time: int
     offset: int
     piece: int
-    attributes: dict[str, str] = field(default_factory=dict)
 
 
 def parse_html(markup: str) -> tuple[str, list[Entity]]:
@@ -70,10 +77,10 @@ def parse_html(markup: str) -> tuple[str, list[Entity]]:
             position = _end_tag(source, stop, tags)
             tag = tags.pop()
             if length > tag.offset:
-                _close(tag, length - tag.offset, "".join(pieces[tag.piece :]), entities)
+                _close(tag, length - tag.offset, pieces, entities)
         else:
-            name, attributes, position = _start_tag(source, stop)
-            tags.append(_Tag(name, length, len(pieces), attributes))
+            name, argument, unix_time, position = _start_tag(source, stop)
+            tags.append(_Tag(name, argument, unix_time, length, len(pieces)))
     if tags:
         raise ParseError(f'Can\'t find end tag corresponding to start tag "{tags[-1].name}"')
     for entity in entities:
@@ -112,7 +119,7 @@ def _byte(source: str, position: int) -> int:
 
 
 def _skip_space(source: str, position: int) -> int:
-    while source[position] in _SPACE and position < len(source) - 1:
+    while source[position] in _VISIBLE_SPACE:
         position += 1
     return position
 
@@ -123,20 +130,19 @@ def _until(pattern: re.Pattern[str], source: str, position: int) -> int:
     return match.start()
 
 
-def _start_tag(source: str, start: int) -> tuple[str, dict[str, str], int]:
-    """Name, attributes and the position behind the tag that opens at `start`."""
-    last = len(source) - 1
+def _start_tag(source: str, start: int) -> tuple[str, str, int, int]:
+    """Name, argument, seconds (of a <tg-time>) and the position behind the tag that opens at `start`."""
 
     def broken(reason: str, at: int = start) -> ParseError:
         return ParseError(f"{reason} at byte offset {_byte(source, at)}")
 
     position = _until(_NAME_END, source, start + 1)
-    if position == last:
+    if source[position] == "\0":
         raise broken("Unclosed start tag")
-    name = source[start + 1 : position].lower()
+    name = lower(source[start + 1 : position])
     if name not in _TAGS:
         raise broken(f'Unsupported start tag "{name}"')
-    attributes: dict[str, str] = {}
+    argument, unix_time = "", 0
     while source[position] != ">":
         position = _skip_space(source, position)
         if source[position] == ">":
@@ -147,21 +153,26 @@ def _start_tag(source: str, start: int) -> tuple[str, dict[str, str], int]:
         if not attribute:
             raise broken(f'Empty attribute name in the tag "{name}"')
         position = _skip_space(source, position)
-        if source[position] != "=":
-            if position == last:
+        value = ""
+        if source[position] == "=":
+            position = _skip_space(source, position + 1)
+            if source[position] == "\0":
                 raise broken(f'Unclosed start tag "{name}"')
-            attributes[attribute] = ""
-            continue
-        position = _skip_space(source, position + 1)
-        if position == last:
+            value, position = _attribute_value(source, position, broken)
+            if source[position] == "\0":
+                raise broken("Unclosed start tag")
+            prefix = _ARGUMENTS.get((name, attribute))
+            if prefix is not None and value.startswith(prefix):
+                argument = value[len(prefix) :]
+            elif (name, attribute) == ("tg-time", "unix"):
+                unix_time = attribute_seconds(value)
+        elif source[position] == "\0":
             raise broken(f'Unclosed start tag "{name}"')
-        value, position = _attribute_value(source, position, broken)
-        if position >= last:
-            raise broken("Unclosed start tag")
-        attributes[attribute] = value
-    if name == "span" and attributes.get("class") != "tg-spoiler":
+        if (name, attribute) == ("blockquote", "expandable"):
+            argument = attribute
+    if name == "span" and argument != "spoiler":
         raise broken('Tag "span" must have class "tg-spoiler"')
-    return name, attributes, position + 1
+    return name, argument, unix_time, position + 1
 
 
 def _attribute_value(source: str, position: int, broken: Callable[[str, int], ParseError]) -> tuple[str, int]:
@@ -171,17 +182,16 @@ def _attribute_value(source: str, position: int, broken: Callable[[str, int], Pa
         assert token is not None, "the pattern matches the empty token"
         if source[token.end()] not in _SPACE + ">":
             raise broken("Unexpected end of name token", position)
-        return token[0].lower(), token.end()
+        return lower(token[0]), token.end()
     value: list[str] = []
     position += 1
-    last = len(source) - 1
-    while source[position] != quote and position < last:
+    while source[position] not in (quote, "\0"):
         if source[position] == "&":
             character, position = _reference(source, position)
         else:
             character, position = source[position], position + 1
         value.append(character)
-    return "".join(value), position + (position < last)
+    return "".join(value), position + (source[position] == quote)
 
 
 def _end_tag(source: str, start: int, tags: list[_Tag]) -> int:
@@ -189,7 +199,7 @@ def _end_tag(source: str, start: int, tags: list[_Tag]) -> int:
     if not tags:
         raise ParseError(f"Unexpected end tag at byte offset {_byte(source, start)}")
     position = _until(_NAME_END, source, start + 2)
-    name = source[start + 2 : position].lower()
+    name = lower(source[start + 2 : position])
     position = _skip_space(source, position)
     if source[position] != ">":
         raise ParseError(f"Unclosed end tag at byte offset {_byte(source, start)}")
@@ -200,17 +210,15 @@ def _end_tag(source: str, start: int, tags: list[_Tag]) -> int:
     return position + 1
 
 
-def _close(tag: _Tag, length: int, inner: str, entities: list[Entity]) -> None:
+def _close(tag: _Tag, length: int, pieces: list[str], entities: list[Entity]) -> None:
     """Add what a closed tag means: an entity, a language for the block around or inside it, or nothing."""
     entity: Entity = {"type": "", "offset": tag.offset, "length": length}
     last = entities[-1] if entities else None
     fills = last is not None and (last["offset"], last["length"]) == (tag.offset, length)
-    language = tag.attributes.get("class", "").removeprefix("language-") if tag.name == "code" else ""
-    if not tag.attributes.get("class", "").startswith("language-"):
-        language = ""
+    language = tag.argument
     match tag.name:
         case "a":
-            url = tag.attributes.get("href") or inner
+            url = tag.argument or "".join(pieces[tag.piece :])
             if user := mentioned_user(url):
                 entities.append(entity | {"type": "text_mention", "user": user})
             elif link := checked_link(url):
@@ -218,8 +226,10 @@ def _close(tag: _Tag, length: int, inner: str, entities: list[Entity]) -> None:
         case "tg-emoji":
             entities.append(entity | {"type": "custom_emoji", "custom_emoji_id": _emoji(tag)})
         case "blockquote":
-            expandable = "expandable" in tag.attributes
-            entities.append(entity | {"type": "expandable_blockquote" if expandable else "blockquote"})
+            entities.append(entity | {"type": "expandable_blockquote" if tag.argument else "blockquote"})
+        case "tg-time":
+            if (moment := date_time(tag.unix_time, tag.argument)) is not None:
+                entities.append(entity | {"type": "date_time"} | moment)
         case "pre" if last and fills and last["type"] == "code" and last.get("language"):
             last["type"] = "pre"
         case "code" if last and fills and last["type"] == "pre" and not last.get("language") and language:
@@ -233,7 +243,6 @@ def _close(tag: _Tag, length: int, inner: str, entities: list[Entity]) -> None:
 
 
 def _emoji(tag: _Tag) -> str:
-    identifier = tag.attributes.get("emoji-id", "")
-    if not re.fullmatch(r"-?[0-9]{1,19}", identifier) or int(identifier) == 0:
+    if not number(tag.argument):
         raise ParseError("Invalid custom emoji identifier specified")
-    return str(int(identifier))
+    return tag.argument

@@ -3,15 +3,14 @@
 Pure. Offsets of entities count UTF-16 code units, those in complaints count UTF-8 bytes, as Telegram's do.
 """
 
-import re
 from dataclasses import dataclass
 
+from sim.telegram.dates import linked_date_time
 from sim.telegram.entities import Entity, ParseError, sort_entities, utf16_length
-from sim.telegram.links import checked_link, mentioned_user
+from sim.telegram.links import checked_link, mentioned_user, number, own_link
 
 _RESERVED = set("_*[]()~`>#+-=|{}.!\n")
 _SPACE = " \t\r\n\v\0"
-_EMOJI = re.compile(r"tg://emoji\?id=([0-9]+)", re.IGNORECASE)
 
 #: What opens an entity, the longer mark first, and what closes it again.
 _OPENING = {"__": "Underline", "_": "Italic", "*": "Bold", "~": "Strikethrough", "||": "Spoiler", "[": "TextUrl",
@@ -79,7 +78,8 @@ class _Parser:
         self._pieces.append(text)
         self._length += utf16_length(text)
         self._at += taken
-        self._line_start = text == "\n"
+        if text != "\r":
+            self._line_start = text == "\n"
 
     def _broken(self, reason: str, position: int) -> ParseError:
         return ParseError(
@@ -178,10 +178,14 @@ class _Parser:
     def _emoji(self) -> tuple[str, Entity]:
         if self._source[self._at] != "(":
             raise ParseError("The entity must contain a tg://emoji or tg://time URL")
-        match = _EMOJI.fullmatch(self._target())
-        if match is None or int(match[1]) == 0:
+        url = self._target()
+        identifier = next((value for key, value in own_link(url, "emoji") or [] if key == "id"), "")
+        if number(identifier):
+            return "custom_emoji", {"custom_emoji_id": identifier}
+        moment = linked_date_time(url)
+        if moment is None:
             raise ParseError("Invalid tg://emoji or tg://time URL specified")
-        return "custom_emoji", {"custom_emoji_id": str(int(match[1]))}
+        return "date_time", moment
 
     def _target(self) -> str:
         """What stands in the round brackets behind a link's text."""

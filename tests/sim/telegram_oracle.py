@@ -30,7 +30,9 @@ _KINDS = {
     "BankCardNumber": "bank_card_number",
     "MediaTimestamp": "media_timestamp",
 }
-_EXTRAS = {"language": "language", "url": "url", "user_id": "user", "custom_emoji_id": "custom_emoji_id"}
+_EXTRAS = {"language": "language", "url": "url", "user_id": "user", "custom_emoji_id": "custom_emoji_id",
+           "unix_time": "unix_time"}  # fmt: skip
+_LENGTHS = {"dateTimePartPrecisionNone": 0, "dateTimePartPrecisionShort": 1, "dateTimePartPrecisionLong": 2}
 
 
 def execute(**request: Any) -> dict[str, Any]:
@@ -47,7 +49,17 @@ def entity(raw: dict[str, Any]) -> dict[str, Any]:
     """A textEntity as the Bot API writes it."""
     kind = raw["type"]["@type"].removeprefix("textEntityType")
     known = {name: raw["type"][key] for key, name in _EXTRAS.items() if key in raw["type"]}
+    if shown := _date_time_format(raw["type"].get("formatting_type")):
+        known["date_time_format"] = shown
     return {"type": _KINDS[kind], "offset": raw["offset"], "length": raw["length"]} | known
+
+
+def _date_time_format(how: dict[str, Any] | None) -> str:
+    """How a moment is shown, as the Bot API writes it: r, or w, d or D, t or T."""
+    if how is None or how["@type"] == "dateTimeFormattingTypeRelative":
+        return "r" if how else ""
+    date, time = (_LENGTHS[how[f"{part}_precision"]["@type"]] for part in ("date", "time"))
+    return ("w" if how["show_day_of_week"] else "") + ("", "d", "D")[date] + ("", "t", "T")[time]
 
 
 def parse(text: str, mode: dict[str, Any]) -> tuple[str, list[dict[str, Any]]] | str:
@@ -69,6 +81,24 @@ def parse_markdown(text: str) -> tuple[str, list[dict[str, Any]]] | str:
     return parse(text, {"@type": "textParseModeMarkdown", "version": 2})
 
 
+def parse_markdown_legacy(text: str) -> tuple[str, list[dict[str, Any]]] | str:
+    """The same for the first Markdown."""
+    return parse(text, {"@type": "textParseModeMarkdown", "version": 1})
+
+
 def find_entities(text: str) -> list[dict[str, Any]]:
-    """What Telegram finds in a plain text by itself."""
-    return [entity(raw) for raw in execute(type="getTextEntities", text=text)["entities"]]
+    """What Telegram finds in a plain text by itself, without times such as 12:34, of which the Bot API knows nothing."""
+    found = execute(type="getTextEntities", text=text)["entities"]
+    return [entity(raw) for raw in found if raw["type"]["@type"] != "textEntityTypeMediaTimestamp"]
+
+
+def put_in_order(text: str, entities: list[dict[str, Any]]) -> tuple[str, list[dict[str, Any]]]:
+    """The text and entities as Telegram keeps them; nothing is trimmed, and styles come in pieces.
+
+    `entities` as TDLib writes them. parseMarkdown begins with that; with nothing to parse that is all it does.
+    """
+    answer = execute(
+        type="parseMarkdown", text={"@type": "formattedText", "text": text, "entities": entities}
+    )
+    assert answer["@type"] != "error", answer
+    return answer["text"], [entity(raw) for raw in answer["entities"]]
