@@ -155,9 +155,14 @@ def _fields(shape: type[Body]) -> dict[str, Any]:
     return {
         name: {"type": _type(part, schema.get("$defs", {}))}
         | ({"required": True} if name in required else {"default": part.get("default")})
-        | ({"means": part["description"]} if "description" in part else {})
+        | ({"means": means} if (means := _means(part)) else {})
         for name, part in schema["properties"].items()
     }
+
+
+def _means(part: Mapping[str, Any]) -> str:
+    found = (one.get("description") for one in (part, *part.get("anyOf", ())))
+    return next((text for text in found if text), "")
 
 
 _BOUNDS = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "to", "exclusiveMaximum": "below"}
@@ -176,10 +181,10 @@ def _type(part: Mapping[str, Any], known: Mapping[str, Any]) -> str:
         if any(kind.startswith("number") for kind in kinds):  # a number that may also be written as a text
             kinds = [kind for kind in kinds if kind != "string"]
         return " or ".join(kinds)
-    kind = str(part.get("type", "anything"))
+    kind = str(part.get("format", part.get("type", "anything")))
     if kind == "array":
         kind = f"list of {_type(part.get('items', {}), known)}"
-    bounds = [f"{word} {part[name]:g}" for name, word in _BOUNDS.items() if name in part]
+    bounds = [f"{word} {part[name]:,}".replace(".0", "") for name, word in _BOUNDS.items() if name in part]
     pattern = [f"like {part['pattern']}"] if "pattern" in part and kind == "string" else []
     return " ".join([kind, *bounds, *pattern])
 

@@ -7,19 +7,18 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 from ib_async import IB, MarketOrder
 
-from sim.world import AlreadyRunning, PortTaken, World
+from sim.control import Answer, application, get
+from sim.world import AlreadyRunning, Name, PortTaken, World
+from tests.sim.process_kit import sim
 from tests.sim.tws_kit import AAPL, Tws, running_tws, until
-
-ROOT = Path(__file__).resolve().parents[2]
-NAMES = ("tws", "telegram", "model", "control", "chat page")
 
 
 @pytest.fixture
@@ -34,8 +33,71 @@ async def test_every_route_is_listed_with_what_it_does(tws: Tws) -> None:
     assert {"/", "/clock", "/tws/book", "/tws/price", "/tws/events"} <= paths
     assert any(path.startswith("/telegram") for path in paths)
     assert any(path.startswith("/model") for path in paths)
-    silent = [route["path"] for route in listed if not route["does"]]
-    assert [path for path in silent if path.startswith(("/tws", "/clock"))] == []
+    assert [route["path"] for route in listed if not route["does"]] == []
+    clock = next(route for route in listed if (route["method"], route["path"]) == ("POST", "/clock"))
+    assert clock["body"]["to"] == {
+        "type": "date-time or null", "default": None, "means": "ISO 8601 with its zone",
+    }  # fmt: skip
+
+
+async def test_the_openapi_document_has_every_route_with_its_fields(tws: Tws) -> None:
+    listed = (await tws.get("/"))["routes"]
+    document = await tws.get("/openapi.json")
+    assert {(method.upper(), path) for path, methods in document["paths"].items() for method in methods} == {
+        (route["method"], route["path"]) for route in listed
+    }
+    schemas = document["components"]["schemas"]
+    for route in listed:
+        operation = document["paths"][route["path"]][route["method"].lower()]
+        if "body" in route:
+            named = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+            assert set(schemas[named.rpartition("/")[2]]["properties"]) == set(route["body"])
+        asked = {parameter["name"] for parameter in operation.get("parameters", ())}
+        assert asked == set(route.get("query", ()))
+
+
+async def test_health_says_where_everything_is(tws: Tws) -> None:
+    told = await tws.get("/health")
+    assert (told["ok"], told["seed"], told["control"]) == (True, 1, tws.world.control_url)
+    assert told["servers"] == {
+        "tws": tws.world.tws.address,
+        "telegram": tws.world.telegram.address,
+        "model": tws.world.model.address,
+    }
+
+
+async def test_the_clock_goes_to_a_moment_and_not_back(tws: Tws) -> None:
+    moment = (tws.clock.now() + timedelta(days=3)).replace(microsecond=0)
+    told = await tws.post("/clock", to=moment.isoformat())
+    assert moment <= datetime.fromisoformat(told["now"]) < moment + timedelta(seconds=5)
+    for body in (
+        {},
+        {"advance": 1, "to": moment.isoformat()},
+        {"to": "2020-01-01T00:00:00Z"},
+        {"to": "2035-01-01T00:00:00"},
+    ):
+        assert len((await tws.post("/clock", status=400, **body))["error"]) > 20
+
+
+async def test_a_world_can_do_without_some_servers() -> None:
+    only: tuple[Name, ...] = ("model",)
+    async with World(None, servers=only) as world:
+        assert set(world.places()) == {"model", "control"}
+        with pytest.raises(LookupError, match="only model"):
+            _ = world.tws
+
+
+async def test_a_mistake_of_the_simulator_is_told_as_one() -> None:
+    def wrong() -> Answer:
+        """Divide by nothing."""
+        raise ZeroDivisionError("by nothing")
+
+    async with (
+        TestClient(TestServer(application([get("/wrong", wrong)]))) as http,
+        http.get("/wrong") as response,
+    ):
+        assert response.status == 500
+        assert "not of the request" in (await response.json())["error"]
 
 
 async def test_the_clock_moves_forward_and_remembers(tmp_path: Path) -> None:
@@ -118,60 +180,6 @@ async def test_closing_does_not_wait_for_clients_that_hang() -> None:
                 await hanging
         assert await reader.read() == b""
         writer.close()
-
-
-class Sim:
-    """`python -m sim` as a process."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.process = process
-        self.addresses: dict[str, str] = {}
-
-    async def ready(self) -> None:
-        """Read what it prints until all addresses are known."""
-        while set(self.addresses) < set(NAMES):
-            line = await self.line()
-            name, _, value = line.partition(": ")
-            if name in NAMES:
-                self.addresses[name] = value
-
-    async def line(self) -> str:
-        assert self.process.stdout is not None
-        async with asyncio.timeout(20):
-            line = await self.process.stdout.readline()
-        assert line, "it ended"
-        return line.decode().rstrip("\n")
-
-    async def get(self, path: str) -> Any:
-        async with aiohttp.ClientSession() as http, http.get(self.addresses["control"] + path) as response:
-            return await response.json()
-
-    async def end(self, signum: int = signal.SIGTERM) -> int:
-        self.process.send_signal(signum)
-        async with asyncio.timeout(10):
-            return await self.process.wait()
-
-
-@asynccontextmanager
-async def sim(state: Path, *options: str, bot: bool = False) -> AsyncIterator[Sim]:
-    """A process of its own with its own state; it is gone afterwards, whatever happens."""
-    words = ["-m", "sim", "--state", str(state), *options, *([] if bot else ["--no-bot"])]
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, *words, cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-    )
-    try:
-        yield Sim(process)
-    finally:
-        if process.returncode is None:
-            process.terminate()
-            try:
-                await asyncio.wait_for(process.wait(), 10)
-            except TimeoutError:
-                process.kill()
-                await process.wait()
-        assert process.stdout is not None
-        await process.stdout.read()
-        process._transport.close()  # type: ignore[attr-defined]  # the loop would warn about the pipe
 
 
 async def test_sim_prints_where_it_listens_and_ends_on_a_signal(tmp_path: Path) -> None:
