@@ -1,0 +1,333 @@
+"""What a person and the market do in a run: one row for each story. A flow says what it waits for, and never how long."""
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.crash.life import Json
+from tests.crash.stage import HOUR, Stage
+
+ENDED = "FILLED|cancelled|not at the broker|REJECTED"
+STANDS = f"{ENDED}|working|partly"
+OVER = ("Filled", "Cancelled", "Inactive")
+
+
+async def _nothing(stage: Stage) -> None:
+    """The world is as it is."""
+
+
+@dataclass(frozen=True)
+class Flow:
+    """`play` is the story, from a bot that is ready; `options` are settings of the bot for it."""
+
+    name: str
+    play: Callable[[Stage], Awaitable[None]]
+    options: Callable[[Stage], dict[str, Any]] = field(default=lambda stage: {})
+    prepare: Callable[[Stage], Awaitable[None]] = field(default=_nothing)
+    first: bool = False
+    """Begins with no file, and counts from the very start."""
+    hour: int = HOUR
+
+
+# --- what people see and do ---------------------------------------------------------------------------------------------
+
+
+async def _sent(stage: Stage, line: str, pattern: str, button: str = "Send") -> Json:
+    """A card that was asked for and sent."""
+    card = await stage.phone.asks(line, pattern)
+    await stage.tap(button, card)
+    return card
+
+
+async def _shows(stage: Stage, terms: str, words: str) -> Json:
+    """The newest card of the bot about an order with these terms, as soon as it says one of these words of it."""
+    return await stage.phone.sees(
+        lambda m: (
+            m["from"] == "bot"
+            and re.search(rf"{terms}[^\n]*\n#\d+ · [^\n]*({words})", m["text"])
+            and "While you were away" not in m["text"]
+        ),
+        f"{terms}: {words}",
+    )
+
+
+async def _bought_with_bracket(stage: Stage) -> None:
+    """Ten MSFT, with a stop and a target that stand."""
+    await _price(stage, "MSFT", 400.00)
+    await _sent(stage, "/buy MSFT 10 sl 380 tp 440", "BUY 10 MSFT")
+    await stage.phone.sees(
+        lambda m: (
+            "BUY 10 MSFT" in m["text"] and "FILLED 10/10" in m["text"] and m["text"].count("working") == 2
+        ),
+        "a filled bracket",
+    )
+
+
+async def _resting(stage: Stage, line: str = "/buy AAPL 10 @ 150", terms: str = "BUY 10 AAPL @ 150") -> Json:
+    """A limit that rests; its card."""
+    await _sent(stage, line, terms)
+    return await _shows(stage, terms, STANDS)
+
+
+async def _cancelled(stage: Stage, terms: str) -> None:
+    """Tap Cancel, and again whenever the bot says that it was lost, until the order is over."""
+    for _ in range(4):
+        card = await stage.phone.sees(
+            lambda m: (
+                terms in m["text"]
+                and (m["buttons"] or re.search(ENDED, m["text"]))
+                and not re.search("Send|Nothing is sent", str(m))
+            )
+        )
+        if re.search(ENDED, card["text"]):
+            return
+        await stage.press(card["buttons"][0][0]["data"], card)
+        await _over_or_lost(stage, terms, len(await _lost(stage)))
+
+
+async def _over_or_lost(stage: Stage, terms: str, lost: int) -> None:
+    """Wait until the order is over, or one more cancel is said to be lost."""
+
+    async def over() -> bool:
+        return bool(await _ended(stage, terms)) or len(await _lost(stage)) > lost
+
+    await stage.until(over, f"{terms} cancelled or lost")
+
+
+async def _ended(stage: Stage, terms: str) -> list[Json]:
+    return [m for m in await stage.phone.chat() if re.search(rf"{terms}[^\n]*\n#\d+ · [^\n]*({ENDED})", m["text"])]  # fmt: skip
+
+
+async def _lost(stage: Stage) -> list[Json]:
+    return [m for m in await stage.phone.chat() if "cancel did not reach" in m["text"]]
+
+
+# --- what the market does ------------------------------------------------------------------------------------------------
+
+
+async def _price(stage: Stage, symbol: str, bid: float) -> None:
+    """The market stands there; orders that it reaches trade before this returns."""
+    await stage.control.post("/tws/price", symbol=symbol, bid=bid, ask=round(bid + 0.02, 2), last=round(bid + 0.01, 2))  # fmt: skip
+
+
+async def _orders(stage: Stage, symbol: str = "", *, side: str = "") -> list[Json]:
+    """The broker's orders that are not over, with their references."""
+    return [
+        o
+        for o in (await stage.control.book())["orders"]
+        if o["status"] not in (*OVER, "Untransmitted") and symbol in o["symbol"] and side in o["side"]
+    ]
+
+
+async def _fill(stage: Stage, symbol: str, quantity: int | None = None) -> None:
+    """The broker fills the purchase of a symbol, where it has one."""
+    for order in await _orders(stage, symbol, side="BUY"):
+        more = {} if quantity is None else {"quantity": quantity}
+        await stage.control.post("/tws/fill", order=order["perm_id"], **more)
+
+
+# --- the stories ------------------------------------------------------------------------------------------------------
+
+
+async def market(stage: Stage) -> None:
+    """A purchase at the market: card, tap, fill."""
+    await stage.arm()
+    await _sent(stage, "/buy AAPL 10", "BUY 10 AAPL")
+    await _shows(stage, "BUY 10 AAPL", ENDED)
+
+
+async def limit(stage: Stage) -> None:
+    """A limit that rests until the price comes."""
+    await stage.arm()
+    await _resting(stage)
+    await _price(stage, "AAPL", 149.0)
+    await _shows(stage, "BUY 10 AAPL", ENDED)
+
+
+async def bracket(stage: Stage) -> None:
+    """An entry with a stop and a target leaves as one."""
+    await _price(stage, "MSFT", 400.00)
+    await stage.arm()
+    await _sent(stage, "/buy MSFT 10 sl 380 tp 440", "BUY 10 MSFT")
+    await _shows(stage, "BUY 10 MSFT", ENDED)
+
+
+async def stopped(stage: Stage) -> None:
+    """The stop of a holding is hit, and its target goes with it."""
+    await _bought_with_bracket(stage)
+    await stage.arm()
+    await _price(stage, "MSFT", 379.00)
+    await stage.phone.sees(
+        lambda m: re.search("Stop hit: FILLED|SELL 10 MSFT stop[^\n]*\n[^\n]*FILLED", m["text"])
+    )
+
+
+async def cancel(stage: Stage) -> None:
+    """A resting limit is cancelled by its button."""
+    await _resting(stage)
+    await stage.arm()
+    await _cancelled(stage, "BUY 10 AAPL @ 150")
+
+
+async def cancel_all(stage: Stage) -> None:
+    """Two resting limits are cancelled by one line; what a crash lost of it, by their buttons."""
+    await _resting(stage)
+    await _resting(stage, "/buy MSFT 5 @ 300", "BUY 5 MSFT @ 300")
+    await stage.arm()
+    await stage.phone.asks("/cancel all", "Cancel asked|no open order")
+    for terms in ("BUY 10 AAPL @ 150", "BUY 5 MSFT @ 300"):
+        await _over_or_lost(stage, terms, 0)
+        await _cancelled(stage, terms)
+
+
+async def approve(stage: Stage) -> None:
+    """A proposal of the analyst is approved: an entry with a stop and a target."""
+    await stage.control.post("/model/script", model="scripted-1", answers=[{"verdict": "BUY", "confidence": 78}] * 6)  # fmt: skip
+    await stage.arm()
+    card = await stage.phone.asks("/analyze MSFT", "BUY MSFT.*confidence 78%")
+    await stage.tap("Approve", card)
+    await _shows(stage, "BUY \\d+ MSFT", ENDED)
+
+
+def _with_model(stage: Stage) -> dict[str, Any]:
+    return {
+        "anthropic_api_key": stage.world.model.api_key,
+        "anthropic_base_url": stage.world.model.address,
+        "anthropic_model": "scripted-1",
+        "max_position_size": "10000",
+    }
+
+
+async def fill(stage: Stage) -> None:
+    """An order that rests is filled while the bot looks on."""
+    await _resting(stage)
+    await stage.arm()
+    await _fill(stage, "AAPL")
+    await _shows(stage, "BUY 10 AAPL", ENDED)
+
+
+async def partial(stage: Stage) -> None:
+    """An order is filled in three parts."""
+    await _resting(stage)
+    await stage.arm()
+    for part in (3, 4, None):
+        await _fill(stage, "AAPL", part)
+        if part:
+            await _shows(stage, "BUY 10 AAPL", "partly|FILLED|not at")
+    await _shows(stage, "BUY 10 AAPL", ENDED)
+
+
+async def sale(stage: Stage) -> None:
+    """Protected shares are sold: the protection is taken down, then the sale."""
+    await _bought_with_bracket(stage)
+    await stage.arm()
+    await _sent(stage, "/sell MSFT all", "SELL 10 MSFT")
+    await stage.phone.hears(
+        "FILLED SELL 10 MSFT|sale did not happen|SELL 10 MSFT[^\n]*\n[^\n]*(FILLED|not at)"
+    )
+
+
+async def sale_of_a_part(stage: Stage) -> None:
+    """Some protected shares are sold: the protection is made smaller, then the sale."""
+    await _bought_with_bracket(stage)
+    await stage.arm()
+    await _sent(stage, "/sell MSFT 4", "SELL 4 MSFT")
+    await stage.phone.hears("FILLED SELL 4 MSFT|sale did not happen|SELL 4 MSFT[^\n]*\n[^\n]*(FILLED|not at)")
+
+
+async def reject(stage: Stage) -> None:
+    """The broker rejects an order."""
+    await stage.control.post("/tws/reject", code=201, message="Order rejected - reason:not today")
+    await stage.arm()
+    await _sent(stage, "/buy AAPL 10 @ 150", "BUY 10 AAPL")
+    await _shows(stage, "BUY 10 AAPL", ENDED)
+
+
+async def correction(stage: Stage) -> None:
+    """The broker corrects a fill, first its price, then its quantity."""
+    await _sent(stage, "/buy AAPL 10", "BUY 10 AAPL")
+    await _shows(stage, "BUY 10 AAPL", "FILLED")
+    await stage.rest()
+    await stage.arm()
+    for change in ({"price": 171.5}, {"quantity": 9}):
+        (latest,) = (e for e in (await stage.control.book())["executions"] if not e["superseded"])
+        await stage.control.post("/tws/correct", exec_id=latest["exec_id"], **change)
+        await stage.rest()
+
+
+async def elsewhere(stage: Stage) -> None:
+    """A trade and a working order are typed into TWS by hand; the order is cancelled there."""
+    await stage.arm()
+    await stage.control.post("/tws/external", symbol="MSFT", side="BUY", quantity=3)
+    await stage.control.post("/tws/external", symbol="MSFT", side="BUY", quantity=5, price=300, working=True)
+    await stage.phone.asks("/orders", "BUY 5 MSFT|No open orders")
+    for order in await _orders(stage, "MSFT"):
+        await stage.control.post("/tws/cancel", order=order["perm_id"])
+    await stage.rest()
+
+
+async def cut(stage: Stage) -> None:
+    """The line to the broker is cut while orders rest; one fills meanwhile."""
+    await _resting(stage)
+    await _resting(stage, "/buy MSFT 5 @ 300", "BUY 5 MSFT @ 300")
+    await stage.control.post("/tws/refuse", on=True)
+    await stage.arm()
+    await stage.control.post("/tws/drop")
+    await _fill(stage, "AAPL")
+    await stage.phone.hears("Broker not reachable")
+    await stage.control.post("/tws/refuse", on=False)
+    await _shows(stage, "BUY 10 AAPL", ENDED)
+
+
+async def away(stage: Stage) -> None:
+    """The bot was dead while one order filled, one was cancelled, one partly filled, a fill was corrected and somebody traded by hand."""
+    await _sent(stage, "/buy AAPL 2", "BUY 2 AAPL")
+    await _shows(stage, "BUY 2 AAPL", "FILLED")
+    await _resting(stage)
+    await _resting(stage, "/buy MSFT 5 @ 300", "BUY 5 MSFT @ 300")
+    await _resting(stage, "/buy AAPL 7 @ 140", "BUY 7 AAPL @ 140")
+    await stage.rest()
+    await stage.strike(restart=False)
+    (first,) = (await stage.control.book())["executions"]
+    await stage.control.post("/tws/correct", exec_id=first["exec_id"], price=171.5)
+    orders = {float(o["quantity"]): o["perm_id"] for o in await _orders(stage)}
+    await stage.control.post("/tws/fill", order=orders[10])
+    await stage.control.post("/tws/cancel", order=orders[5])
+    await stage.control.post("/tws/fill", order=orders[7], quantity=3)
+    await stage.control.post("/tws/external", symbol="MSFT", side="BUY", quantity=3)
+    await stage.control.post("/tws/external", symbol="MSFT", side="BUY", quantity=4, price=290, working=True)
+    stage.armed = True
+    stage.begin()
+    await stage.phone.hears("While you were away.*BUY 10 AAPL")
+    await _shows(stage, "BUY 10 AAPL", "FILLED")
+
+
+async def first_day(stage: Stage) -> None:
+    """The very first start: no file yet, books to be opened; then a purchase."""
+    await _sent(stage, "/buy AAPL 10", "BUY 10 AAPL")
+    await _shows(stage, "BUY 10 AAPL", ENDED)
+
+
+FLOWS = {
+    flow.name: flow
+    for flow in (
+        Flow("market", market),
+        Flow("limit", limit),
+        Flow("bracket", bracket),
+        Flow("stopped", stopped),
+        Flow("cancel", cancel),
+        Flow("cancelall", cancel_all),
+        Flow("approve", approve, options=_with_model),
+        Flow("fill", fill),
+        Flow("partial", partial),
+        Flow("sale", sale),
+        Flow("salepart", sale_of_a_part),
+        Flow("reject", reject),
+        Flow("correct", correction),
+        Flow("elsewhere", elsewhere),
+        Flow("cut", cut),
+        Flow("away", away),
+        Flow("first", first_day, first=True),
+    )
+}

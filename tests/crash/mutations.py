@@ -1,0 +1,72 @@
+"""Bots that are wrong on purpose, to see that the comparison of the books notices. Each changes one method of the real bot in its own process."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from core.broker import IBBroker
+from core.model import Execution, Order, OrderState
+from core.orderbook import OrderBook
+from storage import ledger
+from storage.ledger import SqliteLedger
+from tests.crash.recorder import put
+
+
+def no_intent() -> None:
+    """The order leaves before anything is written down."""
+
+    async def record_sending(self: SqliteLedger, *values: Any) -> None:
+        return None
+
+    put(SqliteLedger, "record_sending", record_sending)
+
+
+def resend_at_start() -> None:
+    """What the broker never confirmed is sent again by the next life, with good intentions."""
+    load, mark = OrderBook.load, IBBroker.mark_reconciled
+    found: list[Order] = []
+
+    async def load_and_note(self: OrderBook) -> None:
+        await load(self)
+        found.extend(o for o in self.orders if o.state is OrderState.SENDING and not o.external)
+
+    def mark_and_resend(self: IBBroker, epoch: int) -> None:
+        mark(self, epoch)
+        while found:
+            asyncio.get_running_loop().create_task(_again(self, found.pop()))
+
+    put(OrderBook, "load", load_and_note)
+    put(IBBroker, "mark_reconciled", mark_and_resend)
+
+
+async def _again(broker: IBBroker, order: Order) -> None:
+    broker.place([replace(order, order_id=broker.next_order_id())], await broker.find(order.symbol))
+
+
+def tap_not_consumed() -> None:
+    """The card stays open when its order is written down, and the tap that asked for it unfinished."""
+
+    def nothing(db: sqlite3.Connection, *values: Any) -> None:
+        return None
+
+    put(ledger, "_end_ticket", nothing)
+    finish = ledger._finish_update
+
+    def finish_all_but_taps(db: sqlite3.Connection, origin: Any, outcome: str, now: Any) -> None:
+        if outcome != "sent":
+            finish(db, origin, outcome, now)
+
+    put(ledger, "_finish_update", finish_all_but_taps)
+
+
+def executions_by_full_id() -> None:
+    """A correction counts as one more fill."""
+    put(Execution, "key", property(lambda self: self.exec_id))
+
+
+MUTATIONS: dict[str, Callable[[], None]] = {
+    mutation.__name__: mutation
+    for mutation in (no_intent, resend_at_start, tap_not_consumed, executions_by_full_id)
+}

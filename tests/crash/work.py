@@ -1,0 +1,176 @@
+"""Runs, one after the other, in a process of their own: each is a job in JSON and ends as a result in JSON."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import sqlite3
+import sys
+import time
+import traceback
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.crash import oracle
+from tests.crash.flows import FLOWS
+from tests.crash.life import Nursery
+from tests.crash.mutations import MUTATIONS
+from tests.crash.stage import Lost, Stage, on_the_common_clock, stage
+from tests.crash.timeline import Shared
+
+REAL_SECONDS = 90
+"""Nothing takes so long; a run that does is a fault of the harness and ends it."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run: a flow, the boundaries at which its lives end, and the seed of what else goes wrong (0: nothing)."""
+
+    flow: str
+    kills: tuple[int, ...] = ()
+    seed: int = 0
+    mutations: tuple[str, ...] = ()
+
+
+@dataclass
+class Result:
+    """What became of a run. `names` are the boundaries that were passed in it."""
+
+    job: dict[str, Any]
+    names: list[str] = field(default_factory=list)
+    died_at: list[str] = field(default_factory=list)
+    lives: int = 0
+    differences: list[str] = field(default_factory=list)
+    tally: dict[str, int] = field(default_factory=dict)
+    faults: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    log: str = ""
+    story: list[str] = field(default_factory=list)
+
+
+class Worker:
+    """A folder, a page of shared memory and a nursery; runs have the folder for themselves."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        self.shared = Shared()
+        self.nursery = Nursery(self.shared, MUTATIONS)
+        self._base = folder / "base.db"
+
+    def prepare(self) -> None:
+        """Let the bot be there once before, so that runs begin with a file that exists and books that are open."""
+
+        async def first() -> None:
+            async with stage(self.shared, self.nursery, self.folder / "first", None) as made:
+                made.begin()
+                await made.ready()
+                await made.rest()
+                await made.close()
+                for tail in ("", "-wal"):
+                    shutil.copy(made.state / f"greenlight.db{tail}", f"{self._base}{tail}")
+
+        with on_the_common_clock(self.shared) as runner:
+            runner.run(first())
+        books = sqlite3.connect(self._base)
+        books.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        books.close()
+
+    def run(self, job: Job) -> Result:
+        """One run, from an empty world to the comparison."""
+        began = time.monotonic()
+        signal.alarm(REAL_SECONDS)
+        flow = FLOWS[job.flow]
+        with on_the_common_clock(self.shared, flow.hour) as runner:
+            result = runner.run(self._run(job))
+        signal.alarm(0)
+        result.seconds = round(time.monotonic() - began, 3)
+        return result
+
+    async def _run(self, job: Job) -> Result:
+        flow, result = FLOWS[job.flow], Result(job=asdict(job))
+        base = None if flow.first else self._base
+        chance = random.Random(f"{job.flow} {job.kills} {job.seed}") if job.seed else None
+        async with stage(
+            self.shared, self.nursery, self.folder / "run", base, flow.hour,
+            kills=list(job.kills), chance=chance, mutations=job.mutations,
+        ) as made:  # fmt: skip
+            made.options = flow.options(made)
+            await flow.prepare(made)
+            if flow.first:
+                made.arm_now()
+            made.begin()
+            try:
+                await made.ready()
+                await flow.play(made)
+                await made.after_all()
+            except (Lost, AssertionError, LookupError, ValueError) as lost:
+                made.complaints.append(f"{type(lost).__name__}: {lost}"[:600])
+            try:
+                await made.rest()
+            finally:
+                await made.close()
+            books = await self._books(made)
+            result.differences = oracle.differences(books)
+            result.tally = dict(books.tally)
+            result.names, result.died_at, result.lives = made.names, made.died_at, made.lives
+            result.faults = {
+                **(await made.control.get("/tws/counts"))["faults"],
+                **(await made.control.get("/telegram/counts"))["faults"],
+            }
+            if result.differences:
+                result.log = books.log[-4000:]
+                result.story = _story(books)
+        return result
+
+    async def _books(self, made: Stage) -> oracle.Books:
+        events = (await made.control.get("/telegram/events", after=0))["events"]
+        return oracle.Books(
+            book=await made.control.book(),
+            chat=await made.phone.chat(),
+            said=[str(e.get("text", "")) for e in events],
+            tables=oracle.read(made.database),
+            approved=made.approved,
+            waiting=(await made.control.get("/telegram/counts"))["waiting"],
+            complaints=made.complaints,
+            log=made.log.read_text() if made.log.exists() else "",
+        )
+
+
+def _story(books: oracle.Books) -> list[str]:
+    lines = [
+        f"broker: {o['ref'] or 'by hand'} {o['side']} {o['quantity']} {o['symbol']} {o['type']} {o['status']} {o['filled']}"
+        for o in books.book["orders"]
+    ]
+    lines += [
+        f"file: #{o['number']} {o['order_ref']} {o['role']} {o['state']} {o['filled']}/{o['quantity']} perm {o['perm_id']} {o['reason']}"
+        for o in books.tables["orders"]
+    ]
+    lines += [f"closing: {c['ticket_id']} {c['state']} {c['protection']}" for c in books.tables["closings"]]
+    return lines + [f"{m['from']} {m['id']}: {' / '.join(m['text'].splitlines())}" for m in books.chat]
+
+
+def serve(road: socket.socket, folder: Path) -> None:
+    """Take jobs from the road until it ends. For a forked process."""
+    code = 1
+    try:
+        worker = Worker(folder)
+        worker.prepare()
+        road.sendall(b'{"ready": true}\n')
+        with road.makefile("r", encoding="utf-8") as lines:
+            for line in lines:
+                told = json.loads(line)
+                job = Job(told["flow"], tuple(told["kills"]), told["seed"], tuple(told["mutations"]))
+                road.sendall(json.dumps(asdict(worker.run(job))).encode() + b"\n")
+        worker.nursery.close()
+        code = 0
+    finally:
+        if code:
+            traceback.print_exc()
+        shutil.rmtree(folder, ignore_errors=True)
+        sys.stdout.flush()
+        os._exit(code)
