@@ -72,11 +72,12 @@ class Mark(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the report: what was looked at, how it ended, and what to do."""
+    """One line of the report: what was looked at, how it ended, and what to do; `choices` are the accounts that would mend it."""
 
     mark: Mark
     what: str
     said: str
+    choices: tuple[str, ...] = ()
 
 
 def report(findings: Sequence[Finding], secrets: Sequence[str] = (), columns: int | None = None) -> str:
@@ -84,7 +85,7 @@ def report(findings: Sequence[Finding], secrets: Sequence[str] = (), columns: in
 
     What ended alike is told together; lines are broken at so many columns where that is told.
     """
-    lines = [line(one, secrets) for one in _together(findings)]
+    lines = [line(one, secrets) for one in together(findings)]
     if columns:
         # Two less, since a mark takes two places and counts as one or two characters.
         lines = [
@@ -101,7 +102,7 @@ def report(findings: Sequence[Finding], secrets: Sequence[str] = (), columns: in
     return "\n".join([*lines, end])
 
 
-def _together(findings: Sequence[Finding]) -> list[Finding]:
+def together(findings: Sequence[Finding]) -> list[Finding]:
     """Findings that follow each other with the same words become one."""
     alike = [list(group) for _, group in itertools.groupby(findings, lambda one: (one.mark, one.said))]
     return [replace(group[0], what=", ".join(one.what for one in group)) for group in alike]
@@ -177,6 +178,17 @@ async def look_at_telegram(settings: Settings, clock: Clock) -> list[Finding]:
     except TimeoutError:
         told = f"no answer from {settings.telegram_api_url} within {TELEGRAM_SECONDS:.0f} s. Check the network, a proxy, and TELEGRAM_API_URL."
     return [Finding(Mark.BAD, "Telegram", told), await _users(None, settings)]
+
+
+async def remove_webhook(settings: Settings) -> None:
+    """Have Telegram keep this bot's messages for whoever polls; those that wait stay. Raises TelegramError where it does not."""
+    async with _chat(settings) as (chat, _):
+        await chat.delete_webhook()
+
+
+def runs(settings: Settings) -> bool:
+    """Whether a Greenlight runs on the database of these settings, so that it hears what is written to the bot."""
+    return inspection.in_use(settings.database_path)
 
 
 class _Dated(AiohttpRequest):
@@ -256,7 +268,7 @@ async def _users(chat: Bot | None, settings: Settings) -> Finding:
 async def look_at_broker(settings: Settings, clock: Clock) -> list[Finding]:
     """The five checks against TWS, over one connection that binds nothing."""
     client_id = settings.ibkr_client_id
-    if inspection.in_use(settings.database_path):
+    if runs(settings):
         # A running Greenlight may be about to connect anew, and its id must be free for it then.
         client_id = FIRST_OWN_ID + os.getpid() % OWN_IDS
     broker = IBBroker(
@@ -322,7 +334,7 @@ def _no_connection(settings: Settings, broker: IBBroker) -> list[Finding]:
     trouble = broker.link.trouble or ib_messages.SILENT.format(**where)
     rest = "not looked at: the connection comes first."
     return [
-        Finding(Mark.BAD, CHECKS[0], trouble),
+        Finding(Mark.BAD, CHECKS[0], trouble, broker.link.accounts),
         *(Finding(Mark.NOTE, what, rest) for what in CHECKS[1:]),
     ]
 
@@ -446,7 +458,7 @@ async def _beside(settings: Settings, clock: Clock) -> list[Finding]:
         found.append(Finding(Mark.BAD, "Disk", told))
     except OSError as problem:
         found.append(Finding(Mark.BAD, "Disk", f"{folder} cannot be looked at: {problem.strerror}."))
-    if inspection.in_use(path):
+    if runs(settings):
         healthy, said = health.judge(health.note_of(settings.database_path), clock.now())
         found.append(Finding(Mark.FINE if healthy else Mark.BAD, "Running Greenlight", said))
     return found

@@ -1,5 +1,6 @@
 """The .env file as text: what it says, and the same with other values. Whatever is not to be changed stays as it stands, byte for byte."""
 
+import contextlib
 import os
 import re
 import tempfile
@@ -68,13 +69,16 @@ def changed(text: str, changes: Mapping[str, str]) -> str:
 
 
 def write(path: Path, text: str) -> None:
-    """Put the text in the place of the file, for its owner alone: all of it, or nothing and OSError."""
+    """Put the text in the place of the file (at the end of a link), for its owner alone: all of it, or nothing and OSError."""
     path = path.resolve()
     handle, new = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)  # made with mode 0600
     try:
         with open(handle, "wb") as file:
             file.write(text.encode("utf-8"))
             file.flush()
+            with contextlib.suppress(FileNotFoundError, PermissionError):
+                was = path.stat()  # root who helps somebody out does not take the file away
+                os.fchown(handle, was.st_uid, was.st_gid)
             os.fsync(file.fileno())
         os.replace(new, path)
     except BaseException:

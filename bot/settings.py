@@ -13,6 +13,13 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from core.errors import GreenlightError
 
+WORDS = {
+    "int_parsing": "must be a whole number, in digits alone",
+    "int_from_float": "must be a whole number, in digits alone",
+    "decimal_parsing": "must be a number such as 10000 or 0.02, with a point and nothing else",
+}
+"""What pydantic says in words of its own trade."""
+
 
 class SettingsError(GreenlightError):
     """The settings cannot be used; the message has one line for each mistake, naming the variable."""
@@ -137,7 +144,7 @@ def _error(wrong: ValidationError) -> SettingsError:
 
 def _line(error: Any) -> str:
     name = str(error["loc"][0]).upper()
-    said = error["msg"].removeprefix("Value error, ")
+    said = WORDS.get(error["type"]) or error["msg"].removeprefix("Value error, ")
     said = said[0].lower() + said[1:]
     if error["type"] == "missing":
         return f"{name}: is missing; set it in the environment or in .env (see .env.example)"

@@ -21,18 +21,26 @@ from bot import doctor, envfile, gate, inbox
 from bot.doctor import Finding, Mark
 from bot.settings import Settings, SettingsError, of
 from bot.transport import AiohttpRequest
+from core import ib_messages
 from core.errors import BadInput
+from core.model import Mode
 from core.ports import Clock
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-TOKEN, USERS, KEY = "TELEGRAM_BOT_TOKEN", "TELEGRAM_ALLOWED_USERS", "ANTHROPIC_API_KEY"
+TOKEN, USERS, KEY, MODEL = (
+    "TELEGRAM_BOT_TOKEN",
+    "TELEGRAM_ALLOWED_USERS",
+    "ANTHROPIC_API_KEY",
+    "ANTHROPIC_MODEL",
+)
+ACCOUNT = "IBKR_ACCOUNT_ID"
 BROKER = {
     "IBKR_HOST": "Host of TWS or IB Gateway",
     "IBKR_PORT": "Its API port (TWS 7497 paper, 7496 live; Gateway 4002 paper, 4001 live)",
     "IBKR_CLIENT_ID": "Client id of this program",
-    "IBKR_ACCOUNT_ID": "Account, where the login has several",
+    ACCOUNT: "Account, where the login has several",
 }
 FIRST_ASKED = ("IBKR_HOST", "IBKR_PORT")
 ASKED = (TOKEN, USERS, *BROKER, KEY)
@@ -142,8 +150,35 @@ class Setup:
             if TOKEN not in self._values:
                 self._set(TOKEN, self._answer(TOKEN, "Token"))
             found = self._await(doctor.look_at_telegram(self._settings(), self._clock))[:-1]
-            if self._good(found) or not self._again("Telegram", TOKEN):
+            self._good(found)
+            bad = {one.what for one in found if one.mark is Mark.BAD}
+            if "Telegram" in bad:
+                again = self._again("Telegram", TOKEN)
+            elif doctor.WEBHOOK in bad:
+                again = self._without_webhook()
+            else:
+                self._left += bad
                 return
+            if not again:
+                return
+
+    def _without_webhook(self) -> bool:
+        """A webhook keeps messages from the bot: whether to look again, after it was removed or not."""
+        choice = self._choice(
+            {
+                "again": "look again",
+                "remove": "remove it (what uses it hears no more)",
+                "leave": "go on with it",
+            }
+        )
+        if choice == "remove":
+            try:
+                self._await(doctor.remove_webhook(self._settings()))
+            except TelegramError as problem:
+                self._good([Finding(Mark.BAD, doctor.WEBHOOK, f"it is not removed ({problem.message}).")])
+        elif choice == "leave":
+            self._left.append(doctor.WEBHOOK)
+        return choice != "leave"
 
     def _ask_for_users(self) -> None:
         print("\n2 of 4: who may use it.")
@@ -155,8 +190,14 @@ class Setup:
                 [Finding(Mark.NOTE, "Allowed users", f"nobody; the environment sets {USERS}, and wins.")]
             )
             return
+        question = "Press Enter, then write anything to your bot; or type your user id; or skip"
         while True:
-            said = self._ask("Press Enter, then write anything to your bot; or type your user id; or skip")
+            if running := doctor.runs(self._settings()):
+                # Two that fetch messages take them from each other.
+                question = "A Greenlight is running and hears your bot: write /whoami to it, and type the id that it answers; or skip"
+            said = self._ask(question)
+            if running and not said:
+                continue
             if said == "skip":
                 told = "nobody; the bot will answer your first message with your id, which belongs there."
                 self._good([Finding(Mark.NOTE, "Allowed users", told)])
@@ -194,8 +235,11 @@ class Setup:
         self._ask_where(tuple(n for n in BROKER if n in self._bad or (new and n in FIRST_ASKED)))
         while True:
             print("Looking at it, for half a minute at most.", flush=True)
-            if self._good(self._await(doctor.look_at_broker(self._settings(), self._clock))):
+            found = self._await(doctor.look_at_broker(self._settings(), self._clock))
+            if self._good(found):
                 return
+            if self._took_account(found[0].choices):
+                continue
             match self._choice(
                 {"again": "look again", "change": "change host, port, id or account", "leave": "go on"}
             ):
@@ -204,6 +248,21 @@ class Setup:
                 case "leave":
                     self._left.append("TWS")
                     return
+
+    def _took_account(self, accounts: tuple[str, ...]) -> bool:
+        """Whether one of the accounts that the login has was chosen, where the choice is ours and there is one."""
+        if not accounts or ACCOUNT in self._outside:
+            return False
+        for number, account in enumerate(accounts, 1):
+            whose = "PAPER" if ib_messages.mode(account) is Mode.PAPER else "LIVE: real money"
+            print(doctor.plain(f"  {number}: {account}, {whose}"))
+        told = {str(number): account for number, account in enumerate(accounts, 1)}
+        while said := self._ask("Which account? Its number or its name; Enter for none of them"):
+            if chosen := told.get(said) or (said.upper() if said.upper() in accounts else ""):
+                self._set(ACCOUNT, chosen)
+                return True
+            print(f"{said} is none of them.")
+        return False
 
     def _ask_where(self, names: tuple[str, ...]) -> None:
         for name in names:
@@ -219,7 +278,8 @@ class Setup:
             if KEY not in self._values:
                 self._set(KEY, self._answer(KEY, "Anthropic API key, or Enter for none"))
             found = self._await(doctor.look_at_model(self._settings(), self._clock))
-            if self._good(found) or not self._again("Model", KEY):
+            more = {} if MODEL in self._outside else {"model": "type the name of another model"}
+            if self._good(found) or not self._again("Model", KEY, more):
                 return
 
     def _write(self) -> int:
@@ -282,20 +342,23 @@ class Setup:
     def _good(self, findings: list[Finding]) -> bool:
         """Show them; whether all of them will do."""
         secrets = [self._values.get(name, "") for name in SECRETS]
-        for found in findings:
+        for found in doctor.together(findings):
             print(doctor.line(found, secrets))
         return doctor.works(findings)
 
-    def _again(self, what: str, name: str) -> bool:
-        """After a secret that does not work: whether to look again, the same one or another."""
+    def _again(self, what: str, name: str, more: Mapping[str, str] | None = None) -> bool:
+        """After a secret that does not work: whether to look again, the same one or another; `more` can be changed too."""
         if name in self._outside:
             print(f"The environment sets {name}, and wins over .env: put it right there.")
-            options = {"again": "look again", "leave": "go on"}
+            options = {"again": "look again", **(more or {}), "leave": "go on"}
         else:
-            options = {"again": "look again", "other": "type another one", "leave": "go on with it as it is"}
+            options = {"again": "look again", "other": "type another one", **(more or {})}
+            options["leave"] = "go on with it as it is"
         choice = self._choice(options)
         if choice == "other":
             del self._values[name]
+        elif choice == "model":
+            self._set(MODEL, self._answer(MODEL, "Model", self._settings().anthropic_model))
         elif choice == "leave":
             self._left.append(what)
         return choice != "leave"

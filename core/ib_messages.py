@@ -11,7 +11,7 @@ CANNOT_CONNECT = (
 )
 SILENT = (
     "{host}:{port} accepts the connection but does not answer. TWS or IB Gateway is still starting, waits for its login (the weekly one "
-    "needs you), or shows a dialog asking to allow this connection."
+    "needs you), or shows a dialog asking to allow this connection. If it is none of these, what listens there is no TWS: check IBKR_PORT."
 )
 CLIENT_ID_IN_USE = (
     "Client id {client_id} is in use at TWS: another Greenlight is connected. This one stands by and takes over when that one is gone; "

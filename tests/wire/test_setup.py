@@ -2,24 +2,32 @@
 
 import asyncio
 import contextlib
+import ctypes
 import fcntl
 import os
 import pty
 import re
+import resource
+import signal
 import sys
 import termios
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bot import envfile
 from tests import kit
 from tests.kit import ROOT, House
+from tests.wire.outside import hanging_up, hooked, not_tws
 from tests.wire.test_doctor import as_a_program, free_of_listeners
 
 PATIENCE_SECONDS = 40.0
 WRONG_TOKEN = "123456789:AAwrong-canary-token"
+NOT_SET = "not set"
+"""As the value of a variable: it is not in the environment."""
 
 
 class Terminal:
@@ -33,21 +41,23 @@ class Terminal:
         asyncio.get_running_loop().add_reader(screen, self._read)
 
     @classmethod
-    async def start(cls, *words: str, cwd: Path, env: dict[str, str]) -> "Terminal":
-        """Run Python in it."""
-        screen, inside = pty.openpty()
+    async def start(
+        cls, *words: str, cwd: Path, env: dict[str, str], inside: Callable[[], object] = lambda: None
+    ) -> "Terminal":
+        """Run Python in it, after `inside`."""
+        screen, keys = pty.openpty()
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *words,
             cwd=cwd,
             env=env,
-            stdin=inside,
-            stdout=inside,
-            stderr=inside,
+            stdin=keys,
+            stdout=keys,
+            stderr=keys,
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            preexec_fn=lambda: (fcntl.ioctl(0, termios.TIOCSCTTY, 0), inside()),
         )
-        os.close(inside)
+        os.close(keys)
         return cls(process, screen)
 
     def _read(self) -> None:
@@ -107,11 +117,14 @@ Start = Callable[..., Awaitable[Terminal]]
 
 @pytest.fixture
 async def setup(house: House) -> AsyncIterator[Start]:
-    """Start the setup in a folder with this .env (None: there is none) and these variables in its environment."""
+    """Start the setup in a folder with this .env (None: as it is) and these variables in its environment; `inside` runs in its process first."""
     begun: list[Terminal] = []
 
     async def start(
-        text: str | None = "", program: tuple[str, ...] = ("-m", "bot", "setup"), **more: str
+        text: str | None = "",
+        program: tuple[str, ...] = ("-m", "bot", "setup"),
+        inside: Callable[[], object] = lambda: None,
+        **more: str,
     ) -> Terminal:
         folder = house.state / "home"
         folder.mkdir(exist_ok=True)
@@ -127,7 +140,8 @@ async def setup(house: House) -> AsyncIterator[Start]:
             "ANTHROPIC_BASE_URL": house.world.model.address,
             "ANTHROPIC_MODEL": house.world.model.model,
         }
-        terminal = await Terminal.start(*program, cwd=folder, env=here | more)
+        wanted = {name: value for name, value in (here | more).items() if value != NOT_SET}
+        terminal = await Terminal.start(*program, cwd=folder, env=wanted, inside=inside)
         begun.append(terminal)
         return terminal
 
@@ -306,29 +320,314 @@ async def test_messages_cannot_be_fetched(house: House, setup: Start) -> None:
     assert await terminal.ends() == 1
 
 
-@pytest.mark.parametrize(
-    ("route", "sentence"),
-    [
-        ("/tws/refuse", "❌ Connection: Cannot connect to TWS"),
-        ("/tws/hang", "❌ Connection: .*accepts the connection but does not answer"),
-        ("/tws/not_logged_in", "❌ Connection: .*waits for its login"),
-        ("/tws/read_only", "❌ Order structure: .*Untick Read-Only API"),
-    ],
+@dataclass(frozen=True)
+class Trouble:
+    """Something that is wrong: how it is arranged (a control route with its body) and mended, and what the screen says of it."""
+
+    what: str
+    route: str
+    said: str
+    body: dict[str, Any] = field(default_factory=lambda: {"on": True})
+    mended: dict[str, Any] = field(default_factory=lambda: {"on": False})
+    mended_at: str = ""
+
+    async def arrange(self, house: House) -> None:
+        await house.control.post(self.route, **self.body)
+
+    async def mend(self, house: House) -> None:
+        await house.control.post(self.mended_at or self.route, **self.mended)
+
+
+def telegram(kind: str, said: str, **more: Any) -> Trouble:
+    return Trouble(kind, "/telegram/fault", said, {"kind": kind, **more}, {"kind": "clear"})
+
+
+def of_model(kind: str, said: str, **more: Any) -> Trouble:
+    body = {"kind": kind, "on": "models", "count": "always", **more}
+    return Trouble(kind, "/model/fault", said, body, {}, "/model/clear")
+
+
+TELEGRAM = (
+    telegram("outage", "no answer from .*Check the network"),
+    telegram("500", "no answer from .*Internal Server Error"),
+    telegram("429", "no answer from .*Flood control exceeded", retry_after=7),
+    telegram("garbage", "no answer from .*TELEGRAM_API_URL"),
+    telegram("black_hole", "no answer from .*in time"),
 )
-async def test_tws_is_not_ready(house: House, setup: Start, route: str, sentence: str) -> None:
-    """Said in the doctor's words; once it is put right, Enter looks again."""
-    await house.control.post(route, on=True)
-    terminal = await setup(in_order(house))
-    await terminal.hears(f"{sentence}.*Enter or again: look again")
-    await house.control.post(route, on=False)
-    terminal.types("")
-    await terminal.hears("✅ Connection: .*✅ Order structure: ")
+TWS = (
+    Trouble("the port is closed", "/tws/refuse", "Connection: Cannot connect to TWS.*Is it running"),
+    Trouble("it is silent", "/tws/hang", "Connection: .*accepts the connection but does not answer"),
+    Trouble("nobody has logged in", "/tws/not_logged_in", "Connection: .*waits for its login"),
+    Trouble("it is read-only", "/tws/read_only", "Order structure, Open orders: .*Untick Read-Only API"),
+    Trouble(
+        "it has no market data",
+        "/tws/market",
+        "Status: .*market data",
+        {"data": "none"},
+        {"data": "live"},
+    ),
+)
+MODEL = (
+    of_model("wrong_key", "refuses the key.*Check ANTHROPIC_API_KEY"),
+    of_model("forbidden", "refuses the key or the model"),
+    of_model("credit", "spending limit.*credit balance is too low"),
+    of_model("billing", "spending limit"),
+    of_model("spend_cap", "spending limit"),
+    of_model("tier_cap", "spending limit"),
+    of_model("429", "rate limit is reached"),
+    of_model("529", "overloaded"),
+    of_model("500", "overloaded or in trouble"),
+    of_model("504", "did not answer in time"),
+    of_model("html", "cannot be reached"),
+    of_model("not_http", "cannot be reached"),
+    of_model("garbage", "cannot be (read|reached)"),
+)
+
+
+async def test_everything_that_can_be_wrong_with_telegram(house: House, setup: Start) -> None:
+    """One after the other, each said with what to do; when nothing is wrong any more, Enter goes on."""
+    await walk(house, await started(house, setup, TELEGRAM[0]), TELEGRAM, "Telegram", "✅ Telegram: ")
+
+
+async def test_everything_that_can_be_wrong_with_tws(house: House, setup: Start) -> None:
+    """The same for TWS."""
+    await walk(house, await started(house, setup, TWS[0]), TWS, "", "✅ Connection: .*✅ Order structure: ")
+
+
+async def test_everything_that_can_be_wrong_with_the_model(house: House, setup: Start) -> None:
+    """The same for the model's service."""
+    await walk(house, await started(house, setup, MODEL[0]), MODEL, "Model", "✅ Model: ")
+
+
+async def started(house: House, setup: Start, first: Trouble) -> Terminal:
+    await first.arrange(house)
+    return await setup(in_order(house))
+
+
+async def walk(house: House, terminal: Terminal, troubles: tuple[Trouble, ...], what: str, end: str) -> None:
+    """From the first trouble, which is there already, to the last, and to the end of all of them."""
+    for now, then in zip(troubles, (*troubles[1:], None), strict=True):
+        await terminal.hears(f"❌ {what}[^\n]*{now.said}.*Enter or again: [^\n]*: $")
+        await now.mend(house)
+        if then:
+            await then.arrange(house)
+        terminal.types("")
+    await terminal.hears(end)
     assert await terminal.ends() == 0
+    no_secret(house, terminal)
+
+
+async def test_no_network_at_all(house: House, setup: Start) -> None:
+    """Names that nobody resolves: each of the three is said, and whoever goes on hears what is left."""
+    nowhere = "http://nowhere.invalid"
+    terminal = await setup(
+        in_order(house, IBKR_HOST="nowhere.invalid"), TELEGRAM_API_URL=nowhere, ANTHROPIC_BASE_URL=nowhere
+    )
+    for said in (
+        "❌ Telegram: no answer from",
+        "❌ Connection: Cannot connect.*nowhere.invalid",
+        "❌ Model: .*cannot be reached",
+    ):
+        await terminal.hears(f"{said}.*Enter or again: [^\n]*: $")
+        terminal.types("leave")
+    await terminal.hears("Not in order yet: Telegram, TWS, Model")
+    assert await terminal.ends() == 1
+
+
+async def test_a_webhook_is_removed_where_that_is_wished(house: House, setup: Start) -> None:
+    """It keeps messages from whoever polls; it stays until it is told to go."""
+    async with hooked(house.world.telegram.address, "https://hooks.example.com/secret-path") as hook:
+        terminal = await setup(in_order(house), TELEGRAM_API_URL=hook.address)
+        await terminal.hears("❌ Webhook: .*hooks.example.com.*Enter or again: ")
+        terminal.types("")
+        await terminal.hears("❌ Webhook: .*Enter or again: ")
+        assert hook.url
+        terminal.types("remove")
+        await terminal.hears("✅ Telegram: ")
+        assert await terminal.ends() == 0
+        assert not hook.url
+        assert "secret-path" not in terminal.shown
+
+
+async def test_what_listens_is_no_tws(house: House, setup: Start) -> None:
+    """A web server, and a port that hangs up, instead of TWS; changed until it is one."""
+    async with not_tws() as web, hanging_up() as other:
+        terminal = await setup(in_order(house, IBKR_PORT=str(web)))
+        for port, said in ((other, f":{web} "), (house.world.tws.port, f":{other} ")):
+            await terminal.hears(f"❌ Connection: .*{said}.*no TWS.*Enter or again: [^\n]*: $")
+            terminal.types("change")
+            for answer in ("", str(port), "", ""):
+                await terminal.hears("(Host|port|Client id|Account)[^\n]*: $")
+                terminal.types(answer)
+        await terminal.hears("✅ Connection: ")
+        assert await terminal.ends() == 0
+
+
+async def test_the_client_id_is_taken(live: House, setup: Start) -> None:
+    """By a program that is no Greenlight of this database: another id can be given."""
+    terminal = await setup(in_order(live))
+    await terminal.hears("❌ Connection: Client id 0 is in use.*Enter or again: ")
+    terminal.types("change")
+    for answer in ("", "", "5", ""):
+        await terminal.hears("(Host|port|Client id|Account)[^\n]*: $")
+        terminal.types(answer)
+    await terminal.hears("✅ Connection: [^\n]*answers client 5")
+    assert await terminal.ends() == 0
+    assert written(live)["IBKR_CLIENT_ID"] == "5"
+
+
+async def test_an_account_that_the_login_does_not_have(house: House, setup: Start) -> None:
+    """The one that it has is offered."""
+    terminal = await setup(in_order(house, IBKR_ACCOUNT_ID="DU7654321"))
+    await terminal.hears("IBKR_ACCOUNT_ID is DU7654321, but.*1: DU1234567, PAPER\nWhich account.*: $")
+    terminal.types("du1234567")
+    await terminal.hears("✅ Connection: ")
+    assert await terminal.ends() == 0
+    assert written(house)["IBKR_ACCOUNT_ID"] == "DU1234567"
+
+
+async def test_a_model_that_does_not_exist(house: House, setup: Start) -> None:
+    """Its name can be typed anew, unless the environment has it."""
+    text = in_order(house, ANTHROPIC_MODEL="claude-nobody")
+    terminal = await setup(text, ANTHROPIC_MODEL=NOT_SET)
+    await terminal.hears("❌ Model: .*model: claude-nobody.*Enter or again: [^\n]*: $")
+    terminal.types("model")
+    await terminal.hears(r"Model \[claude-nobody\]: ")
+    terminal.types(house.world.model.model)
+    await terminal.hears("✅ Model: ")
+    assert await terminal.ends() == 0
+    assert written(house)["ANTHROPIC_MODEL"] == house.world.model.model
+    terminal = await setup(text, ANTHROPIC_MODEL="claude-nobody")
+    assert "model:" not in await terminal.hears("Enter or again: [^\n]*: $")
+
+
+async def test_a_bot_that_runs_keeps_its_messages(live: House, setup: Start) -> None:
+    """Two that fetch messages take them from each other; so the setup fetches none, and asks for the id that the bot tells."""
+    terminal = await setup(None, **environment(live, TELEGRAM_ALLOWED_USERS=NOT_SET))
+    for _ in range(2):
+        await terminal.hears("A Greenlight is running .*write /whoami.*skip: $")
+        terminal.types("")
+    await terminal.hears("skip: $")
+    answer = await live.phone.asks("/whoami", "Your id")
+    terminal.types(str(live.world.telegram.user_id))
+    assert await terminal.ends() == 0
+    assert str(live.world.telegram.user_id) in answer["text"]
+    assert written(live) == {"TELEGRAM_ALLOWED_USERS": str(live.world.telegram.user_id)}
+    assert "Conflict" not in terminal.shown
+
+
+def small_files() -> None:
+    """No file may grow beyond a few bytes, as on a disk that is full."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
+
+
+def like_anybody() -> None:
+    """As root, but not above what the modes of files say: without the two capabilities that are (CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH)."""
+    for capability in (1, 2):
+        ctypes.CDLL(None).prctl(
+            24, capability, 0, 0, 0
+        )  # PR_CAPBSET_DROP; refused to others, who do not have them
+
+
+async def test_the_disk_is_full(house: House, setup: Start) -> None:
+    """Said at the end, and the file is as it was: not half of it, not empty, and nothing beside it."""
+    text = in_order(house, ANTHROPIC_API_KEY="")
+    terminal = await setup(text, inside=small_files)
+    await terminal.hears("Enter for none: ")
+    terminal.types(house.world.model.api_key)
+    await terminal.hears(r"❌ [^\n]*\.env: File too large. Nothing was written: it is as it was")
+    assert await terminal.ends() == 1
+    path = house.state / "home" / ".env"
+    assert (path.read_text("utf-8"), os.listdir(path.parent)) == (text, [".env"])
+
+
+async def test_a_folder_that_is_not_ours_to_write(house: House, setup: Start) -> None:
+    """Said before the first question."""
+    folder = house.state / "home"
+    folder.mkdir()
+    (folder / ".env").write_text(in_order(house), "utf-8")
+    folder.chmod(0o555)
+    terminal = await setup(None, inside=like_anybody)
+    await terminal.hears("❌ [^\n]*home is not ours to write; start this where .env may be written")
+    assert await terminal.ends() == 1
+    assert "1 of 4" not in terminal.shown
+
+
+async def test_a_file_that_is_not_ours_to_read(house: House, setup: Start) -> None:
+    """Somebody else's .env: said, and left alone."""
+    folder = house.state / "home"
+    folder.mkdir()
+    (folder / ".env").write_text("TELEGRAM_BOT_TOKEN=1:abc\n", "utf-8")
+    (folder / ".env").chmod(0)
+    terminal = await setup(None, inside=like_anybody)
+    await terminal.hears(r"❌ [^\n]*\.env: Permission denied. Nothing was written")
+    assert await terminal.ends() == 1
+
+
+async def test_a_folder_of_that_name(house: House, setup: Start) -> None:
+    """A folder called .env, as Docker makes one for a file that is not there."""
+    (house.state / "home" / ".env").mkdir(parents=True)
+    terminal = await setup(None)
+    await terminal.hears(r"❌ \.env: Is a directory. Nothing was written")
+    assert await terminal.ends() == 1
+
+
+@pytest.mark.parametrize("there", [True, False])
+async def test_a_link_is_followed_and_stays(house: House, setup: Start, there: bool) -> None:
+    """.env may be a link to where it really lies, be that there already or not."""
+    folder, real = house.state / "home", house.state / "elsewhere"
+    folder.mkdir()
+    real.mkdir()
+    (folder / ".env").symlink_to(real / "settings")
+    if there:
+        (real / "settings").write_text("# mine\n", "utf-8")
+    terminal = await setup(None, **environment(house, IBKR_PORT=NOT_SET))
+    await terminal.hears("Host .*: ")
+    terminal.types("")
+    await terminal.hears("port .*: ")
+    terminal.types(str(house.world.tws.port))
+    assert await terminal.ends() == 0
+    assert (folder / ".env").is_symlink()
+    assert os.listdir(real) == ["settings"]
+    assert written(house) == {"IBKR_HOST": "127.0.0.1", "IBKR_PORT": str(house.world.tws.port)}
+    assert (
+        (real / "settings").read_text("utf-8").startswith("# mine\n" if there else "# Greenlight's settings")
+    )
+    assert (real / "settings").stat().st_mode & 0o777 == 0o600
+
+
+async def test_links_that_lead_nowhere(house: House, setup: Start) -> None:
+    """Two links that name each other."""
+    folder = house.state / "home"
+    folder.mkdir()
+    (folder / ".env").symlink_to(folder / "other")
+    (folder / "other").symlink_to(folder / ".env")
+    terminal = await setup(None)
+    await terminal.hears(r"❌ \.env: Too many levels of symbolic links. Nothing was written")
+    assert await terminal.ends() == 1
+
+
+async def test_values_that_need_quotes(house: House, setup: Start) -> None:
+    """Spaces, quotes, hashes and backslashes in what is there are kept, and what is typed is read again as it was."""
+    text = in_order(house, ANTHROPIC_MODEL="", IBKR_HOST="") + (
+        "MINE='it is # not a comment'\nYOURS=\"a \\\"b\\\" c\" # one\nANTHROPIC_MODEL='claude-nobody'   # two\n"
+    )
+    terminal = await setup(text, ANTHROPIC_MODEL=NOT_SET)
+    for name in ('it\'s # a "model" of \\ ours', house.world.model.model):
+        await terminal.hears("❌ Model: .*Enter or again: [^\n]*: $")
+        terminal.types("m")
+        await terminal.hears(r"Model \[[^\n]*\]: $")
+        terminal.types(name)
+    assert await terminal.ends() == 0
+    after = (house.state / "home" / ".env").read_text("utf-8")
+    assert after == text.replace("'claude-nobody'", house.world.model.model)
 
 
 async def test_the_wrong_place_and_several_accounts(house: House, setup: Start) -> None:
     """A port that is none, one where nobody listens, and a login with several accounts: changed until it is right."""
     await house.control.post("/tws/accounts", add="DU7777777")
+    await house.control.post("/tws/accounts", add="U5555555")
     terminal = await setup(in_order(house, IBKR_PORT=str(free_of_listeners())))
     await terminal.hears("❌ Connection: Cannot connect.*Enter or again")
     terminal.types("change")
@@ -342,12 +641,14 @@ async def test_the_wrong_place_and_several_accounts(house: House, setup: Start) 
     terminal.types("3")
     await terminal.hears("Account.*: ")
     terminal.types("")
-    await terminal.hears(r"several accounts \(DU1234567, DU7777777\).*Enter or again")
-    terminal.types("c")
-    for answer in ("", "", "", "DU7777777"):
-        await terminal.hears("(Host|port|Client id|Account).*?: $")
-        terminal.types(answer)
-    await terminal.hears("answers client 3; account DU7777777, PAPER")
+    await terminal.hears(
+        r"several accounts \(DU1234567, DU7777777, U5555555\).*"
+        "1: DU1234567, PAPER\n  2: DU7777777, PAPER\n  3: U5555555, LIVE: real money\nWhich account.*: "
+    )
+    terminal.types("4")
+    await terminal.hears("4 is none of them.*Which account.*: ")
+    terminal.types("2")
+    await terminal.hears("answers client 3 .*account DU7777777, PAPER")
     assert await terminal.ends() == 0
     told = written(house)
     assert (told["IBKR_CLIENT_ID"], told["IBKR_ACCOUNT_ID"]) == ("3", "DU7777777")
@@ -479,7 +780,7 @@ async def test_a_file_that_cannot_be_replaced(house: House, setup: Start) -> Non
 async def test_beside_a_running_bot(live: House, setup: Start) -> None:
     """With everything in order a running bot is noticed, and notices nothing."""
     terminal = await setup(None, **environment(live))
-    await terminal.hears("⚠️ Connection: Greenlight itself is connected")
+    await terminal.hears("✅ Connection: [^\n]*answers client 9")
     assert await terminal.ends() == 0
     await live.phone.asks("/status", "Broker connected, and the books agree")
 
