@@ -210,6 +210,15 @@ async def _away(desk: Desk, message: Outgoing) -> Worded:
     return "\n".join([*lines, text.badge(desk.broker.link)]), ()
 
 
+async def _drift(desk: Desk, message: Outgoing) -> Worded:
+    """A holding that the books do not explain; nothing where that has passed meanwhile."""
+    drifts = [d for d in desk.executor.drifts if d.con_id == message.data["con_id"]]
+    if not drifts:
+        return "", ()
+    lines = [*text.drift_lines(drifts), text.badge(desk.broker.link)]
+    return "\n".join(lines), text.drift_buttons(drifts)
+
+
 async def _link_down(desk: Desk, message: Outgoing) -> Worded:
     if not desk.broker.link.wanted:
         return "", ()  # the owner asked for it, and /disconnect has said so
@@ -301,6 +310,7 @@ _WORDS: Mapping[str, Callable[[Desk, Outgoing], Awaitable[Worded]]] = {
     "closing": _closing,
     "closing_ended": _closing_ended,
     "away": _away,
+    "drift": _drift,
     "link_down": _link_down,
     "link_up": _link_up,
     "card": _card,

@@ -14,6 +14,7 @@ from core.model import (
     Account,
     Buttons,
     Denial,
+    Drift,
     Instrument,
     Link,
     Mode,
@@ -581,6 +582,23 @@ def _sum(values: Iterable[Decimal | None]) -> Decimal | None:
             return None
         total += value
     return total
+
+
+def drift_lines(drifts: Sequence[Drift]) -> list[str]:
+    """Holdings that the books do not explain, and what that means."""
+    return [
+        f"⚠️ <b>{escape(d.symbol)}</b>: the broker holds {quantity(d.told)}, the books explain {quantity(d.reckoned)}. Bought or sold "
+        "elsewhere while Greenlight was not there, a transfer, a split? Nothing is bought in it until that is settled; sales work."
+        for d in drifts
+    ]
+
+
+def drift_buttons(drifts: Sequence[Drift]) -> Buttons:
+    """For each of them a button that settles it."""
+    return tuple(
+        ((f"Take over the broker's {quantity(d.told)} {d.symbol}", f"takeover:{d.con_id}:{d.told:f}"),)
+        for d in drifts[:8]
+    )
 
 
 def trade_line(trade: Trade, zone: ZoneInfo) -> str:

@@ -63,6 +63,7 @@ class Bookkeeper:
         self._unchanged: dict[int, str] = {}  # orders of which it would not take a change, and why
         self._absent: dict[int, tuple[int, datetime]] = {}
         self._opened: str | None = None
+        self._reckoned_for: str | None = None
         self._looks = 0
 
     async def run(self) -> None:
@@ -195,6 +196,21 @@ class Bookkeeper:
             if again is not None:
                 await self._open_books(told, again)
             self._broker.mark_reconciled(told.epoch)
+            await self._explain(told, mark)
+
+    async def _explain(self, told: BrokerBook, mark: Mark) -> None:
+        """Whether the books explain what the broker holds; what was filled since the question makes the answer old."""
+        account = self._broker.link.account
+        if account is None or account != self._opened:
+            return
+        if self._reckoned_for != account:
+            self._reckoned_for = account
+            self._book.forget_reckoning()
+        have = {e.exec_id for e in told.executions}
+        if any(e.exec_id not in have for e in self._book.executed_since(mark)):
+            return
+        if await self._book.compare_positions(account, told.positions):
+            asyncio.get_running_loop().call_later(ABSENT_SECONDS, self.compare.set)
 
     async def _take_over(self, told: BrokerBook, mark: Mark) -> None:
         """Our orders, executions and holdings as the snapshot has them; what has moved since the question is newer than the answer."""

@@ -21,6 +21,7 @@ from core.model import (
     Bar,
     ChangeRequest,
     Denial,
+    Drift,
     Instrument,
     Notice,
     Order,
@@ -111,6 +112,11 @@ class Executor:
     def orders(self) -> tuple[Order, ...]:
         """Every order that may still trade, oldest first."""
         return self._book.orders
+
+    @property
+    def drifts(self) -> tuple[Drift, ...]:
+        """Holdings of which the books and the broker say different things."""
+        return self._book.drifts
 
     # --- before the market ----------------------------------------------------------------------------------------------
 
@@ -309,6 +315,7 @@ class Executor:
             told=self._broker.positions,
             working=self.orders,
             atr=atr,
+            drifts=self.drifts,
         )
 
     async def open_card(self, ticket_id: str, user: int) -> Ticket:
@@ -554,6 +561,18 @@ class Executor:
             await self._book.book([(order, settled)])
             await self._ledger.audit("settled", f"order #{number} {order.symbol}", origin.user)
         return settled
+
+    async def take_over(self, con_id: int, told: Decimal, origin: Origin) -> Drift:
+        """A person says that the broker's figure of a holding is right: the difference goes into the books as a trade that nobody knows.
+
+        Raises StaleCard where the figures are not those of the button any more.
+        """
+        async with self._book.lock:
+            drift = next((d for d in self.drifts if (d.con_id, d.told) == (con_id, told)), None)
+            if drift is None:
+                raise StaleCard("The figures have changed since; /positions shows how they stand.")
+            await self._book.take_over(drift, origin)
+        return drift
 
 
 def _as_request(order: Order) -> Request:

@@ -210,13 +210,15 @@ def book(
     commissions: Iterable[Commission],
     *,
     openings: Iterable[OpeningLot] = (),
+    adjustments: Iterable[OpeningLot] = (),
     method: str = "FIFO",
     multipliers: Mapping[int, Decimal] | None = None,
     zone: tzinfo = EXCHANGE_ZONE,
 ) -> Books:
     """The books of every account and instrument in `executions`.
 
-    `openings` were there before any of them. Of an execution's revisions the highest counts, one of quantity zero is none; trades are taken by time, within one second by key.
+    `openings` were there before any of them; `adjustments` are differences to the broker that its owner took over, each a trade that nobody
+    knows, at its time. Of an execution's revisions the highest counts, one of quantity zero is none; trades are taken by time, within one second by key.
     `multipliers` has the units per contract of those con_ids where it is not 1. Raises KeyError for an unknown `method`.
     """
     order, units, fees = METHODS[method], multipliers or {}, _latest(commissions)
@@ -228,12 +230,14 @@ def book(
         deal = _Deal(_as_execution(opening), None, None)
         heappush(shelves[opening.account, opening.con_id], (order(number, deal.execution), number, deal))
     history = _latest(executions)
+    history |= {one.key: one for one in map(_as_execution, adjustments)}
     for number, key in enumerate(_in_time(history)):
         execution = history[key]
-        fee = _fee(execution, fees.get(key))
-        if fee is None:
+        assumed = isinstance(execution, Assumed)
+        fee = None if assumed else _fee(execution, fees.get(key))
+        if fee is None and not assumed:
             unknown.append(key)
-        deal = _Deal(execution, fee, units.get(execution.con_id))
+        deal = _Deal(execution, fee, None if assumed else units.get(execution.con_id))
         shelf = shelves[execution.account, execution.con_id]
         while shelf and deal.left and shelf[0][2].side is not deal.side:
             lot = shelf[0][2]
@@ -313,6 +317,8 @@ def _close(lot: _Deal, deal: _Deal, zone: tzinfo) -> Closure:
     opening, closing = lot.execution, deal.execution
     quantity = min(lot.left, deal.left)
     first, second = lot.take(quantity), deal.take(quantity)
+    if isinstance(closing, Assumed):
+        second = first  # nobody knows what it brought: neither gain nor loss, and provisional
     known = lot.known and deal.known
     if lot.side is Side.SELL:
         return Closure(opening, closing, quantity, first, second, Term.SHORT, not known)
@@ -348,7 +354,7 @@ def _opening(key: str, pieces: list[Closure | Lot], provisional: bool) -> TaxTra
 def _as_execution(opening: OpeningLot) -> "Assumed":
     """What was there before, in the form of the execution that nobody knows; its key is like no execution's."""
     return Assumed(
-        exec_id=f"opening-{opening.account}-{opening.con_id}", account=opening.account, con_id=opening.con_id, symbol=opening.symbol,
+        exec_id=f"opening-{opening.account}-{opening.con_id}-{opening.at.isoformat()}", account=opening.account, con_id=opening.con_id, symbol=opening.symbol,
         currency=opening.currency, side=Side.BUY if opening.signed_quantity > 0 else Side.SELL, quantity=abs(opening.signed_quantity),
         price=opening.average_cost, time=opening.at, client_id=0, order_id=0, perm_id=0, order_ref="",
     )  # fmt: skip

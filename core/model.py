@@ -403,6 +403,8 @@ class Commission:
 class OpeningLot:
     """What was held when the books were opened and no known execution explains: bought at an unknown time before `at`.
 
+    As an adjustment: what the broker holds more (or, negative, less) than the books explain, taken over at `at`.
+
     `average_cost` is one unit's, multiplier and commissions in it, as the broker reckons.
     """
 
@@ -422,6 +424,20 @@ class History:
     executions: tuple[Execution, ...] = ()
     commissions: tuple[Commission, ...] = ()
     openings: tuple[OpeningLot, ...] = ()
+    adjustments: tuple[OpeningLot, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """A holding of which the books and the broker say different things: signed quantities, and the broker's average cost of a unit."""
+
+    account: str
+    con_id: int
+    symbol: str
+    currency: str
+    reckoned: Decimal
+    told: Decimal
+    average_cost: Decimal | None
 
 
 @dataclass(frozen=True, slots=True)

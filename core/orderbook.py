@@ -12,10 +12,23 @@ from datetime import timedelta
 from decimal import Decimal
 
 from core import lifecycle
-from core.model import Execution, Notice, Order, OrderReport, OrderState, Position, Role
+from core.errors import NoAnswer
+from core.model import (
+    Drift,
+    Execution,
+    Notice,
+    OpeningLot,
+    Order,
+    OrderReport,
+    OrderState,
+    Origin,
+    Position,
+    Role,
+)
 from core.ports import Clock, Ledger, Notifier
 
 ZERO = Decimal(0)
+DRIFT_SECONDS = 5.0
 REMEMBERED_EXECUTIONS = timedelta(days=2)  # the broker replays those of the current day
 
 
@@ -41,6 +54,10 @@ class OrderBook:
         self._last_number = 0
         self._watchers: set[asyncio.Event] = set()
         self._doubtful: dict[str, None] = {}
+        self._reckoned: dict[int, tuple[str, str, Decimal]] | None = None
+        self._suspected: dict[int, tuple[Drift, float]] = {}
+        self.drifts: tuple[Drift, ...] = ()
+        """Holdings of which the books and the broker say different things, as two comparisons found."""
 
     async def load(self) -> None:
         """Read what is open and what was filled lately. Before this, the book must not be asked."""
@@ -149,6 +166,76 @@ class OrderBook:
             for con_id in dict.fromkeys([*told, *ours])
         )
 
+    # --- what the books explain -------------------------------------------------------------------------------------------
+
+    async def compare_positions(self, account: str, positions: Sequence[Position]) -> bool:
+        """Hold what the books add up to against a full snapshot. Whether it has to be looked at once more, because one look proves nothing."""
+        if self._reckoned is None:
+            self._reckoned = dict(await self._ledger.reckoned(account))
+        told = {p.con_id: p for p in positions if p.account == account}
+        found: dict[int, Drift] = {}
+        for con_id in {*told, *self._reckoned}:
+            at_broker = told.get(con_id)
+            held = at_broker.signed_quantity if at_broker else ZERO
+            symbol, currency, reckoned = self._reckoned.get(con_id, ("", "", ZERO))
+            if held != reckoned:
+                known = (at_broker.symbol, at_broker.currency) if at_broker else (symbol, currency)
+                cost = at_broker.average_cost if at_broker else None
+                found[con_id] = Drift(account, con_id, *known, reckoned, held, cost)
+        now = self._clock.monotonic()
+        before, self._suspected = self._suspected, {}
+        for con_id, drift in found.items():
+            known_drift, since = before.get(con_id, (drift, now))
+            same = (known_drift.reckoned, known_drift.told) == (drift.reckoned, drift.told)
+            self._suspected[con_id] = (drift, since if same else now)
+        sure = tuple(d for d, since in self._suspected.values() if now - since >= DRIFT_SECONDS)
+        had = {(d.con_id, d.told, d.reckoned) for d in self.drifts}
+        self.drifts = tuple(sorted(sure, key=lambda d: d.symbol))
+        news = [d for d in self.drifts if (d.con_id, d.told, d.reckoned) not in had]
+        if news:
+            await self._ledger.record(
+                notices=[Notice("drift", {"con_id": d.con_id}, urgent=True) for d in news]
+            )
+            self._notifier.wake()
+        return len(sure) < len(self._suspected)
+
+    async def take_over(self, drift: Drift, origin: Origin) -> None:
+        """Put the difference into the books, on disk first."""
+        if drift.told > drift.reckoned and drift.average_cost is None:
+            raise NoAnswer("The broker has not told yet what these cost; try again in a few seconds.")
+        lot = OpeningLot(
+            drift.account,
+            drift.con_id,
+            drift.symbol,
+            drift.currency,
+            drift.told - drift.reckoned,
+            drift.average_cost or ZERO,
+            self._clock.now(),
+        )
+        what = f"{drift.symbol}: {drift.reckoned:f} by the books, {drift.told:f} at the broker"
+        await asyncio.shield(self._ledger.adjust(lot, origin, what))
+        if self._reckoned is not None:
+            self._reckoned[drift.con_id] = (drift.symbol, drift.currency, drift.told)
+        self._suspected.pop(drift.con_id, None)
+        self.drifts = tuple(d for d in self.drifts if d.con_id != drift.con_id)
+
+    def forget_reckoning(self) -> None:
+        """Another account, or its books were just opened: it is added up anew when it is next compared."""
+        self._reckoned = None
+        self._suspected.clear()
+        self.drifts = ()
+
+    def _reckon(self, executions: Sequence[Execution]) -> None:
+        reckoned = self._reckoned
+        if reckoned is None:
+            return
+        for execution in executions:
+            known = self._executions.get(execution.key)
+            before = known.side.sign * known.quantity if known else ZERO
+            _, _, so_far = reckoned.get(execution.con_id, ("", "", ZERO))
+            after = so_far - before + execution.side.sign * execution.quantity
+            reckoned[execution.con_id] = (execution.symbol, execution.currency, after)
+
     def _note_ahead(self, orders: Sequence[Order]) -> None:
         """What statuses told of fills whose executions have not come yet: it counts as filled all the same."""
         known = tuple(self._executions.values())
@@ -206,6 +293,7 @@ class OrderBook:
         )
         news += list(more)
         await asyncio.shield(self._ledger.record(orders, executions, notices=gather(news) if away else news))
+        self._reckon(executions)
         self._executions.update({e.key: e for e in executions})
         self._held = held
         self._note_ahead([new for _, new in changes])

@@ -1,6 +1,6 @@
 """What the desk needs from the world, in its own words. Whoever fits may stand behind a port; `bot.app` decides who does."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
@@ -219,6 +219,14 @@ class Ledger(Protocol):
 
     async def open_books(self, account: str, openings: Sequence[OpeningLot]) -> None:
         """Write that down, once: the second time changes nothing."""
+        ...
+
+    async def reckoned(self, account: str) -> Mapping[int, tuple[str, str, Decimal]]:
+        """(symbol, currency, signed quantity) by con_id: what the executions, openings and adjustments of an account add up to."""
+        ...
+
+    async def adjust(self, lot: OpeningLot, origin: Origin, outcome: str) -> None:
+        """Take a difference to the broker over into the books, with a line in the log that is kept."""
         ...
 
     async def run_job(self, run: JobRun, notices: Sequence[Notice]) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import ROUND_FLOOR, Decimal
 
-from core.model import Account, Denial, Link, Mode, Order, OrderType, Position, Quote, Side, Ticket
+from core.model import Account, Denial, Drift, Link, Mode, Order, OrderType, Position, Quote, Side, Ticket
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,7 @@ class Snapshot:
     positions: tuple[Position, ...] | None
     working: tuple[Order, ...]
     atr: Decimal | None = None
+    drifts: tuple[Drift, ...] = ()
     told: tuple[Position, ...] | None = None
 
     def held(self, con_id: int) -> Decimal | None:
@@ -150,6 +151,20 @@ def account_agrees(ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denia
             remedy="connect a paper account (D...)",
         )
     return None
+
+
+def books_explain(ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial | None:
+    """The books explain what the broker holds of this instrument: an order that adds to a holding nobody understands is not sent."""
+    drift = next((d for d in snapshot.drifts if d.con_id == ticket.instrument.con_id), None)
+    if drift is None:
+        return None
+    return Denial(
+        "POSITION_DRIFT",
+        f"The broker holds {drift.told:f} {drift.symbol}, the books of Greenlight explain {drift.reckoned:f}.",
+        f"{drift.told:f}",
+        f"{drift.reckoned:f}",
+        "/positions offers to take over the broker's figure",
+    )
 
 
 def quantity_sane(ticket: Ticket, _snapshot: Snapshot, limits: Limits) -> Denial | None:
@@ -453,6 +468,7 @@ class RuleRow:
 RULES: tuple[RuleRow, ...] = (
     RuleRow(connected, binds_exits=True),
     RuleRow(account_agrees, binds_exits=True),
+    RuleRow(books_explain, binds_exits=False, binds_protection=False),
     RuleRow(quantity_sane, binds_exits=True),
     RuleRow(price_known, binds_exits=True),
     RuleRow(drift, binds_exits=False),

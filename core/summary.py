@@ -73,7 +73,12 @@ def facts(moment: Moment, history: History, session: Session, last: JobRun | Non
     today = [e for e in in_time(history.executions) if since < e.time <= moment.now]
     paid = {c.key: c for c in history.commissions}
     costs = [(c.amount, c.currency) if (c := paid.get(e.key)) else None for e in today]
-    books = book(history.executions, history.commissions, openings=history.openings)
+    books = book(
+        history.executions,
+        history.commissions,
+        openings=history.openings,
+        adjustments=history.adjustments,
+    )
     closures = [c for c in books.closures if since < c.closed_at <= moment.now]
     held = None if moment.positions is None else [p for p in moment.positions if p.signed_quantity]
     return {

@@ -9,7 +9,7 @@ from decimal import Decimal
 from core.model import Commission, History, JobRun, OpeningLot
 from storage import rows
 
-Raw = tuple[list[sqlite3.Row], list[sqlite3.Row], list[sqlite3.Row]]
+Raw = tuple[list[sqlite3.Row], list[sqlite3.Row], list[sqlite3.Row], list[sqlite3.Row]]
 
 
 def read(db: sqlite3.Connection, account: str | None) -> Raw:
@@ -19,12 +19,13 @@ def read(db: sqlite3.Connection, account: str | None) -> Raw:
         db.execute(f"SELECT * FROM executions {which} ORDER BY time, key", values).fetchall(),
         db.execute("SELECT * FROM commissions").fetchall(),
         db.execute(f"SELECT * FROM opening_lots {which} ORDER BY account, con_id", values).fetchall(),
+        db.execute(f"SELECT * FROM adjustments {which} ORDER BY at, con_id", values).fetchall(),
     )
 
 
 def history(raw: Raw) -> History:
     """The rows as values: the slow part of a long history, for a thread that nobody waits for."""
-    executions, commissions, openings = raw
+    executions, commissions, openings, adjustments = raw
     return History(
         tuple(map(rows.execution, executions)),
         tuple(
@@ -32,6 +33,7 @@ def history(raw: Raw) -> History:
             for row in commissions
         ),
         tuple(map(_opening, openings)),
+        tuple(map(_opening, adjustments)),
     )
 
 
@@ -58,6 +60,27 @@ def open_books(db: sqlite3.Connection, account: str, openings: Sequence[OpeningL
     if rows.insert(db, "opened_books", mark, "ON CONFLICT DO NOTHING").rowcount:
         for lot in openings:
             rows.insert(db, "opening_lots", rows.columns(lot))
+
+
+def reckoned(raw: list[tuple[int, str, str, str]]) -> dict[int, tuple[str, str, Decimal]]:
+    """(symbol, currency, signed quantity) by con_id, from rows of (con_id, symbol, currency, signed quantity)."""
+    found: dict[int, tuple[str, str, Decimal]] = {}
+    for con_id, symbol, currency, quantity in raw:
+        _, _, before = found.get(con_id, ("", "", Decimal(0)))
+        found[con_id] = (symbol, currency, before + Decimal(quantity))
+    return found
+
+
+RECKONED = """
+    SELECT con_id, symbol, currency, iif(side = 'BUY', quantity, '-' || quantity) FROM executions WHERE account = ?1
+    UNION ALL SELECT con_id, symbol, currency, signed_quantity FROM opening_lots WHERE account = ?1
+    UNION ALL SELECT con_id, symbol, currency, signed_quantity FROM adjustments WHERE account = ?1
+"""
+
+
+def adjust(db: sqlite3.Connection, lot: OpeningLot) -> None:
+    """A difference to the broker that was taken over."""
+    rows.insert(db, "adjustments", rows.columns(lot))
 
 
 def mark_job(db: sqlite3.Connection, run: JobRun) -> bool:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 
@@ -237,6 +237,21 @@ class SqliteLedger:
 
     async def open_books(self, account: str, openings: Sequence[OpeningLot]) -> None:
         await self._database.write(books.open_books, account, openings, self._clock.now())
+
+    async def reckoned(self, account: str) -> Mapping[int, tuple[str, str, Decimal]]:
+        raw = await self._database.read(
+            lambda db: [tuple(row) for row in db.execute(books.RECKONED, (account,))]
+        )
+        return await asyncio.to_thread(books.reckoned, raw)
+
+    async def adjust(self, lot: OpeningLot, origin: Origin, outcome: str) -> None:
+        now = self._clock.now()
+
+        def work(db: sqlite3.Connection) -> None:
+            books.adjust(db, lot)
+            _audit(db, now, "adjusted", outcome, origin.user)
+
+        await self._database.write(work)
 
     async def run_job(self, run: JobRun, notices: Sequence[Notice]) -> bool:
         def work(db: sqlite3.Connection) -> bool:

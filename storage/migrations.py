@@ -223,6 +223,18 @@ MIGRATIONS: tuple[str, ...] = (
     """
     -- Terms that were asked for an order that works, as JSON, until the broker shows them or refuses.
     ALTER TABLE orders ADD COLUMN change TEXT;
+
+    -- What the broker held more (or less) than the books explained, when the owner took its figure over.
+    CREATE TABLE adjustments (
+        account TEXT NOT NULL,
+        con_id INTEGER NOT NULL,
+        symbol TEXT NOT NULL,
+        currency TEXT NOT NULL,
+        signed_quantity TEXT NOT NULL,
+        average_cost TEXT NOT NULL,
+        at TEXT NOT NULL,
+        PRIMARY KEY (account, con_id, at)
+    ) STRICT;
     """,
 )
 

@@ -1,9 +1,10 @@
 """What the account holds and what it did: /positions, /orders, /trades."""
 
+from decimal import Decimal
 from html import escape
 
 from bot import notices, text
-from bot.command import Caller, Symbol, command
+from bot.command import Caller, Symbol, button, command
 from bot.reply import Reply
 from bot.services import Desk
 from core.errors import BrokerError
@@ -24,12 +25,27 @@ async def positions(desk: Desk, who: Caller, symbol: Symbol | None = None) -> Re
             why = "Disconnected at your wish; /connect brings it back."
         return Reply(f"⚠️ The positions are not known now. {escape(why)}")
     mine = [p for p in held if p.signed_quantity and (symbol is None or p.symbol == symbol)]
-    if not mine:
+    drifts = [d for d in desk.executor.drifts if symbol in (None, d.symbol)]
+    if not mine and not drifts:
         what = f"No position in {symbol}." if symbol else "No positions: the account holds no shares."
         return Reply(f"{what}\n{text.badge(link)}")
     if symbol is not None:
         mine = [await _with_price(desk, p) for p in mine]
-    return Reply("\n".join(["<b>Positions</b>", text.badge(link), "", *text.position_lines(mine)]))
+    lines = ["<b>Positions</b>", text.badge(link), "", *text.position_lines(mine), *text.drift_lines(drifts)]
+    return Reply("\n".join(lines), text.drift_buttons(drifts))
+
+
+@button("takeover")
+async def take_over(desk: Desk, who: Caller, what: str) -> Reply:
+    """The broker's figure of a holding that the books do not explain is taken over into them."""
+    con_id, _, told = what.partition(":")
+    drift = await desk.executor.take_over(int(con_id), Decimal(told), who.origin)
+    more = drift.told - drift.reckoned
+    return Reply(
+        f"✅ The books have the broker's {text.quantity(drift.told)} {escape(drift.symbol)} now: {text.quantity(abs(more))} "
+        f"{'more' if more > 0 else 'fewer'}, with the broker's average cost. What is derived from it (/lots) is marked provisional.\n"
+        f"{text.badge(desk.broker.link)}"
+    )
 
 
 async def _with_price(desk: Desk, position: Position) -> Position:

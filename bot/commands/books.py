@@ -45,4 +45,9 @@ async def lots(desk: Desk, who: Caller, symbol: Symbol | None = None) -> Reply:
 
 
 def _books(history: History) -> Books:
-    return book(history.executions, history.commissions, openings=history.openings)
+    return book(
+        history.executions,
+        history.commissions,
+        openings=history.openings,
+        adjustments=history.adjustments,
+    )

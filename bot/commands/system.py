@@ -68,6 +68,7 @@ async def status(desk: Desk, who: Caller) -> Reply:
             f"Net liquidation {text.money(account.net_liquidation, account.currency)}\n"
             f"Cash {text.money(account.cash, account.currency)}"
         )
+    lines += text.drift_lines(desk.executor.drifts)
     polled = desk.last_poll_seconds()
     lines.append(
         f"Telegram: last heard {polled:.0f} s ago." if polled is not None else "Telegram: not heard yet."
