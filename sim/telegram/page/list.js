@@ -186,8 +186,12 @@ export function messageList(page, on) {
     return true;
   }
 
+  let lastTop = 0;
   scroller.addEventListener("scroll", () => {
-    following = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < AT_END_PX;
+    const atEnd = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < AT_END_PX;
+    if (atEnd) following = true;
+    else if (scroller.scrollTop < lastTop - 1) following = false; // not where the page itself has grown or shrunk
+    lastTop = scroller.scrollTop;
     on.moved();
     if (scroller.scrollTop < 300) older();
   });

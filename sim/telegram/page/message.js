@@ -30,7 +30,7 @@ export function messageNode(members, page) {
     captioned: message.text,
     keyed: first.buttons.length,
     told: first.reactions,
-    big: first.dice,
+    carded: first.dice || first.poll || first.location || first.contact,
     above: message.above,
   };
   for (const [name, yes] of Object.entries(has)) item.classList.toggle(name, Boolean(yes));
@@ -50,7 +50,7 @@ export function messageNode(members, page) {
   if (message.above) bubble.append(body, ...content);
   else bubble.append(...content, body);
   const told = reactions(first, page);
-  (message.above && !told ? bubble : body).append(meta(members, mine, page));
+  (told ?? (message.above ? bubble : body)).append(meta(members, mine, page));
   if (told) bubble.append(told);
   item.append(bubble);
   if (first.buttons.length) item.append(keyboard(first, page));
