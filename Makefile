@@ -4,7 +4,7 @@ VENV   := .venv
 RUN    := $(VENV)/bin/python
 DEMO_ARGS ?= --tws-port 0 --telegram-port 0 --model-port 0 --control-port 0 --state .demo
 
-.PHONY: install demo run setup doctor test check format bench lock clean
+.PHONY: install demo run setup doctor test check format oracle bench lock clean
 .DEFAULT_GOAL := help
 help:
 	@printf '%s\n' 'make demo    the whole thing in a box: simulated broker, chat page and bot (no account needed)' \
@@ -12,6 +12,7 @@ help:
   'make setup   asks for what is missing in .env, checks each answer, and writes it' \
   'make doctor  what works in that world and what to do about what does not; only looks' \
 	  'make test    every test' 'make check   format, lint, types, import contracts' \
+	  'make oracle  300,000 random texts read by the simulated Telegram and by tdjson, the original' \
 	  'make bench   the benchmarks' 'make lock    write the locked requirements anew (needs uv)'
 
 install: $(VENV)/.runtime
@@ -54,6 +55,10 @@ check: $(VENV)/.test
 format: $(VENV)/.test
 	$(RUN) -m ruff format .
 	$(RUN) -m ruff check --fix .
+
+# ORACLE_ARGS="--seed 2 --markup HTML" makes other texts.
+oracle: $(VENV)/.test
+	$(RUN) -m tests.sim.telegram_proof $(ORACLE_ARGS)
 
 bench: $(VENV)/.test
 	$(RUN) -m benchmarks

@@ -3,11 +3,10 @@
 from typing import Any
 
 from sim.telegram.engine import Engine, text_fields
-from sim.telegram.entities import Entity, ParseError, sort_entities, tidy
+from sim.telegram.entities import Entity, sort_entities, tidy, with_mentions
 from sim.telegram.errors import bad_request
-from sim.telegram.html import parse_html
 from sim.telegram.links import checked_link
-from sim.telegram.markdown import parse_markdown
+from sim.telegram.markup import PARSERS, parse
 from sim.telegram.params import Params
 from sim.telegram.people import Json
 
@@ -26,8 +25,6 @@ _GIVEN: dict[str, tuple[str, ...]] = {
     "text_mention": ("user",),
     "custom_emoji": ("custom_emoji_id",),
 }
-
-_PARSERS = {"html": parse_html, "markdownv2": parse_markdown}
 
 
 def text_of(engine: Engine, params: Params) -> tuple[str, list[Entity]]:
@@ -64,18 +61,11 @@ def formatted(
     engine: Engine, params: Params, text_name: str, entities_name: str, mode_name: str = "parse_mode"
 ) -> tuple[str, list[Entity]]:
     """A text and its entities, from markup or from entities that are given; ApiError where either is broken."""
-    text = params.text(text_name)
-    mode = params.text(mode_name).lower()
-    if mode in ("", "none"):
+    mode = params.text(mode_name)
+    plain, found = parse(params.text(text_name), mode)
+    if mode.lower() not in PARSERS:
         given = params.json(entities_name, list, "entities") or []
-        return tidy(text, _resolved(engine, [entity for raw in given if (entity := _given(raw))]))
-    parser = _PARSERS.get(mode)
-    if parser is None:
-        raise bad_request("unsupported parse_mode")
-    try:
-        plain, found = parser(text)
-    except ParseError as error:
-        raise bad_request(f"can't parse entities: {error}") from None
+        found = [entity for raw in given if (entity := _given(raw))]
     return tidy(plain, _resolved(engine, found))
 
 
@@ -97,7 +87,7 @@ def _given(raw: Any) -> Entity | None:
 def _resolved(engine: Engine, entities: list[Entity]) -> list[Entity]:
     """Mentions carry the user they mean; those of somebody unknown are dropped, as Telegram does."""
     resolved = []
-    for entity in entities:
+    for entity in with_mentions(entities):
         if entity.get("type") != "text_mention":
             resolved.append(entity)
             continue

@@ -10,7 +10,7 @@ from itertools import islice, takewhile
 from typing import Any
 
 from sim.telegram.found import find, places
-from sim.telegram.links import checked_link
+from sim.telegram.links import checked_link, mentioned_user
 
 Entity = dict[str, Any]
 
@@ -72,6 +72,17 @@ def find_entities(text: str) -> list[Entity]:
     return [
         {"type": kind, "offset": offset, "length": length}
         for kind, offset, length in places(text, find(text))
+    ]
+
+
+def with_mentions(entities: Iterable[Entity]) -> list[Entity]:
+    """A link whose address names a user becomes a mention of the number, once the address has been cleaned."""
+    named = ((entity, mentioned_user(_clean_text(entity.get("url", "")))) for entity in entities)
+    return [
+        {"type": "text_mention", "offset": entity["offset"], "length": entity["length"], "user": user}
+        if user
+        else entity
+        for entity, user in named
     ]
 
 

@@ -308,7 +308,7 @@ def _is_ending(ending: str, *, known: bool) -> bool:
         return False
     if not known:
         return True
-    lower = ending.lower()
+    lower = "".join(character.lower()[0] for character in ending)
     # "Hello.World" is a sentence and no link: a name that only begins with a capital does not count.
     return lower in _ENDINGS and (lower == ending or lower[1:] != ending[1:])
 

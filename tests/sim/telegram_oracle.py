@@ -32,13 +32,17 @@ _KINDS = {
 }
 _EXTRAS = {"language": "language", "url": "url", "user_id": "user", "custom_emoji_id": "custom_emoji_id",
            "unix_time": "unix_time"}  # fmt: skip
+HTML: dict[str, Any] = {"@type": "textParseModeHTML"}
+MARKDOWN: dict[str, Any] = {"@type": "textParseModeMarkdown", "version": 2}
+MARKDOWN_LEGACY: dict[str, Any] = {"@type": "textParseModeMarkdown", "version": 1}
 _LENGTHS = {"dateTimePartPrecisionNone": 0, "dateTimePartPrecisionShort": 1, "dateTimePartPrecisionLong": 2}
 
 
 def execute(**request: Any) -> dict[str, Any]:
-    """A synchronous TDLib request; "type" stands for "@type"."""
+    """A synchronous TDLib request; "type" stands for "@type". Half a letter is sent as the bytes that it would be."""
     request["@type"] = request.pop("type")
-    answer: dict[str, Any] = json.loads(td_execute(json.dumps(request).encode()) or b"{}")
+    asked = json.dumps(request, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    answer: dict[str, Any] = json.loads(td_execute(asked) or b"{}")
     return answer
 
 
@@ -73,17 +77,17 @@ def parse(text: str, mode: dict[str, Any]) -> tuple[str, list[dict[str, Any]]] |
 
 def parse_html(text: str) -> tuple[str, list[dict[str, Any]]] | str:
     """The same for HTML."""
-    return parse(text, {"@type": "textParseModeHTML"})
+    return parse(text, HTML)
 
 
 def parse_markdown(text: str) -> tuple[str, list[dict[str, Any]]] | str:
     """The same for MarkdownV2."""
-    return parse(text, {"@type": "textParseModeMarkdown", "version": 2})
+    return parse(text, MARKDOWN)
 
 
 def parse_markdown_legacy(text: str) -> tuple[str, list[dict[str, Any]]] | str:
     """The same for the first Markdown."""
-    return parse(text, {"@type": "textParseModeMarkdown", "version": 1})
+    return parse(text, MARKDOWN_LEGACY)
 
 
 def find_entities(text: str) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from itertools import groupby
 from random import Random
 from typing import Any
 
-from sim.telegram.entities import Entity, find_entities, tidy
+from sim.telegram.entities import Entity, find_entities, tidy, with_mentions
 from sim.telegram.errors import ApiError
 from sim.telegram.markup import parse
 from tests.sim import telegram_oracle, telegram_texts
@@ -26,9 +26,9 @@ Parser = Callable[[str, str], tuple[str, list[Entity]]]
 
 #: The Bot API's name of each mode, TDLib's, and the generator of well-formed texts.
 MARKUPS: dict[str, tuple[dict[str, Any], Callable[[Random], str]]] = {
-    "HTML": ({"@type": "textParseModeHTML"}, telegram_texts.html),
-    "MarkdownV2": ({"@type": "textParseModeMarkdown", "version": 2}, telegram_texts.markdown),
-    "Markdown": ({"@type": "textParseModeMarkdown", "version": 1}, telegram_texts.markdown_legacy),
+    "HTML": (telegram_oracle.HTML, telegram_texts.html),
+    "MarkdownV2": (telegram_oracle.MARKDOWN, telegram_texts.markdown),
+    "Markdown": (telegram_oracle.MARKDOWN_LEGACY, telegram_texts.markdown_legacy),
 }
 
 _STYLES = {"bold", "italic", "underline", "strikethrough", "spoiler"}
@@ -109,7 +109,7 @@ def kept(markup_mode: dict[str, Any], markup: str) -> tuple[Any, Any] | None:
         return None
     entities = [e | {"offset": e["offset"] + 1} for e in raw["entities"]]
     theirs = telegram_oracle.put_in_order(text, entities)
-    mine = tidy(text, [telegram_oracle.entity(e) for e in entities])
+    mine = tidy(text, with_mentions(telegram_oracle.entity(e) for e in entities))
     mine = mine[0], [e for e in mine[1] if e["type"] not in _FOUND]
     return (mine[0], look(mine[1])), (theirs[0], look(theirs[1]))
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sim.telegram.entities import find_entities, tidy
 from sim.telegram.html import parse_html
 from tests.sim import telegram_oracle
-from tests.sim.telegram_proof import look
+from tests.sim.telegram_proof import kept, look
 from tests.sim.test_telegram_html import WELL_FORMED
 
 FOUND = [
@@ -61,6 +61,24 @@ def test_entities_are_merged_and_dropped_the_same_way(markup: str) -> None:
 @given(st.text(st.sampled_from("ax \n\r\t\x00\x01\x0b\x1f\u2028\u202e\u030a\u0333😀"), max_size=10))
 def test_odd_characters_go_or_become_spaces(text: str) -> None:
     assert tidy(f"({text})", []) == telegram_oracle.put_in_order(f"({text})", [])
+
+
+@pytest.mark.parametrize(
+    "markup",
+    [
+        "<a href='tg://user?id=7 '>(x)</a>",
+        "<a href='a.b/\u202e'>(x)</a>",
+        "(<pre><code class='language-a\u0333'>x</code></pre>)",
+        "(<a href='a.b'><code>x</code>\r</a>)",
+        "(\u200e\u200f\u200e)<b>x</b>",
+        "(<a href='a.b'><tg-time unix=5>x</tg-time></a>)",
+    ],
+)
+def test_what_is_kept_is_what_telegram_keeps(markup: str) -> None:
+    """Found by random texts, and shrunk."""
+    pair = kept(telegram_oracle.HTML, markup)
+    assert pair
+    assert pair[0] == pair[1]
 
 
 @pytest.mark.parametrize(
