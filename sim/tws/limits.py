@@ -101,21 +101,27 @@ def stays_open(name: str, arguments: Mapping[str, Any]) -> bool:
 
 
 class Rate:
-    """How fast one client sends: by the real clock (seconds), because it is real messages that come."""
+    """How fast one client sends, by the real clock (seconds), because it is real messages that come.
+
+    A second's worth may come at once, and what is left grows by as much a second. A client that counts by its own clock is not
+    punished for what the line and a busy machine do to its messages, as a count of the last second would do.
+    """
 
     def __init__(self) -> None:
-        self._sent: deque[float] = deque()
+        self._left: float | None = None
+        self._at = 0.0
 
     def wait(self, limit: int | None, now: float) -> float:
         """How many seconds too early a message at `now` comes; 0 for one in time, which is then counted."""
         if limit is None:
-            self._sent.clear()
+            self._left = None
             return 0.0
-        while self._sent and now - self._sent[0] >= 1.0:
-            self._sent.popleft()
-        if len(self._sent) >= limit:
-            return 1.0 - (now - self._sent[0])
-        self._sent.append(now)
+        left = limit if self._left is None else min(limit, self._left + (now - self._at) * limit)
+        self._at = now
+        if left < 1:
+            self._left = left
+            return (1 - left) / limit
+        self._left = left - 1
         return 0.0
 
 

@@ -298,6 +298,7 @@ class TwsServer:
 
     def unknown(self, kind: str) -> None:
         """A request of a type that is not spoken here."""
+        kind = kind[:40]
         self.unknown_requests[kind] += 1
         self.note("unknown_request", type=kind)
 

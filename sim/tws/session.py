@@ -143,8 +143,9 @@ class Session(asyncio.Protocol):
         """Answer the messages in turn. One too many is refused, or waits where the client asked to be slowed down."""
         faults = self.server.faults
         limit = None if self._excused else self.server.limits.messages_per_second
+        now = time.monotonic()
         while self._waiting and not self._closing and not faults.hang and not faults.half_open:
-            early = self._rate.wait(limit, time.monotonic())
+            early = self._rate.wait(limit, now)
             if early and self._paced:
                 self._slow_down(early)
                 return
