@@ -143,6 +143,8 @@ async def measure() -> None:
     """One world, first ticks, then orders."""
     with tempfile.TemporaryDirectory() as folder:
         async with world(Path(folder)) as there:
+            # Far beyond what TWS lets a client have: the load is the point here.
+            await there.post("/tws/limits", messages_per_second=None, market_data_lines=None)
             await flood(there)
             await orders(there)
 
