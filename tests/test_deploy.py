@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 import yaml
 
 from bot.__main__ import COMMANDS
+from bot.app import PATIENCE_SECONDS
 from bot.settings import Settings
 from tests import kit
 from tests.kit import ROOT, end
@@ -22,6 +24,14 @@ from tests.kit import ROOT, end
 VARIABLES = {name.upper() for name in Settings.model_fields}
 RELAYS = {"paper": "4004", "live": "4003"}
 """Where the gateway's image listens for other containers, as its documentation has it."""
+BEHIND = {"4004": "4002", "4003": "4001"}
+"""Where each relay finds the gateway inside that container."""
+GATEWAY_KNOWS = frozenset(
+    ["TWS_USERID", "TWS_PASSWORD", "TWS_PASSWORD_FILE", "TRADING_MODE", "TWS_USERID_PAPER", "TWS_PASSWORD_PAPER", "TWS_PASSWORD_PAPER_FILE", "READ_ONLY_API", "VNC_SERVER_PASSWORD", "VNC_SERVER_PASSWORD_FILE", "TWOFA_TIMEOUT_ACTION", "TWOFA_DEVICE", "TWOFA_EXIT_INTERVAL", "BYPASS_WARNING", "AUTO_RESTART_TIME", "AUTO_LOGOFF_TIME", "TWS_COLD_RESTART", "SAVE_TWS_SETTINGS", "RELOGIN_AFTER_TWOFA_TIMEOUT", "EXISTING_SESSION_DETECTED_ACTION", "ALLOW_BLIND_TRADING", "TIME_ZONE", "TZ", "TWS_SETTINGS_PATH", "TWS_ACCEPT_INCOMING", "TWS_MASTER_CLIENT_ID", "CUSTOM_CONFIG", "JAVA_HEAP_SIZE"]
+)
+"""The variables of that image, as its documentation has them."""
+STOP_SECONDS = 3 * PATIENCE_SECONDS
+"""What has to be left for an orderly stop: lanes and parts have their patience each, and the database is closed behind them."""
 
 # Every file that Python opens to write, and every folder that it makes, is told on a line of its own.
 WATCH = """
@@ -158,7 +168,8 @@ def test_the_bots_container_is_closed() -> None:
     bot, volumes = compose()["services"]["greenlight"], compose()["volumes"]
     assert bot["read_only"] is True
     assert bot["cap_drop"] == ["ALL"]
-    assert bot["tmpfs"] == ["/tmp"]
+    assert [one.partition(":")[0] for one in bot["tmpfs"]] == ["/tmp"]
+    assert bot["init"] is True  # a signal that comes before Python listens for it ends it too
     assert "user" not in bot
     (mounted,) = bot["volumes"]
     assert mounted.split(":") == [next(iter(volumes)), last_stage()["VOLUME"]]
@@ -172,6 +183,34 @@ def test_the_login_of_the_gateway_is_asked_for_and_explained() -> None:
     told = set(re.findall(r"(?m)^#([A-Z_]+)=$", text(".env.example")))
     assert wanted == told == {"TWS_USERID", "TWS_PASSWORD"}
     assert re.findall(r"\$\{\w+(?!\w|:\?)", text("compose.yaml")) == []
+
+
+def test_the_gateway_is_told_what_it_knows_and_asked_where_it_listens() -> None:
+    """Every variable is one of its documentation; its health is that of the gateway behind the relay that the bot uses; no dialog waits."""
+    services = compose()["services"]
+    gateway, port = services["ib-gateway"], services["greenlight"]["environment"]["IBKR_PORT"]
+    environment = gateway["environment"]
+    assert environment.keys() <= GATEWAY_KNOWS
+    assert environment["TWS_ACCEPT_INCOMING"] == "accept"
+    assert environment["TIME_ZONE"] == environment["TZ"]
+    assert datetime.strptime(environment["AUTO_RESTART_TIME"], "%I:%M %p")  # noqa: DTZ007 - a time of day
+    assert (
+        environment["TWOFA_TIMEOUT_ACTION"] == "restart"
+    )  # as its documentation wants beside AUTO_RESTART_TIME
+    (*_, asked) = gateway["healthcheck"]["test"]
+    assert asked == f"</dev/tcp/127.0.0.1/{BEHIND[port]}"
+    assert "volumes" not in gateway
+
+
+def test_nothing_grows_without_an_end_and_stops_are_orderly() -> None:
+    """Memory, processes and logs of both containers are limited; there is time for an orderly stop."""
+    for service in compose()["services"].values():
+        assert re.fullmatch(r"\d+g", service["mem_limit"])
+        assert service["pids_limit"] > 0
+        assert service["logging"]["options"].keys() == {"max-size", "max-file"}
+        assert int(service["stop_grace_period"].removesuffix("s")) > STOP_SECONDS
+        assert service["security_opt"] == ["no-new-privileges:true"]
+    assert last_stage()["STOPSIGNAL"] == "SIGTERM"
 
 
 # --- systemd --------------------------------------------------------------------------------------------------------------
@@ -200,7 +239,16 @@ def test_the_unit_runs_the_bot_where_it_may_write() -> None:
     assert told["WorkingDirectory"] == [f"/var/lib/{told['StateDirectory'][0]}"]
     assert told["User"][0] not in ("", "root")
     assert told["ProtectSystem"] == ["strict"]
+    assert told["NoNewPrivileges"] == ["yes"]
     assert "ReadWritePaths" not in told
+
+
+def test_the_unit_starts_again_but_not_for_ever_and_stops_in_order() -> None:
+    """A crash is followed by a start, a row of crashes by an end; SIGTERM has the time that the bot takes."""
+    told = {key: values[0] for key, values in unit().items()}
+    assert told["Restart"] == "on-failure"
+    assert int(told["RestartSec"]) * int(told["StartLimitBurst"]) < int(told["StartLimitIntervalSec"])
+    assert int(told["TimeoutStopSec"]) > STOP_SECONDS
 
 
 @pytest.mark.skipif(
@@ -211,7 +259,7 @@ def test_systemd_understands_the_unit(tmp_path: Path) -> None:
     copy = tmp_path / "greenlight.service"
     program = unit()["ExecStart"][0].split()[0]
     copy.write_text(text("deploy/greenlight.service").replace(program, sys.executable), "utf-8")
-    for words in (("verify",), ("security", "--offline=yes", "--threshold=20")):
+    for words in (("verify",), ("security", "--offline=yes", "--threshold=15")):
         done = subprocess.run(
             ["systemd-analyze", *words, str(copy)], capture_output=True, text=True, check=False, timeout=60
         )
