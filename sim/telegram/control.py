@@ -12,6 +12,7 @@ from sim.telegram.botapi import BotApi
 from sim.telegram.engine import Engine, PersonError
 from sim.telegram.faults import Faults
 from sim.telegram.flood import FloodLimit
+from sim.telegram.inline import ask
 from sim.telegram.methods import METHODS
 from sim.telegram.people import Json
 from sim.telegram.view import seen
@@ -54,6 +55,21 @@ class UpdateBody(Body):
 
 class BlockBody(Body):
     blocked: bool
+    user: int | None = None
+
+
+class BotBody(Body):
+    privacy: bool | None = None
+    inline: bool | None = None
+
+
+class GoneBody(Body):
+    gone: bool
+    user: int
+
+
+class InlineBody(Body):
+    query: str
     user: int | None = None
 
 
@@ -106,6 +122,9 @@ class Control:
             post("/telegram/press", PressBody, _said(self._press)),
             post("/telegram/update", UpdateBody, _said(self._update)),
             post("/telegram/block", BlockBody, _said(self._block)),
+            post("/telegram/bot", BotBody, self._bot),
+            post("/telegram/gone", GoneBody, _said(self._gone)),
+            post("/telegram/inline", InlineBody, _said(self._inline)),
             post("/telegram/fault", FaultBody, self._fault),
             post("/telegram/flood", FloodBody, self._flood),
         ]
@@ -184,6 +203,24 @@ class Control:
         """A person blocks the bot, or takes it back."""
         self._engine.block(self._who(body.user), body.blocked)
         return self._latest()
+
+    def _bot(self, body: BotBody) -> Answer:
+        """What a person tells BotFather: privacy mode in groups (on unless told), inline queries (none unless told)."""
+        for name, value in (("privacy", body.privacy), ("inline", body.inline)):
+            if value is not None:
+                self._engine.set(name, value)
+        return None
+
+    def _gone(self, body: GoneBody) -> Answer:
+        """A person's account is deleted (or, as it is a game, there again): the bot cannot write to it."""
+        user = int(self._engine.person(body.user)["id"])
+        others = [number for number in self._engine.settings.get("deactivated", []) if number != user]
+        self._engine.set("deactivated", [*others, user] if body.gone else others)
+        return None
+
+    def _inline(self, body: InlineBody) -> Answer:
+        """A person types the bot's name and a query in some chat."""
+        return ask(self._engine, self._who(body.user), body.query) | self._latest()
 
     def _fault(self, body: FaultBody) -> Answer:
         """Arm a fault for calls of a method, or of any; "clear" ends them all, and a flood limit."""

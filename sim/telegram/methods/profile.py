@@ -29,12 +29,12 @@ _CHANNEL_RIGHTS = (*RIGHTS, "can_post_messages", "can_edit_messages", "can_manag
 def get_me(engine: Engine, params: Params) -> Json:
     """The bot itself."""
     abilities = (
-        "supports_inline_queries", "can_connect_to_business", "has_main_web_app", "has_topics_enabled",
+        "can_connect_to_business", "has_main_web_app", "has_topics_enabled",
         "allows_users_to_create_topics", "can_manage_bots", "supports_guest_queries", "supports_join_request_queries",
     )  # fmt: skip
-    reads = not engine.settings.get("privacy", True)
-    told = {"can_join_groups": True, "can_read_all_group_messages": reads}
-    return engine.bot | told | dict.fromkeys(abilities, False)
+    told = {"can_join_groups": True, "can_read_all_group_messages": not engine.settings.get("privacy", True)}
+    told["supports_inline_queries"] = bool(engine.settings.get("inline", False))
+    return engine.bot | dict.fromkeys(abilities, False) | told
 
 
 def _language(params: Params) -> str:
