@@ -1,6 +1,7 @@
 """Dockerfile, compose.yaml, the systemd unit and .env.example tell one story: names, ports, paths, users and commands that exist."""
 
 import asyncio
+import ctypes
 import json
 import os
 import re
@@ -27,7 +28,36 @@ RELAYS = {"paper": "4004", "live": "4003"}
 BEHIND = {"4004": "4002", "4003": "4001"}
 """Where each relay finds the gateway inside that container."""
 GATEWAY_KNOWS = frozenset(
-    ["TWS_USERID", "TWS_PASSWORD", "TWS_PASSWORD_FILE", "TRADING_MODE", "TWS_USERID_PAPER", "TWS_PASSWORD_PAPER", "TWS_PASSWORD_PAPER_FILE", "READ_ONLY_API", "VNC_SERVER_PASSWORD", "VNC_SERVER_PASSWORD_FILE", "TWOFA_TIMEOUT_ACTION", "TWOFA_DEVICE", "TWOFA_EXIT_INTERVAL", "BYPASS_WARNING", "AUTO_RESTART_TIME", "AUTO_LOGOFF_TIME", "TWS_COLD_RESTART", "SAVE_TWS_SETTINGS", "RELOGIN_AFTER_TWOFA_TIMEOUT", "EXISTING_SESSION_DETECTED_ACTION", "ALLOW_BLIND_TRADING", "TIME_ZONE", "TZ", "TWS_SETTINGS_PATH", "TWS_ACCEPT_INCOMING", "TWS_MASTER_CLIENT_ID", "CUSTOM_CONFIG", "JAVA_HEAP_SIZE"]
+    [
+        "TWS_USERID",
+        "TWS_PASSWORD",
+        "TWS_PASSWORD_FILE",
+        "TRADING_MODE",
+        "TWS_USERID_PAPER",
+        "TWS_PASSWORD_PAPER",
+        "TWS_PASSWORD_PAPER_FILE",
+        "READ_ONLY_API",
+        "VNC_SERVER_PASSWORD",
+        "VNC_SERVER_PASSWORD_FILE",
+        "TWOFA_TIMEOUT_ACTION",
+        "TWOFA_DEVICE",
+        "TWOFA_EXIT_INTERVAL",
+        "BYPASS_WARNING",
+        "AUTO_RESTART_TIME",
+        "AUTO_LOGOFF_TIME",
+        "TWS_COLD_RESTART",
+        "SAVE_TWS_SETTINGS",
+        "RELOGIN_AFTER_TWOFA_TIMEOUT",
+        "EXISTING_SESSION_DETECTED_ACTION",
+        "ALLOW_BLIND_TRADING",
+        "TIME_ZONE",
+        "TZ",
+        "TWS_SETTINGS_PATH",
+        "TWS_ACCEPT_INCOMING",
+        "TWS_MASTER_CLIENT_ID",
+        "CUSTOM_CONFIG",
+        "JAVA_HEAP_SIZE",
+    ]
 )
 """The variables of that image, as its documentation has them."""
 STOP_SECONDS = 3 * PATIENCE_SECONDS
@@ -282,8 +312,15 @@ def test_the_manual_names_what_there_is() -> None:
         assert name in VARIABLES | set(compose()["services"]["ib-gateway"]["environment"])
 
 
+def deny_write_execute() -> None:
+    """As MemoryDenyWriteExecute of the unit does; a kernel that does not know it leaves it be."""
+    ctypes.CDLL(None).prctl(65, 1, 0, 0, 0)  # PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN
+
+
 async def test_everything_is_written_in_one_place(tmp_path: Path) -> None:
-    """As in the image, with the database in /data: from start to a filled order and an orderly stop no file is opened to write elsewhere."""
+    """As in the image and under the unit: from start to a filled order and an orderly stop no file is opened to write elsewhere, and no
+    memory made executable.
+    """
     data, hook, told = tmp_path / "data", tmp_path / "hook", tmp_path / "told"
     data.mkdir()
     hook.mkdir()
@@ -297,7 +334,11 @@ async def test_everything_is_written_in_one_place(tmp_path: Path) -> None:
         }
         environment["PYTHONPATH"] = f"{hook}:{environment['PYTHONPATH']}"
         bot = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "bot", "run"), cwd=data, env=environment, stderr=asyncio.subprocess.PIPE
+            *(sys.executable, "-m", "bot", "run"),
+            cwd=data,
+            env=environment,
+            stderr=asyncio.subprocess.PIPE,
+            preexec_fn=deny_write_execute,
         )
         await house.ready()
         card = await house.phone.asks("/buy AAPL 10", "BUY 10 AAPL")
