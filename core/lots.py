@@ -230,7 +230,9 @@ def book(
         deal = _Deal(_as_execution(opening), None, None)
         heappush(shelves[opening.account, opening.con_id], (order(number, deal.execution), number, deal))
     history = _latest(executions)
-    history |= {one.key: one for one in map(_as_execution, adjustments)}
+    history |= {
+        one.key: one for a in adjustments for one in [_as_execution(a, f"adjustment-{a.at.isoformat()}")]
+    }
     for number, key in enumerate(_in_time(history)):
         execution = history[key]
         assumed = isinstance(execution, Assumed)
@@ -351,10 +353,10 @@ def _opening(key: str, pieces: list[Closure | Lot], provisional: bool) -> TaxTra
     )  # fmt: skip
 
 
-def _as_execution(opening: OpeningLot) -> "Assumed":
+def _as_execution(opening: OpeningLot, name: str = "opening") -> "Assumed":
     """What was there before, in the form of the execution that nobody knows; its key is like no execution's."""
     return Assumed(
-        exec_id=f"opening-{opening.account}-{opening.con_id}-{opening.at.isoformat()}", account=opening.account, con_id=opening.con_id, symbol=opening.symbol,
+        exec_id=f"{name}-{opening.account}-{opening.con_id}", account=opening.account, con_id=opening.con_id, symbol=opening.symbol,
         currency=opening.currency, side=Side.BUY if opening.signed_quantity > 0 else Side.SELL, quantity=abs(opening.signed_quantity),
         price=opening.average_cost, time=opening.at, client_id=0, order_id=0, perm_id=0, order_ref="",
     )  # fmt: skip

@@ -50,6 +50,7 @@ class RejectBody(Body):
     code: int = 201
     message: str = "Order rejected - reason:The exchange does not accept this order"
     count: Annotated[int, Field(ge=0)] = 1
+    type: str = ""
 
 
 class ExternalBody(Body):

@@ -131,7 +131,8 @@ def routes(server: "TwsServer") -> list[web.RouteDef]:
         return describe_execution(made)
 
     def reject(body: RejectBody) -> Answer:
-        """Reject the next orders with a code and a text."""
+        """Reject the next orders, or changes of orders, with a code and a text; with a type (STP) only those of that type."""
+        engine.rules.reject_type = body.type
         engine.rules.rejects, engine.rules.reject_code, engine.rules.reject_text = (
             body.count,
             body.code,

@@ -55,6 +55,7 @@ class Rules:
     cancels: bool = True
     commission: CommissionMode = CommissionMode.AFTER
     rejects: int = 0
+    reject_type: str = ""
     reject_code: int = 201
     reject_text: str = ""
     fired: Counter[str] = field(default_factory=Counter)
@@ -240,6 +241,8 @@ class Engine:
             raise Refused(104, "Cannot modify a filled order.")
         if order.status == "PendingCancel":
             raise Refused(161, _not_cancellable(order))
+        if order.status and self._takes_reject(terms):
+            raise Refused(self.rules.reject_code, self.rules.reject_text)
         if (terms.type, terms.aux, terms.trail_percent) != (
             order.terms.type,
             order.terms.aux,
@@ -275,10 +278,16 @@ class Engine:
         self._rest(order, fresh=True)
         self._meet(order, self.market.quote(order.con_id, now), now)
 
+    def _takes_reject(self, terms: Terms) -> bool:
+        """Whether a reject that was arranged strikes these terms."""
+        if not self.rules.rejects or self.rules.reject_type not in ("", terms.type):
+            return False
+        self.rules.rejects -= 1
+        self.rules.fired["reject"] += 1
+        return True
+
     def _rejection(self, order: Order, now: datetime) -> tuple[int, str]:
-        if self.rules.rejects:
-            self.rules.rejects -= 1
-            self.rules.fired["reject"] += 1
+        if self._takes_reject(order.terms):
             return self.rules.reject_code, self.rules.reject_text
         text = "" if order.parent_perm_id else checks.unaffordable(self._effect(order, now))
         return (201 if text else 0), text

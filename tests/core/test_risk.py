@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core import risk
-from core.model import Account, Denial, Link, Mode, OrderState, OrderType, Quote, Role, Side, Ticket
+from core.model import Account, Denial, Drift, Link, Mode, OrderState, OrderType, Quote, Role, Side, Ticket
 from core.risk import Limits, Snapshot
 from tests.values import AAPL, ACCOUNT, BASE, LINK, NOW, QUOTE, order, position, snapshot, ticket
 
@@ -439,6 +439,7 @@ def test_the_rules_stand_in_their_order() -> None:
     assert [(row.rule.__name__, row.binds_exits) for row in risk.RULES] == [
         ("connected", True),
         ("account_agrees", True),
+        ("books_explain", False),
         ("quantity_sane", True),
         ("price_known", True),
         ("drift", False),
@@ -626,3 +627,14 @@ def test_a_size_that_fits_exactly_on_the_card_fits_at_the_tap() -> None:
     limits = replace(LIMITS, max_position_size=Decimal(1000))
     moment = snapshot(quote=replace(QUOTE, ask=Decimal("100.01")))
     assert risk.check(ticket(BUY, 10), moment, limits) == ()
+
+
+def test_books_that_do_not_explain_a_holding_stop_what_adds_to_it() -> None:
+    """A drift in the symbol denies a buy and says both figures; in another symbol, or for a sale, it does not."""
+    drift = Drift("DU1", ticket().instrument.con_id, "AAPL", "USD", Decimal(30), Decimal(40), Decimal(100))
+    unsure = replace(snapshot(), drifts=(drift,))
+    (denial,) = [d for d in risk.check(ticket(), unsure, LIMITS) if d.code == "POSITION_DRIFT"]
+    assert "40" in denial.message
+    assert "30" in denial.message
+    elsewhere = replace(unsure, drifts=(replace(drift, con_id=1),))
+    assert "POSITION_DRIFT" not in [d.code for d in risk.check(ticket(), elsewhere, LIMITS)]
