@@ -31,8 +31,20 @@ async def _read(request: web.Request) -> Params:
             case "multipart/form-data":
                 await _multipart(request, values, uploads)
             case _:
-                values |= parse_qsl((await request.read()).decode("utf-8", "replace"), keep_blank_values=True)
+                body = (await request.read()).decode("utf-8", "surrogateescape")
+                values |= parse_qsl(body, keep_blank_values=True, errors="surrogateescape")
+    _check_letters(values)
     return Params(values, uploads)
+
+
+def _check_letters(values: dict[str, Any]) -> None:
+    """Refuse bytes that are no UTF-8, and halves of letters. Of texts it is the parse mode that says so."""
+    for name, value in values.items():
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            if name not in ("text", "caption"):
+                raise bad_request("strings must be encoded in UTF-8") from None
 
 
 def _json(body: bytes) -> dict[str, Any]:
@@ -64,7 +76,7 @@ async def _multipart(request: web.Request, values: dict[str, Any], uploads: dict
         if size > _LARGEST:
             raise too_large()
         if part.filename is None:
-            values[part.name] = data.decode("utf-8", "replace")
+            values[part.name] = data.decode("utf-8", "surrogateescape")
         else:
             kind = part.headers.get("Content-Type", "application/octet-stream")
             uploads[part.name] = Upload(part.filename, kind, data)

@@ -96,13 +96,17 @@ def find_entities(text: str) -> list[dict[str, Any]]:
     return [entity(raw) for raw in found if raw["type"]["@type"] != "textEntityTypeMediaTimestamp"]
 
 
-def put_in_order(text: str, entities: list[dict[str, Any]]) -> tuple[str, list[dict[str, Any]]]:
+def put_in_order(text: str, entities: list[dict[str, Any]]) -> tuple[str, list[dict[str, Any]]] | None:
     """The text and entities as Telegram keeps them; nothing is trimmed, and styles come in pieces.
+
+    None where the address of a link is none any more once it has been cleaned, for which Telegram refuses it all.
 
     `entities` as TDLib writes them. parseMarkdown begins with that; with nothing to parse that is all it does.
     """
     answer = execute(
         type="parseMarkdown", text={"@type": "formattedText", "text": text, "entities": entities}
     )
-    assert answer["@type"] != "error", answer
+    if answer["@type"] == "error":
+        assert answer["message"].startswith("Entity URL "), answer
+        return None
     return answer["text"], [entity(raw) for raw in answer["entities"]]

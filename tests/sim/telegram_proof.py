@@ -102,13 +102,18 @@ def depth(entities: list[Entity]) -> int:
 
 
 def kept(markup_mode: dict[str, Any], markup: str) -> tuple[Any, Any] | None:
-    """What we and Telegram keep of an accepted text; None where Telegram would read its clients' Markdown in it."""
+    """What we and Telegram keep of an accepted text.
+
+    None where Telegram would read its clients' Markdown in it, or refuses it for an address that cleaning has spoilt.
+    """
     raw = telegram_oracle.execute(type="parseTextEntities", text=markup, parse_mode=markup_mode)
     text = f"({raw['text']})"
     if any(mark in text for mark in _MARKDOWN_3):
         return None
     entities = [e | {"offset": e["offset"] + 1} for e in raw["entities"]]
     theirs = telegram_oracle.put_in_order(text, entities)
+    if theirs is None:
+        return None
     mine = tidy(text, with_mentions(telegram_oracle.entity(e) for e in entities))
     mine = mine[0], [e for e in mine[1] if e["type"] not in _FOUND]
     return (mine[0], look(mine[1])), (theirs[0], look(theirs[1]))

@@ -54,6 +54,7 @@ def test_entities_are_merged_and_dropped_the_same_way(markup: str) -> None:
         type="parseTextEntities", text=markup, parse_mode={"@type": "textParseModeHTML"}
     )
     ours, theirs = tidy(*parse_html(markup)), telegram_oracle.put_in_order(raw["text"], raw["entities"])
+    assert theirs
     assert (ours[0], look(ours[1])) == (theirs[0], look(theirs[1]))
 
 

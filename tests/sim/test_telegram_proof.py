@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 from time import process_time
@@ -16,8 +17,15 @@ from sim.telegram.entities import Entity, tidy
 from sim.telegram.errors import ApiError
 from sim.telegram.markup import parse
 from tests.sim import telegram_oracle, telegram_proof
+from tests.sim.telegram_kit import Kit, telegram
 
 MODES = list(telegram_proof.MARKUPS)
+
+
+@pytest.fixture
+async def kit() -> AsyncIterator[Kit]:
+    async with telegram() as kit:
+        yield kit
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -118,6 +126,50 @@ def test_the_modes_are_told_apart_in_any_case() -> None:
     assert parse("<b>*</b>", "none") == ("<b>*</b>", [])
     with pytest.raises(ApiError, match="Bad Request: unsupported parse_mode"):
         parse("x", "bbcode")
+
+
+@pytest.mark.parametrize("mode", [*MODES, ""])
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("application/x-www-form-urlencoded", b"chat_id=%d&parse_mode=%s&text=a\xff"),
+        ("application/x-www-form-urlencoded", b"chat_id=%d&parse_mode=%s&text=a%%ED%%A0%%BD"),
+        ("application/json", b'{"chat_id": %d, "parse_mode": "%s", "text": "a\\ud83d"}'),
+    ],
+)
+async def test_bytes_that_are_no_text_are_refused(kit: Kit, mode: str, kind: str, body: bytes) -> None:
+    url = f"{kit.server.address}/bot{kit.server.token}/sendMessage"
+    data = body % (kit.user, mode.encode())
+    async with kit.http.post(url, data=data, headers={"Content-Type": kind}) as response:
+        answer = await response.json()
+    assert answer["description"] == "Bad Request: text must be encoded in UTF-8"
+
+
+async def test_bytes_that_are_no_text_are_refused_elsewhere_too(kit: Kit) -> None:
+    answer = await kit.call("setMyDescription", description="a\ud83d")
+    assert answer["description"] == "Bad Request: strings must be encoded in UTF-8"
+
+
+async def test_the_limit_counts_the_letters_that_are_left_of_the_markup(kit: Kit) -> None:
+    letters = "<b>😀</b>&lt;" * 2048
+    message = await kit.done("sendMessage", chat_id=kit.user, text=letters, parse_mode="HTML")
+    assert message["text"] == "😀<" * 2048
+    refused = await kit.call("sendMessage", chat_id=kit.user, text=letters + "<i>x</i>", parse_mode="HTML")
+    assert refused["description"] == "Bad Request: message is too long"
+
+
+async def test_the_first_markdown_and_moments_reach_the_person(kit: Kit) -> None:
+    text = "*Sold* [AAPL](example.com) _now_"
+    message = await kit.done("sendMessage", chat_id=kit.user, text=text, parse_mode="Markdown")
+    assert message["text"] == "Sold AAPL now"
+    assert [entity["type"] for entity in message["entities"]] == ["bold", "text_link", "italic"]
+    text = "at <tg-time unix='1647531900' format='t'>22:45</tg-time>, see example.com"
+    message = await kit.done("sendMessage", chat_id=kit.user, text=text, parse_mode="HTML")
+    moment = {"unix_time": 1647531900, "date_time_format": "t"}
+    assert message["entities"] == [
+        {"type": "date_time", "offset": 3, "length": 5} | moment,
+        {"type": "url", "offset": 14, "length": 11},
+    ]
 
 
 LONG = {
