@@ -3,7 +3,7 @@ FROM python:3.11-slim AS build
 WORKDIR /build
 COPY requirements.txt .
 RUN python -m venv /opt/greenlight && /opt/greenlight/bin/pip install --no-cache-dir --require-hashes --no-deps -r requirements.txt
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE .env.example ./
 COPY bot bot
 COPY core core
 COPY storage storage

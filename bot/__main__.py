@@ -20,6 +20,7 @@ COMMANDS = {
     "run": "run the bot until Ctrl-C or SIGTERM (also what happens without a word)",
     "setup": "ask for what is missing in .env, check each answer, and write it",
     "doctor": "say what works and what to do about what does not; looks, and changes nothing",
+    "settings": "print every setting there is, explained, as .env may have them",
     "health": "ask the running bot whether it is reconciled and polling: one line, exit code 0 or 1",
     "sim": "the simulated world for other programs, or one server of it: sim [tws | telegram | model]; --help after it explains",
 }
@@ -76,6 +77,9 @@ def main(words: Sequence[str] | None = None) -> int:
             return doctor()
         case "setup":
             return setup()
+        case "settings":
+            _say(Path(__file__).with_name("env.example").read_text("utf-8").rstrip("\n"))
+            return 0
         case "health":
             return health()
     return run()
@@ -122,7 +126,7 @@ def setup() -> int:
 
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         print(
-            "greenlight: setup is a dialogue and needs a terminal; without one, fill in .env by hand (.env.example explains each line).",
+            "greenlight: setup is a dialogue and needs a terminal; without one, fill in .env by hand (greenlight settings explains each line).",
             file=sys.stderr,
         )
         return 2
@@ -192,7 +196,7 @@ async def _run(settings: Settings) -> int:
 
     from bot.app import running
     from bot.redaction import set_up
-    from core.errors import GreenlightError
+    from core.errors import GreenlightError, SecondInstance
 
     set_up(settings.log_level, _secrets(settings))
     stop = asyncio.Event()
@@ -216,6 +220,10 @@ async def _run(settings: Settings) -> int:
                 file=sys.stderr,
             )
             return 2
+        if several.subgroup(SecondInstance):
+            (taken,) = several.subgroup(SecondInstance).exceptions
+            print(f"Greenlight stops: {taken}", file=sys.stderr)
+            return 1
         raise
     return 0
 

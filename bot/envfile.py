@@ -13,7 +13,7 @@ from dotenv.parser import parse_stream
 
 from core.errors import BadInput
 
-HEADER = "# Greenlight's settings, written by `greenlight setup`. .env.example has every setting that there is, explained.\n"
+HEADER = "# Greenlight's settings, written by `greenlight setup`. `greenlight settings` explains every setting there is.\n"
 PLAIN = re.compile(r"[A-Za-z0-9_.:/,@%+=-]*")
 _VALUE = re.compile(
     r"""(?P<head>\s*(?:export[^\S\r\n]+)?'?[^=\#\s']+'?[^\S\r\n]*)

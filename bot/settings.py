@@ -131,7 +131,9 @@ def load() -> Settings:
     try:
         return Settings()  # type: ignore[call-arg]  # the environment has the values
     except UnicodeDecodeError:
-        raise SettingsError(".env: is not a UTF-8 text file; write it anew from .env.example") from None
+        raise SettingsError(
+            ".env: is not a UTF-8 text file; move it away and write it anew (greenlight settings explains each line)"
+        ) from None
     except ValidationError as wrong:
         raise _error(wrong) from None
 
@@ -147,5 +149,5 @@ def _line(error: Any) -> str:
     said = WORDS.get(error["type"]) or error["msg"].removeprefix("Value error, ")
     said = said[0].lower() + said[1:]
     if error["type"] == "missing":
-        return f"{name}: is missing; set it in the environment or in .env (see .env.example)"
+        return f"{name}: is missing; set it in the environment or in .env"
     return f"{name}: {said}"

@@ -13,7 +13,7 @@ import sysconfig
 import tarfile
 import tomllib
 import zipfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
@@ -47,7 +47,7 @@ class Built:
     @property
     def environment(self) -> dict[str, str]:
         """Nothing of this checkout, and nothing of whoever runs the tests."""
-        return {"PATH": os.environ["PATH"], "HOME": str(self.home), "PYTHONIOENCODING": "utf-8"}
+        return {"PATH": os.environ["PATH"], "HOME": str(self.home), "LANG": "C"}
 
     def metadata(self) -> Message:
         """What the wheel says of itself."""
@@ -62,27 +62,47 @@ class Built:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """sdist, wheel of that sdist, and a clean environment with the wheel; the tests' own environment lends the dependencies."""
+def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
+    """sdist, wheel of that sdist, and a clean environment with the wheel; the tests' own environment lends the dependencies.
+
+    Everything that may go wrong on a stranger's computer is so: a home with a space in it, a place for programs that is read-only, files
+    that nobody else may read, and no language.
+    """
     here = tmp_path_factory.mktemp("package")
     for name in tracked():
         (here / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, here / "tree" / name)
     run("-m", "build", "--no-isolation", "--outdir", str(here / "dist"), str(here / "tree"))
     (sdist,), (wheel,) = (here / "dist").glob("*.tar.gz"), (here / "dist").glob("*.whl")
-    run("-m", "venv", "--without-pip", str(here / "venv"))
-    python = here / "venv" / "bin" / "python"
-    run("-m", "pip", "--python", str(python), "install", "--no-deps", "--no-index", "--quiet", str(wheel))
-    (there,) = (here / "venv" / "lib").glob("python*/site-packages")
+    there = installed(here / "a venv", wheel)
     (there / "lent.pth").write_text(sysconfig.get_paths()["purelib"] + "\n", "utf-8")
-    (here / "home").mkdir()
-    return Built(sdist, wheel, here / "venv" / "bin" / "greenlight", here / "home")
+    (here / "a home").mkdir()
+    for path in (there, *there.rglob("*")):
+        path.chmod(path.stat().st_mode & ~0o222)
+    yield Built(sdist, wheel, here / "a venv" / "bin" / "greenlight", here / "a home")
+    for path in (there, *there.rglob("*")):
+        path.chmod(path.stat().st_mode | 0o200)
+
+
+def installed(where: Path, wheel: Path) -> Path:
+    """A new environment with the wheel and nothing else; returns where its packages are."""
+    run("-m", "venv", "--without-pip", str(where))
+    words = ("install", "--no-deps", "--no-index", "--quiet", str(wheel))
+    run("-m", "pip", "--python", str(where / "bin" / "python"), *words)
+    (there,) = (where / "lib").glob("python*/site-packages")
+    return there
 
 
 def run(*words: str) -> None:
     """A Python program that has to succeed."""
     done = subprocess.run(
-        [sys.executable, *words], capture_output=True, text=True, check=False, timeout=100, cwd="/"
+        [sys.executable, *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+        cwd="/",
+        umask=0o077,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -134,6 +154,7 @@ def test_the_sdist_can_be_built_from(built: Built) -> None:
     with tarfile.open(built.sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert names >= built.files() | {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"}
+    assert not {name for name in names if name.startswith(("tests/", "benchmarks/"))}
     assert names >= {
         ".env.example",
         "requirements.txt",
@@ -150,6 +171,7 @@ def test_the_metadata_is_that_of_the_project(built: Built) -> None:
     assert (told["Name"], told["Version"]) == (project["name"], project["version"])
     assert (told["Summary"], told["Requires-Python"]) == (project["description"], project["requires-python"])
     assert (told["License-Expression"], told["License-File"]) == ("MIT", "LICENSE")
+    assert told.get_all("Project-URL") is told.get_all("Home-page") is None
     assert str(told.get_payload()).startswith("# Greenlight")
     needed = [line for line in told.get_all("Requires-Dist", []) if "extra ==" not in line]
     assert sorted(map(plain, needed)) == sorted(map(plain, project["dependencies"]))
@@ -166,6 +188,94 @@ def plain(requirement: str) -> tuple[str, tuple[str, ...]]:
     return name.lower().replace("_", "-"), tuple(sorted(filter(None, conditions.split(","))))
 
 
+def test_the_wheel_is_the_same_from_the_sdist_and_from_the_tree(built: Built, tmp_path: Path) -> None:
+    """Whoever builds either gets the same files, byte for byte."""
+    run(
+        "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(built.home.parent / "tree")
+    )
+    (again,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(built.wheel) as one, zipfile.ZipFile(again) as other:
+        assert {name: one.read(name) for name in one.namelist()} == {
+            name: other.read(name) for name in other.namelist()
+        }
+
+
+def test_what_is_installed_can_be_taken_away_again(built: Built, tmp_path: Path) -> None:
+    """After it has run, too: no file of it is left."""
+    there = installed(tmp_path / "venv", built.wheel)
+    python, command = tmp_path / "venv" / "bin" / "python", tmp_path / "venv" / "bin" / "greenlight"
+    (there / "lent.pth").write_text(sysconfig.get_paths()["purelib"] + "\n", "utf-8")
+    subprocess.run([command, "--version"], check=True, capture_output=True, env=built.environment, cwd="/")
+    assert list(there.rglob("__pycache__"))
+    run("-m", "pip", "--python", str(python), "uninstall", "--yes", "--quiet", "greenlight")
+    assert [path.name for path in there.iterdir()] == ["lent.pth"]
+    assert not command.exists()
+
+
+async def test_version_and_settings(built: Built, started: Any) -> None:
+    """Which version is installed, and every setting explained, without a checkout."""
+    for word, told in (
+        ("--version", f"greenlight {built.metadata()['Version']}\n"),
+        ("settings", (ROOT / ".env.example").read_text("utf-8")),
+    ):
+        process = await started(word)
+        out, errors = await process.communicate()
+        assert (process.returncode, out.decode(), errors) == (0, told, b"")
+
+
+@pytest.mark.parametrize("words", [("-m", "bot"), ("-m", "sim"), ("-m", "sim.tws")])
+def test_as_modules(built: Built, words: tuple[str, ...]) -> None:
+    """`python -m` works with what is installed."""
+    done = subprocess.run(
+        [built.greenlight.with_name("python"), "-P", *words, "--help"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=built.environment,
+        cwd=built.home,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "usage: " in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "TELEGRAM_BOT_TOKEN: is missing"),
+        (("run",), "greenlight setup asks for what is missing"),
+        (("setup",), "needs a terminal"),
+        (("stop",), "there is no 'stop'"),
+        (("demo", "--loud"), "greenlight demo: error: unrecognized arguments: --loud"),
+        (("sim", "tws", "--loud"), "greenlight sim tws: error: unrecognized arguments: --loud"),
+    ],
+)
+async def test_what_cannot_be_done_is_said(started: Any, words: tuple[str, ...], said: str) -> None:
+    """Without settings, without a terminal and with words that cannot be meant: exit code 2, and what would be right."""
+    process = await started(*words)
+    out, errors = await process.communicate()
+    assert (process.returncode, out) == (2, b"")
+    assert said in errors.decode()
+
+
+@pytest.mark.parametrize("word", ["doctor", "health", "settings", "--version", "--help"])
+def test_nobody_reads_what_it_says(built: Built, word: str) -> None:
+    """Where the reader has gone (`| head -0`) or the disk is full, there is no trace of Python."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "wb") as gone, open("/dev/full", "wb") as full:
+        for out in (gone, full):
+            done = subprocess.run(
+                [built.greenlight, word],
+                cwd=built.home,
+                env=built.environment,
+                stdout=out,
+                stderr=subprocess.PIPE,
+                check=False,
+                timeout=PATIENCE_SECONDS,
+            )
+            assert b"Traceback" not in done.stderr
+
+
 async def test_help(built: Built, started: Any) -> None:
     """The installed command names its words, from the installed files."""
     process = await started("--help")
@@ -179,14 +289,14 @@ def test_the_command_is_the_installed_one(built: Built) -> None:
     """What runs comes from the clean environment, not from this checkout."""
     python = built.greenlight.with_name("python")
     where = subprocess.run(
-        [python, "-P", "-c", "import bot, sim; print(bot.__file__, sim.__file__)"],
+        [python, "-P", "-c", "import bot, sim; print(bot.__file__, sim.__file__, sep='\\n')"],
         capture_output=True,
         text=True,
         check=True,
         env=built.environment,
         cwd="/",
     )
-    assert all(path.startswith(str(python.parent.parent)) for path in where.stdout.split())
+    assert all(path.startswith(str(python.parent.parent)) for path in where.stdout.splitlines())
 
 
 async def test_doctor(tmp_path: Path, started: Any) -> None:
