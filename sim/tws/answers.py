@@ -1,16 +1,24 @@
 """What TWS says about everything but orders, as framed messages by server version. Pure functions; the layouts follow IB's own decoder."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 from sim.tws import hours
+from sim.tws.bars import Bar
 from sim.tws.book import Position
-from sim.tws.codec import frame, message
-from sim.tws.contracts import ORDER_TYPES, Instrument
-from sim.tws.market import Bar
+from sim.tws.codec import UNSET_DOUBLE, frame, message
+from sim.tws.contracts import BASE, Instrument
+from sim.tws.market import Quote
 
 ZONE = "US/Eastern"
+_DERIVED = {
+    "STK": ("CFD", "OPT", "IOPT", "WAR", "BAG"),
+    "CASH": ("CFD",),
+    "IND": ("CFD", "OPT", "IOPT", "WAR", "BAG"),
+}
+"""What TWS says can be traded on a symbol; it is listed, though not all of it exists here."""
 
 
 # -- the connection
@@ -103,15 +111,32 @@ def contract_details(
     values += [instrument.trading_class, instrument.trading_class, instrument.con_id, instrument.min_tick]
     if version < 164:
         values.append(100)  # the obsolete size multiplier
-    values += ["", ORDER_TYPES, exchanges, 1, 0, instrument.long_name, instrument.primary_exchange, ""]
+    values += [
+        "",
+        instrument.order_types,
+        exchanges,
+        1,
+        0,
+        instrument.long_name,
+        instrument.primary_exchange,
+        "",
+    ]
     values += [instrument.industry, instrument.category, instrument.category, instrument.time_zone]
     values += [
-        hours.wire_hours(now, regular=regular, always=always, closed=closed) for regular in (False, True)
+        hours.wire_hours(
+            now,
+            regular,
+            always=always,
+            closed=closed,
+            calendar=instrument.calendar,
+            zone=instrument.time_zone,
+        )
+        for regular in (False, True)
     ]
     values += ["", 0]
     values += [0]  # security ids
     values += [
-        1,
+        4 if instrument.is_forex else 1,
         "",
         "",
         ",".join([str(instrument.market_rule)] * len(instrument.exchanges)),
@@ -121,7 +146,7 @@ def contract_details(
     if version == 163:
         values.append("1")
     if version >= 164:
-        values += ["0.0001", "0.0001", "100"]
+        values += ["0.0001", "0.0001", "100"] if instrument.is_share else [1, 1, 1]
     return message(*values)
 
 
@@ -138,10 +163,11 @@ def symbol_samples(version: int, request_id: int, instruments: Sequence[Instrume
             instrument.con_id,
             instrument.symbol,
             instrument.sec_type,
-            f"{instrument.primary_exchange}",
+            instrument.listing,
             instrument.currency,
         ]
-        values += [5, "CFD", "OPT", "IOPT", "WAR", "BAG"] if instrument.currency == "USD" else [0]
+        derived = _DERIVED[instrument.sec_type] if instrument.currency == BASE or instrument.is_forex else ()
+        values += [len(derived), *derived]
         if version >= 176:
             values += [instrument.long_name, ""]
     return message(*values)
@@ -150,6 +176,32 @@ def symbol_samples(version: int, request_id: int, instruments: Sequence[Instrume
 def market_rule(rule: int, increments: Sequence[tuple[Decimal, Decimal]]) -> bytes:
     """The price steps of a market rule, each from a price on."""
     return message(93, rule, len(increments), *(value for pair in increments for value in pair))
+
+
+def smart_components(request_id: int, exchanges: Sequence[tuple[str, str]]) -> bytes:
+    """Exchanges by the letters that stand for them in ticks."""
+    rows = ((bit, *exchange) for bit, exchange in enumerate(exchanges))
+    return message(82, request_id, len(exchanges), *(value for row in rows for value in row))
+
+
+def depth_exchanges() -> bytes:
+    """Which exchanges have market depth: none here."""
+    return message(80, 0)
+
+
+def news_providers() -> bytes:
+    """Who sends news: nobody here."""
+    return message(85, 0)
+
+
+def soft_dollar_tiers(request_id: int) -> bytes:
+    """Soft dollar tiers: an account here has none."""
+    return message(77, request_id, 0)
+
+
+def option_parameters_end(request_id: int) -> bytes:
+    """No more option classes."""
+    return message(76, request_id)
 
 
 # -- market data
@@ -175,9 +227,9 @@ def tick_generic(request_id: int, kind: int, value: Decimal) -> bytes:
     return message(45, 6, request_id, kind, value)
 
 
-def tick_request_parameters(request_id: int, min_tick: Decimal) -> bytes:
-    """What a subscription to market data is about."""
-    return message(81, request_id, min_tick, "9c0001", 3)
+def tick_request_parameters(request_id: int, min_tick: Decimal, exchanges: str) -> bytes:
+    """What a subscription to market data is about; `exchanges` names the letters by which its ticks call the exchanges."""
+    return message(81, request_id, min_tick, exchanges, 3)
 
 
 def snapshot_end(request_id: int) -> bytes:
@@ -197,27 +249,82 @@ def historical_data(
     bars: Sequence[Bar],
     size: timedelta | str,
     style: int,
-    what: str,
+    volumes: bool | None,
 ) -> bytes:
-    """A whole answer of bars."""
+    """A whole answer of bars. They have volumes or not; None is an index, which has trades but no volume."""
     values: list[object] = [17, request_id, *(moment_text(moment, version) for moment in span), len(bars)]
     for bar in bars:
         values.append(_bar_date(bar, size, style, version))
-        values += [bar.open, bar.high, bar.low, bar.close, *_volume(bar, what)]
+        values += [bar.open, bar.high, bar.low, bar.close, *_volume(bar, volumes)]
     return message(*values)
 
 
 def historical_update(
-    version: int, request_id: int, bar: Bar, size: timedelta | str, style: int, what: str
+    version: int, request_id: int, bar: Bar, size: timedelta | str, style: int, volumes: bool | None
 ) -> bytes:
     """The latest bar of a request that is kept up to date."""
-    volume, average, count = _volume(bar, what)
+    volume, average, count = _volume(bar, volumes)
     date = _bar_date(bar, size, style, version)
     return message(90, request_id, count, date, bar.open, bar.close, bar.high, bar.low, average, volume)
 
 
-def _volume(bar: Bar, what: str) -> tuple[object, object, object]:
-    return (bar.volume, bar.average, bar.count) if what in {"TRADES", "ADJUSTED_LAST"} else (-1, -1, -1)
+def _volume(bar: Bar, volumes: bool | None) -> tuple[object, object, object]:
+    if volumes is None:
+        return 0, 0, bar.count
+    return (bar.volume, bar.average, bar.count) if volumes else (-1, -1, -1)
+
+
+def real_time_bar(request_id: int, bar: Bar, volumes: bool | None) -> bytes:
+    """A bar of five seconds that has just ended."""
+    shown = (bar.open, bar.high, bar.low, bar.close)
+    return message(50, 3, request_id, int(bar.start.timestamp()), *shown, *_volume(bar, volumes))
+
+
+def schedule(
+    version: int, request_id: int, zone: str, found: Sequence[tuple[datetime, datetime, date]]
+) -> bytes:
+    """Sessions of the past, in the zone of their exchange."""
+    local = ZoneInfo(zone)
+
+    def text(moment: datetime) -> str:
+        return f"{moment.astimezone(local):%Y%m%d-%H:%M:%S}"
+
+    sessions = [(text(opening), text(closing), f"{day:%Y%m%d}") for opening, closing, day in found]
+    ends = (sessions[0][0], sessions[-1][1]) if sessions else ("", "")
+    return message(106, request_id, *ends, zone, len(sessions), *(part for one in sessions for part in one))
+
+
+def histogram(request_id: int, volumes: Sequence[tuple[Decimal, int]]) -> bytes:
+    """How much was traded at each price."""
+    return message(89, request_id, len(volumes), *(value for pair in volumes for value in pair))
+
+
+def past_midpoints(request_id: int, ticks: Sequence[Quote], done: bool) -> bytes:
+    """Midpoints of the past."""
+    rows = ((int(one.at.timestamp()), 0, one.middle, 0) for one in ticks)
+    return message(96, request_id, len(ticks), *(value for row in rows for value in row), done)
+
+
+def past_quotes(request_id: int, ticks: Sequence[Quote], done: bool) -> bytes:
+    """Quotes of the past."""
+    rows = ((int(one.at.timestamp()), 0, one.bid, one.ask, one.bid_size, one.ask_size) for one in ticks)
+    return message(97, request_id, len(ticks), *(value for row in rows for value in row), done)
+
+
+def past_trades(request_id: int, ticks: Sequence[Quote], exchange: str, done: bool) -> bytes:
+    """Trades of the past."""
+    rows = ((int(one.at.timestamp()), 0, one.last, one.last_size, exchange, "") for one in ticks)
+    return message(98, request_id, len(ticks), *(value for row in rows for value in row), done)
+
+
+def tick_by_tick(request_id: int, kind: int, tick: Quote, exchange: str) -> bytes:
+    """One tick: a trade (kinds 1 and 2), a quote (3) or a midpoint (4)."""
+    head = (99, request_id, kind, int(tick.at.timestamp()))
+    if kind == 3:
+        return message(*head, tick.bid, tick.ask, tick.bid_size, tick.ask_size, 0)
+    if kind == 4:
+        return message(*head, tick.middle)
+    return message(*head, tick.last, tick.last_size, 0, exchange, "")
 
 
 def _bar_date(bar: Bar, size: timedelta | str, style: int, version: int) -> str:
@@ -241,7 +348,7 @@ def position(held: Position) -> bytes:
         61,
         3,
         held.account,
-        *contract_fields(held.instrument, held.instrument.primary_exchange),
+        *contract_fields(held.instrument, held.instrument.listing),
         held.quantity,
         rounded(held.average_cost),
     )
@@ -255,7 +362,7 @@ def positions_end() -> bytes:
 def position_multi(request_id: int, held: Position) -> bytes:
     """A position for a request of its own."""
     return message(
-        71, 1, request_id, held.account, *contract_fields(held.instrument, held.instrument.primary_exchange), held.quantity, rounded(held.average_cost), ""
+        71, 1, request_id, held.account, *contract_fields(held.instrument, held.instrument.listing), held.quantity, rounded(held.average_cost), ""
     )  # fmt: skip
 
 
@@ -275,7 +382,7 @@ def portfolio(held: Position, price: Decimal) -> bytes:
     value = held.quantity * price * instrument.multiplier
     unrealized = value - held.quantity * held.average_cost
     return message(
-        7, 8, *contract_fields(instrument, instrument.primary_exchange, "0"), held.quantity, price, rounded(value), rounded(held.average_cost),
+        7, 8, *contract_fields(instrument, instrument.listing, "0"), held.quantity, price, rounded(value), rounded(held.average_cost),
         rounded(unrealized), rounded(held.realized), held.account,
     )  # fmt: skip
 
@@ -315,12 +422,10 @@ def pnl(request_id: int, daily: Decimal, unrealized: Decimal, realized: Decimal)
     return message(94, request_id, rounded(daily), rounded(unrealized), rounded(realized))
 
 
-def pnl_single(
-    request_id: int, quantity: Decimal, daily: Decimal, unrealized: Decimal, realized: Decimal, value: Decimal
-) -> bytes:
-    """Profit and loss of one position."""
+def pnl_single(request_id: int, quantity: Decimal, *figures: Decimal | None) -> bytes:
+    """Profit and loss of one position (daily, unrealized, realized) and its value; unset where it is not known."""
     return message(
-        95, request_id, quantity, rounded(daily), rounded(unrealized), rounded(realized), rounded(value)
+        95, request_id, quantity, *(UNSET_DOUBLE if one is None else rounded(one) for one in figures)
     )
 
 

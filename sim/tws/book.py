@@ -16,18 +16,25 @@ DONE = frozenset({"Filled", "Cancelled", "Inactive"})
 
 @dataclass(slots=True)
 class Account:
-    """The money of one account, by currency. `realized` and `opening` (net liquidation) are those of `day`, an ISO date in New York."""
+    """The money of one account, by currency. `realized` and `opening` (net liquidation) are those of `day`, an ISO date in New York.
+
+    `realized` is in the base currency, `realized_in` the same by the currency in which it was realized.
+    """
 
     id: str
     cash: dict[str, Decimal]
     realized: Decimal = Decimal(0)
     opening: Decimal = Decimal(0)
     day: str = ""
+    realized_in: dict[str, Decimal] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class Position:
-    """Shares held (negative: sold short) and what one cost, commissions included; and how many it was opened with, before any execution."""
+    """Shares held (negative: sold short) and what one cost, commissions included; and how many it was opened with, before any execution.
+
+    Of a pair it is what was bought of its first currency, at which price, without commissions.
+    """
 
     account: str
     con_id: int

@@ -4,7 +4,8 @@ from collections.abc import Collection
 from decimal import Decimal
 
 from sim.tws import matching
-from sim.tws.contracts import Instrument
+from sim.tws.book import Order
+from sim.tws.contracts import IDEALPRO_LEAST, Instrument
 from sim.tws.errors import Refused, invalid
 from sim.tws.money import Preview
 from sim.tws.terms import Terms
@@ -17,8 +18,7 @@ def check(instrument: Instrument, terms: Terms, accounts: Collection[str]) -> st
     if terms.action not in {"BUY", "SELL"}:
         raise invalid(f"Invalid order side {terms.action!r}")
     _check_quantity(terms.quantity)
-    if terms.type not in matching.TYPES:
-        raise Refused(387, "Unsupported order type for this exchange and security type.")
+    check_kind(instrument, terms)
     if terms.tif not in _TIMES_IN_FORCE:
         raise Refused(10052, f"Invalid time in force:{terms.tif}")
     _check_prices(instrument, terms)
@@ -28,6 +28,25 @@ def check(instrument: Instrument, terms: Terms, accounts: Collection[str]) -> st
     if account not in accounts:
         raise invalid(f"Invalid account code '{account}'.")
     return account
+
+
+def check_kind(instrument: Instrument, terms: Terms) -> None:
+    """Whether an order of this type can be placed for that. Refused (387) for anything about an index, which nobody can buy."""
+    closing_only = instrument.is_forex and (terms.type in matching.AT_CLOSE or terms.tif == "OPG")
+    if terms.type not in matching.TYPES or instrument.is_index or closing_only:
+        raise Refused(387, "Unsupported order type for this exchange and security type.")
+
+
+def odd_lot(order: Order) -> str:
+    """TWS's warning about an order for less of a currency than its market is for; empty where it is not one."""
+    instrument, quantity = order.instrument, order.terms.quantity
+    least = IDEALPRO_LEAST.get(instrument.symbol, 0) if instrument.is_forex else 0
+    if quantity >= least:
+        return ""
+    return (
+        f"Order Message:\n{order.terms.action} {quantity} {instrument.symbol} {instrument.local_symbol} Forex\n"
+        f"Warning: Your order size is below the {instrument.symbol} {least} IdealPro minimum and will be routed as an odd lot order."
+    )
 
 
 def _check_quantity(quantity: Decimal) -> None:

@@ -1,25 +1,30 @@
-"""What can be traded in the simulated market: a few dozen well-known shares and funds, found by id, by symbol or by name."""
+"""What the simulated market knows: well-known shares and funds, currency pairs and indices, found by id, by symbol or by name."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
+from sim.tws import hours
+
+BASE = "USD"
+"""The base currency of the simulated accounts."""
 ORDER_TYPES = (
     "ACTIVETIM,AD,ADJUST,ALERT,ALLOC,AVGCOST,BASKET,COND,CONDORDER,DAY,DEACT,DEACTDIS,DEACTEOD,DIS,GAT,GTC,GTD,GTT,"
     "HID,IOC,LIT,LMT,MIT,MKT,MOC,NGCOMB,NONALGO,OCA,OPG,PEGBENCH,SCALE,SNAPMID,STP,STPLMT,TRAIL,TRAILLIT,TRAILLMT,TRAILMIT,WHATIF"
 )
-USD_PER: Mapping[str, Decimal] = {
-    "USD": Decimal(1),
-    "CAD": Decimal("0.73"),
-    "EUR": Decimal("1.08"),
-    "GBP": Decimal("1.27"),
-}
-"""What one unit of a currency is worth in dollars, the base currency of the simulated accounts. Fixed."""
+FOREX_ORDER_TYPES = (
+    "ACTIVETIM,AD,ADJUST,ALERT,ALGO,ALLOC,AVGCOST,BASKET,CASHQTY,COND,CONDORDER,DAY,DEACT,DEACTDIS,DEACTEOD,GAT,GTC,GTD,GTT,HID,IOC,"
+    "LIT,LMT,MIT,MKT,NONALGO,OCA,REL,RELPCTOFS,SCALE,SCALERST,STP,STPLMT,TRAIL,TRAILLIT,TRAILLMT,TRAILMIT,WHATIF"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """Something that has a price. `price` is where its simulated price wanders around, `volatility` its daily standard deviation."""
+    """Something that has a price. `price` is where its simulated price wanders around, `volatility` its daily standard deviation.
+
+    A pair of two currencies neither of which is the dollar has `legs` instead: the ids of their dollar pairs, with the power (1 or -1)
+    in which the price of each goes into its own.
+    """
 
     con_id: int
     symbol: str
@@ -37,15 +42,55 @@ class Instrument:
     min_tick: Decimal = Decimal("0.01")
     multiplier: Decimal = Decimal(1)
     market_rule: int = 26
+    legs: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def is_share(self) -> bool:
+        """Whether it is a share or a fund."""
+        return self.sec_type == "STK"
+
+    @property
+    def is_forex(self) -> bool:
+        """Whether it is a pair of currencies: quoted by bid and ask, without trades."""
+        return self.sec_type == "CASH"
+
+    @property
+    def is_index(self) -> bool:
+        """Whether it is an index: a number that nobody can buy."""
+        return self.sec_type == "IND"
 
     @property
     def local_symbol(self) -> str:
         """The symbol as the exchange writes it; for a share the same."""
-        return self.symbol
+        return f"{self.symbol}.{self.currency}" if self.is_forex else self.symbol
+
+    @property
+    def calendar(self) -> hours.Calendar:
+        """When it is traded."""
+        return hours.FOREX if self.is_forex else hours.INDICES if self.is_index else hours.SHARES
+
+    @property
+    def spread(self) -> int:
+        """How far bid and ask are apart, in ticks."""
+        return max(1, round(float(self.price) * 0.00008 / float(self.min_tick)))
+
+    @property
+    def order_types(self) -> str:
+        """The order types TWS lists for it; an index has none."""
+        return "" if self.is_index else FOREX_ORDER_TYPES if self.is_forex else ORDER_TYPES
+
+    @property
+    def listing(self) -> str:
+        """The exchange by which a position in it is shown."""
+        return self.primary_exchange or self.exchanges[0]
 
     @property
     def exchanges(self) -> tuple[str, ...]:
-        """Where it can be traded, the smart router first."""
+        """Where it can be traded, or looked up: for a share the smart router first."""
+        if self.is_forex:
+            return ("IDEALPRO",)
+        if self.is_index:
+            return (self.primary_exchange,)
         american = (
             "SMART",
             "AMEX",
@@ -102,6 +147,32 @@ def _fund(
     )  # fmt: skip
 
 
+def _pair(
+    con_id: int,
+    symbol: str,
+    currency: str,
+    name: str,
+    price: str,
+    volatility: float,
+    *legs: tuple[int, int],
+) -> Instrument:
+    yen = currency == "JPY"
+    return Instrument(
+        con_id, symbol, "", name, "", "", Decimal(price), volatility, "", currency, "CASH", f"{symbol}.{currency}",
+        min_tick=Decimal("0.005") if yen else Decimal("0.00005"), market_rule=240 if yen else 239, legs=legs,
+    )  # fmt: skip
+
+
+def _index(
+    con_id: int, symbol: str, exchange: str, name: str, price: str, volatility: float, zone: str
+) -> Instrument:
+    return Instrument(
+        con_id, symbol, exchange, name, "Indices", "Broad Range Equity Index", Decimal(price), volatility, "", "USD", "IND", symbol, zone
+    )  # fmt: skip
+
+
+_EUR, _GBP, _AUD, _YEN, _FRANC, _LOONIE = 12087792, 12087797, 14433401, 15016059, 12087820, 15016062
+_EURO, _POUND, _DOLLAR = "European Monetary Union Euro", "British pound", "United States dollar"
 # fmt: off
 INSTRUMENTS: tuple[Instrument, ...] = (
     _share(265598, "AAPL", "NASDAQ", "APPLE INC", "Technology", "Computers", "187.50", 0.016),
@@ -166,10 +237,42 @@ INSTRUMENTS: tuple[Instrument, ...] = (
     _fund(15547841, "TLT", "NASDAQ", "ISHARES 20+ YEAR TREASURY BD", "93.10", 0.009),
     _fund(4215220, "XLF", "ARCA", "FINANCIAL SELECT SECTOR SPDR", "41.90", 0.01),
     _fund(4215217, "XLE", "ARCA", "ENERGY SELECT SECTOR SPDR", "90.60", 0.013),
+    _pair(_EUR, "EUR", "USD", _EURO, "1.0850", 0.0045),
+    _pair(_GBP, "GBP", "USD", _POUND, "1.2700", 0.005),
+    _pair(_AUD, "AUD", "USD", "Australian dollar", "0.6600", 0.006),
+    _pair(39453441, "NZD", "USD", "New Zealand dollar", "0.6100", 0.006),
+    _pair(_YEN, "USD", "JPY", _DOLLAR, "149.50", 0.0055),
+    _pair(_LOONIE, "USD", "CAD", _DOLLAR, "1.3650", 0.004),
+    _pair(_FRANC, "USD", "CHF", _DOLLAR, "0.8850", 0.005),
+    _pair(12087807, "EUR", "GBP", _EURO, "0.8543", 0.004, (_EUR, 1), (_GBP, -1)),
+    _pair(12087817, "EUR", "CHF", _EURO, "0.9602", 0.004, (_EUR, 1), (_FRANC, 1)),
+    _pair(14321016, "EUR", "JPY", _EURO, "162.21", 0.006, (_EUR, 1), (_YEN, 1)),
+    _index(416904, "SPX", "CBOE", "S&P 500 Stock Index", "5480.00", 0.009, "US/Central"),
+    _index(13455763, "VIX", "CBOE", "CBOE Volatility Index", "14.20", 0.045, "US/Central"),
+    _index(416843, "NDX", "NASDAQ", "NASDAQ 100 Stock Index", "19450.00", 0.012, "US/Eastern"),
+    _index(416888, "RUT", "RUSSELL", "Russell 2000 Stock Index", "2090.00", 0.013, "US/Eastern"),
+    _index(1935181, "INDU", "CME", "Dow Jones Industrial Average", "39400.00", 0.008, "US/Central"),
 )
 # fmt: on
 
 BY_ID: Mapping[int, Instrument] = {instrument.con_id: instrument for instrument in INSTRUMENTS}
+DOLLAR_PAIRS: Mapping[str, tuple[int, int]] = {
+    currency: (pair.con_id, power)
+    for pair in INSTRUMENTS
+    if pair.is_forex and BASE in {pair.symbol, pair.currency}
+    for currency, power in [(pair.symbol, 1) if pair.currency == BASE else (pair.currency, -1)]
+}
+"""For every currency the id of its pair with the dollar, and the power of that pair's price that one unit is worth in dollars."""
+MARKET_RULES: Mapping[int, tuple[tuple[Decimal, Decimal], ...]] = {
+    26: ((Decimal(0), Decimal("0.01")),),
+    239: ((Decimal(0), Decimal("0.00005")),),
+    240: ((Decimal(0), Decimal("0.005")),),
+}
+"""Price steps by market rule, each from a price on."""
+IDEALPRO_LEAST: Mapping[str, int] = {
+    "AUD": 25_000, "CAD": 25_000, "CHF": 25_000, "EUR": 20_000, "GBP": 20_000, "JPY": 2_500_000, "NZD": 35_000, "USD": 25_000,
+}  # fmt: skip
+"""The smallest order that is not an odd lot, in units of the pair's first currency."""
 
 
 def find(
@@ -204,17 +307,24 @@ def find(
     ]
 
 
+def named(symbol: str) -> Instrument | None:
+    """What a person means by a symbol: a pair by EUR.USD, anything else by its symbol, in dollars where there is a choice."""
+    wanted = symbol.upper()
+    found = [one for one in INSTRUMENTS if wanted in {one.symbol, one.local_symbol}]
+    return min(found, key=lambda one: (one.local_symbol != wanted, one.currency != BASE), default=None)
+
+
 def search(pattern: str) -> list[Instrument]:
     """At most 16 instruments whose symbol begins with `pattern` or whose name has a word that does, exact symbols first."""
     needle = pattern.strip().upper()
 
     def ranks() -> Iterator[tuple[int, Instrument]]:
         for instrument in INSTRUMENTS:
-            if instrument.symbol == needle:
+            if needle in {instrument.symbol, instrument.local_symbol}:
                 yield 0, instrument
             elif instrument.symbol.startswith(needle):
                 yield 1, instrument
-            elif any(word.startswith(needle) for word in instrument.long_name.split()):
+            elif any(word.startswith(needle) for word in instrument.long_name.upper().split()):
                 yield 2, instrument
 
     return [instrument for _, instrument in sorted(ranks(), key=lambda pair: pair[0])[:16]] if needle else []

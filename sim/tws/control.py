@@ -51,10 +51,10 @@ def routes(server: "TwsServer") -> list[web.RouteDef]:
     engine, faults = server.engine, server.faults
 
     def instrument(symbol: str) -> Instrument:
-        found = contracts.find(symbol=symbol.upper(), currency="USD") or contracts.find(symbol=symbol.upper())
-        if not found:
+        found = contracts.named(symbol)
+        if found is None:
             raise Wrong(f"there is no {symbol!r} in this market")
-        return found[0]
+        return found
 
     def order(reference: int | str) -> Order:
         """The order with a perm id, or the latest with a reference."""

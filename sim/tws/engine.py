@@ -128,10 +128,10 @@ class Engine:
 
     # -- questions
 
-    def is_open(self, now: datetime) -> bool:
+    def is_open(self, now: datetime, calendar: hours.Calendar = hours.SHARES) -> bool:
         """Whether the exchange takes orders at a moment."""
         opening = self.rules.opening
-        return opening is Opening.OPEN or (opening is Opening.HOURS and hours.is_open(now))
+        return opening is Opening.OPEN or (opening is Opening.HOURS and calendar.is_open(now))
 
     def preview(
         self,
@@ -153,11 +153,13 @@ class Engine:
         quote, terms = self.market.quote(order.con_id, now), order.terms
         far = quote.ask if order.sign > 0 else quote.bid
         price = terms.limit or (far if matching.trails(terms.type) else terms.aux) or far
-        fee = money.commission(terms.quantity, price)
-        spent = order.sign * terms.quantity * price * order.instrument.multiplier + fee
+        rate = self.market.rate(order.instrument.currency, now)
+        fee = money.commission(order.instrument, terms.quantity, price, rate)
         before = self.ledger.margin(order.account, now)
-        after = self.ledger.margin(order.account, now, order.con_id, order.sign * terms.quantity, spent)
-        return money.Preview(before, after, fee, order.instrument.currency)
+        after = self.ledger.margin(
+            order.account, now, order.instrument, order.sign * terms.quantity, price, fee
+        )
+        return money.Preview(before, after, fee, money.fee_currency(order.instrument))
 
     # -- orders come in
 
@@ -196,8 +198,9 @@ class Engine:
             self._transmit(order, now)
 
     def place_by_hand(self, account: str, instrument: Instrument, terms: Terms, now: datetime) -> Order:
-        """An order typed into TWS itself; it has no order id until a client with id 0 binds it."""
-        order = self._new(0, 0, instrument, "SMART", terms, account, now)
+        """An order typed into TWS itself; it has no order id until a client with id 0 binds it. Refused for what cannot be traded."""
+        checks.check_kind(instrument, terms)
+        order = self._new(0, 0, instrument, instrument.exchanges[0], terms, account, now)
         order.manual = True
         self._activate(order, now)
         return order
@@ -226,7 +229,7 @@ class Engine:
         order.stop = terms.trail_stop
         order.starts = parse_moment(terms.good_after) if terms.good_after else None
         if terms.type in matching.AT_CLOSE:
-            order.ends = hours.next_close(now)
+            order.ends = instrument.calendar.next_close(now)
         elif terms.tif == "GTD" and terms.good_till:
             order.ends = parse_moment(terms.good_till)
         self.register.enter(order)
@@ -273,8 +276,10 @@ class Engine:
             self._reject(order, code, text, now)
             return
         order.held = self._waits(order, now)
-        if not self.is_open(now) and not order.parent_perm_id:
+        if not self.is_open(now, order.instrument.calendar) and not order.parent_perm_id:
             self._listener.failed(order, 399, _held_until(order, now))
+        elif warning := checks.odd_lot(order):
+            self._listener.failed(order, 399, warning)
         self._rest(order, fresh=True)
         self._meet(order, self.market.quote(order.con_id, now), now)
 
@@ -300,7 +305,9 @@ class Engine:
             self.cancelled(child, "parent order was rejected", now)
 
     def _waits(self, order: Order, now: datetime) -> bool:
-        return not self.is_open(now) or (order.starts is not None and now < order.starts)
+        return not self.is_open(now, order.instrument.calendar) or (
+            order.starts is not None and now < order.starts
+        )
 
     def _rest(self, order: Order, fresh: bool = False) -> None:
         """Give an order that waits for the market its status, and tell it. A fresh market order is told before it trades."""
@@ -419,7 +426,7 @@ class Engine:
     def _book(self, order: Order, quantity: Decimal, price: Decimal, now: datetime) -> Execution:
         number = self.register.next_execution()
         earlier = self.ledger.valid(order.perm_id)
-        fee = cost_of(order.filled, order.average, earlier)
+        fee = cost_of(order, self.market.rate(order.instrument.currency, now), earlier)
         execution = Execution(
             exec_id=f"0000e0d5.{0x65A00000 + number:08x}.01.01",
             perm_id=order.perm_id,
@@ -437,7 +444,7 @@ class Engine:
             at=now,
             commission=fee,
             realized=Decimal(0),
-            currency=order.instrument.currency,
+            currency=money.fee_currency(order.instrument),
         )
         self.ledger.book(execution)
         order.commission = sum((fill.commission for fill in earlier), fee)
@@ -549,8 +556,8 @@ class Engine:
 
 def _held_until(order: Order, now: datetime) -> str:
     instrument = order.instrument
-    opening = hours.next_open(now).astimezone(hours.NEW_YORK)
-    what = f"{order.terms.action} {order.terms.quantity} {instrument.symbol} {instrument.primary_exchange}.{instrument.trading_class}"
+    opening = instrument.calendar.next_open(now).astimezone(hours.NEW_YORK)
+    what = f"{order.terms.action} {order.terms.quantity} {instrument.symbol} {instrument.listing}.{instrument.trading_class}"
     return (
         f"Order Message:\n{what}\n"
         f"Warning: Your order will not be placed at the exchange until {opening:%Y-%m-%d %H:%M:%S} US/Eastern."

@@ -3,22 +3,28 @@
 from datetime import datetime
 from decimal import Decimal
 
-from sim.tws.contracts import USD_PER
+from sim.tws.contracts import BASE
 from sim.tws.ledger import Ledger
 from sim.tws.money import cents
 
-BASE = "USD"
 Figure = tuple[str, str, str]
 
 
 def unrealized(ledger: Ledger, account: str, now: datetime) -> Decimal:
     """What the positions of an account have gained on paper, in its base currency."""
-    total = Decimal(0)
+    rates = ledger.rates(account, now)
+    gains = _gains(ledger, account, now)
+    return sum((gain * rates[currency] for currency, gain in gains.items()), Decimal(0))
+
+
+def _gains(ledger: Ledger, account: str, now: datetime) -> dict[str, Decimal]:
+    """What the positions have gained on paper, by currency."""
+    gains: dict[str, Decimal] = {}
     for held in ledger.held(account):
-        instrument = held.instrument
-        worth = ledger.price(held.con_id, now) * instrument.multiplier
-        total += held.quantity * (worth - held.average_cost) * USD_PER[instrument.currency]
-    return total
+        worth = ledger.price(held.con_id, now) * held.instrument.multiplier
+        gain = held.quantity * (worth - held.average_cost)
+        gains[held.instrument.currency] = gains.get(held.instrument.currency, Decimal(0)) + gain
+    return gains
 
 
 def account_figures(ledger: Ledger, account: str, now: datetime) -> list[Figure]:
@@ -69,27 +75,38 @@ def account_figures(ledger: Ledger, account: str, now: datetime) -> list[Figure]
 def ledger_figures(ledger: Ledger, account: str, now: datetime) -> list[Figure]:
     """The money by currency, first of all in the base currency as a whole."""
     margin, book = ledger.margin(account, now), ledger.accounts[account]
-    paper = unrealized(ledger, account, now)
-    lines = {
-        "BASE": (margin.cash, margin.stock_value, paper, book.realized, Decimal(1)),
-        **{currency: (amount, _stock(ledger, account, currency, now), paper if currency == BASE else Decimal(0), book.realized, USD_PER[currency]) for currency, amount in book.cash.items()},
-    }  # fmt: skip
+    rates, gains = ledger.rates(account, now), _gains(ledger, account, now)
+    paper = sum((gain * rates[currency] for currency, gain in gains.items()), Decimal(0))
+    lines = {"BASE": (margin.cash, margin.stock_value, paper, book.realized, Decimal(1))}
+    for currency in sorted(rates, key=lambda one: (one != BASE, one)):
+        lines[currency] = (
+            book.cash.get(currency, Decimal(0)),
+            _stock(ledger, account, currency, now),
+            gains.get(currency, Decimal(0)),
+            book.realized_in.get(currency, Decimal(0)),
+            rates[currency],
+        )
     figures: list[Figure] = []
     for currency, (cash, stock, gain, realized, rate) in lines.items():
         figures += [
+            ("Currency", currency, currency),
+            ("RealCurrency", BASE if currency == "BASE" else currency, currency),
             ("CashBalance", f"{cash:.2f}", currency),
             ("TotalCashBalance", f"{cash:.2f}", currency),
             ("StockMarketValue", f"{stock:.2f}", currency),
             ("NetLiquidationByCurrency", f"{cash + stock:.2f}", currency),
             ("UnrealizedPnL", f"{gain:.2f}", currency),
             ("RealizedPnL", f"{realized:.2f}", currency),
-            ("ExchangeRate", f"{rate:.2f}", currency),
+            ("ExchangeRate", f"{rate:.7f}", currency),
         ]
     return figures
 
 
 def _stock(ledger: Ledger, account: str, currency: str, now: datetime) -> Decimal:
-    held = [p for p in ledger.held(account) if p.instrument.currency == currency]
+    """What the shares in a currency are worth; a pair is not among them, it is money."""
+    held = [
+        p for p in ledger.held(account) if p.instrument.currency == currency and not p.instrument.is_forex
+    ]
     return sum(
         (p.quantity * ledger.price(p.con_id, now) * p.instrument.multiplier for p in held),
         Decimal(0),
@@ -121,12 +138,28 @@ def pnl(ledger: Ledger, account: str, now: datetime) -> tuple[Decimal, Decimal, 
 
 def pnl_single(
     ledger: Ledger, account: str, con_id: int, now: datetime
-) -> tuple[Decimal, Decimal, Decimal, Decimal, Decimal]:
-    """Quantity, daily, unrealized and realized profit and loss and value of one position."""
+) -> tuple[Decimal, Decimal | None, Decimal | None, Decimal | None, Decimal | None]:
+    """Quantity, then daily, unrealized and realized profit and loss and value of one position, in the base currency.
+
+    None is what is not known: everything of what was never held. The day's profit is what the position is worth, less what it was worth at
+    yesterday's close and what was paid for the change since.
+    """
     held = ledger.positions.get((account, con_id))
     if held is None:
-        return (Decimal(0),) * 5
+        return Decimal(0), None, None, None, None
+    instrument, today = held.instrument, ledger.today(account, con_id, now)
     price, close = ledger.price(con_id, now), ledger.market.previous_close(con_id, now)
-    value = held.quantity * price * held.instrument.multiplier
-    daily = held.quantity * (price - close) * held.instrument.multiplier
-    return held.quantity, daily, value - held.quantity * held.average_cost, held.realized, value
+    rate = ledger.market.rate(instrument.currency, now)
+    value = held.quantity * price * instrument.multiplier
+    overnight = held.quantity - sum((one.sign * one.quantity for one in today), Decimal(0))
+    paid = sum((one.sign * one.quantity * one.price for one in today), Decimal(0)) * instrument.multiplier
+    fees = sum((one.commission * ledger.market.rate(one.currency, now) for one in today), Decimal(0))
+    daily = (value - overnight * close * instrument.multiplier - paid) * rate - fees
+    realized = held.realized * (Decimal(1) if instrument.is_forex else rate)
+    return (
+        held.quantity,
+        daily,
+        (value - held.quantity * held.average_cost) * rate,
+        realized,
+        value * rate,
+    )

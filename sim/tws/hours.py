@@ -1,5 +1,6 @@
-"""When the New York exchanges are open: regular sessions with holidays and half days."""
+"""When the exchanges are open: New York's sessions with holidays and half days, and the currency market's round the clock."""
 
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -7,6 +8,8 @@ from zoneinfo import ZoneInfo
 NEW_YORK = ZoneInfo("America/New_York")
 OPEN, CLOSE, EARLY_CLOSE = time(9, 30), time(16), time(13)
 PRE_MARKET, POST_MARKET = time(4), time(20)
+FOREX_OPEN, FOREX_CLOSE = time(17, 15), time(17)
+"""A day of the currency market begins on the evening before it."""
 
 
 def _nth(year: int, month: int, weekday: int, n: int) -> date:
@@ -73,11 +76,7 @@ def session(day: date) -> tuple[datetime, datetime]:
 
 def is_open(moment: datetime) -> bool:
     """Whether a regular session is under way."""
-    day = moment.astimezone(NEW_YORK).date()
-    if not is_session(day):
-        return False
-    opening, closing = session(day)
-    return opening <= moment < closing
+    return SHARES.is_open(moment)
 
 
 def new_york_day(moment: datetime) -> str:
@@ -87,55 +86,117 @@ def new_york_day(moment: datetime) -> str:
 
 def sessions_back(day: date, count: int) -> list[date]:
     """The last `count` session days up to and including `day`, oldest first."""
-    found: list[date] = []
-    while len(found) < count:
-        if is_session(day):
-            found.append(day)
-        day -= timedelta(1)
-    return found[::-1]
+    return SHARES.sessions_back(day, count)
 
 
 def next_open(moment: datetime) -> datetime:
     """The next opening after `moment`, aware UTC."""
-    day = moment.astimezone(NEW_YORK).date()
-    while not is_session(day) or session(day)[0] <= moment:
-        day += timedelta(1)
-    return session(day)[0]
+    return SHARES.next_open(moment)
 
 
 def next_close(moment: datetime) -> datetime:
     """The next regular closing after `moment`, aware UTC."""
-    day = moment.astimezone(NEW_YORK).date()
-    while not is_session(day) or session(day)[1] <= moment:
-        day += timedelta(1)
-    return session(day)[1]
+    return SHARES.next_close(moment)
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """When something is traded: `SHARES`, `INDICES` or `FOREX`. Days are the broker's, those of New York."""
+
+    name: str
+
+    def is_session(self, day: date) -> bool:
+        """Whether there is a session on that day. The currency market knows no holidays but Christmas and New Year."""
+        if self.name == "forex":
+            return day.weekday() < 5 and (day.month, day.day) not in {(1, 1), (12, 25)}
+        return is_session(day)
+
+    def session(self, day: date, regular: bool = True) -> tuple[datetime, datetime]:
+        """Opening and closing of a session day, aware UTC; shares have longer hours beside the regular ones."""
+        if self.name == "forex":
+            return _moment(day - timedelta(1), FOREX_OPEN), _moment(day, FOREX_CLOSE)
+        if regular or self.name == "indices":
+            return session(day)
+        late = time(17) if is_half_day(day) else POST_MARKET
+        return _moment(day, PRE_MARKET), _moment(day, late)
+
+    def day_of(self, moment: datetime) -> date:
+        """The session day that a moment belongs to, or would belong to."""
+        local = moment.astimezone(NEW_YORK)
+        return local.date() + timedelta(self.name == "forex" and local.time() >= FOREX_CLOSE)
+
+    def is_open(self, moment: datetime, regular: bool = True) -> bool:
+        """Whether a session is under way."""
+        day = self.day_of(moment)
+        if not self.is_session(day):
+            return False
+        opening, closing = self.session(day, regular)
+        return opening <= moment < closing
+
+    def sessions_back(self, day: date, count: int) -> list[date]:
+        """The last `count` session days up to and including `day`, oldest first."""
+        found: list[date] = []
+        while len(found) < count:
+            if self.is_session(day):
+                found.append(day)
+            day -= timedelta(1)
+        return found[::-1]
+
+    def next_open(self, moment: datetime) -> datetime:
+        """The next opening after `moment`, aware UTC."""
+        day = self.day_of(moment)
+        while not self.is_session(day) or self.session(day)[0] <= moment:
+            day += timedelta(1)
+        return self.session(day)[0]
+
+    def next_close(self, moment: datetime) -> datetime:
+        """The next regular closing after `moment`, aware UTC."""
+        day = self.day_of(moment)
+        while not self.is_session(day) or self.session(day)[1] <= moment:
+            day += timedelta(1)
+        return self.session(day)[1]
+
+
+SHARES, INDICES, FOREX = Calendar("shares"), Calendar("indices"), Calendar("forex")
+
+
+def _moment(day: date, at: time) -> datetime:
+    return datetime.combine(day, at, NEW_YORK).astimezone(UTC)
 
 
 def wire_hours(
-    moment: datetime, regular: bool, days: int = 6, *, always: bool = False, closed: bool = False
+    moment: datetime,
+    regular: bool,
+    days: int = 6,
+    *,
+    always: bool = False,
+    closed: bool = False,
+    calendar: Calendar = SHARES,
+    zone: str = "US/Eastern",
 ) -> str:
-    """Trading hours as contract details carry them: `20260105:0930-20260105:1600;20260110:CLOSED`.
+    """Trading hours as contract details carry them, in the instrument's zone: `20260105:0930-20260105:1600;20260110:CLOSED`.
 
     They agree with an exchange that is `always` open: then each session begins where the one before it closed, so that every moment
     lies in one and each session day still has its regular close. And with one that is `closed` now: then today's session is not held.
     """
-    day = moment.astimezone(NEW_YORK).date()
+    day, local = calendar.day_of(moment), ZoneInfo(zone)
     coming = [day + timedelta(n) for n in range(days)]
+
+    def wire(at: datetime) -> str:
+        return f"{at.astimezone(local):%Y%m%d:%H%M}"
+
     if always:
-        return ";".join(_since_the_last(today) for today in coming if is_session(today))
+        held = [today for today in coming if calendar.is_session(today)]
+        before = [calendar.sessions_back(today - timedelta(1), 1)[0] for today in held]
+        return ";".join(
+            f"{wire(calendar.session(last)[1])}-{wire(calendar.session(today)[1])}"
+            for last, today in zip(before, held, strict=True)
+        )
     parts = []
     for today in coming:
-        if not is_session(today) or (closed and is_open(moment) and today == day):
+        if not calendar.is_session(today) or (closed and calendar.is_open(moment) and today == day):
             parts.append(f"{today:%Y%m%d}:CLOSED")
             continue
-        close = EARLY_CLOSE if is_half_day(today) else CLOSE
-        late = time(17) if is_half_day(today) else POST_MARKET
-        start, end = (OPEN, close) if regular else (PRE_MARKET, late)
-        parts.append(f"{today:%Y%m%d}:{start:%H%M}-{today:%Y%m%d}:{end:%H%M}")
+        start, end = calendar.session(today, regular)
+        parts.append(f"{wire(start)}-{wire(end)}")
     return ";".join(parts)
-
-
-def _since_the_last(day: date) -> str:
-    before = sessions_back(day - timedelta(1), 1)[0]
-    begin, end = (EARLY_CLOSE if is_half_day(one) else CLOSE for one in (before, day))
-    return f"{before:%Y%m%d}:{begin:%H%M}-{day:%Y%m%d}:{end:%H%M}"

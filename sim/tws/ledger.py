@@ -1,13 +1,13 @@
 """The broker's ledger: cash, positions and executions of every account, and the figures that follow from them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from sim.tws import hours, money
-from sim.tws.book import Account, Execution, Position, Record
-from sim.tws.contracts import BY_ID, USD_PER
+from sim.tws.book import Account, Execution, Order, Position, Record
+from sim.tws.contracts import BASE, BY_ID, Instrument
 from sim.tws.market import Market
 
 _CASH = Decimal("104250.37")
@@ -24,6 +24,7 @@ class Ledger:
         self.positions: dict[tuple[str, int], Position] = {}
         self.executions: dict[str, Execution] = {}
         self._of_order: dict[int, list[Execution]] = {}
+        self._of_position: dict[tuple[str, int], list[Execution]] = {}
         self._seed = seed
         self._changed = changed
 
@@ -47,6 +48,7 @@ class Ledger:
         """Take up an execution from an earlier run."""
         self.executions[execution.exec_id] = execution
         self._of_order.setdefault(execution.perm_id, []).append(execution)
+        self._of_position.setdefault((execution.account, execution.con_id), []).append(execution)
 
     # -- questions
 
@@ -59,8 +61,24 @@ class Ledger:
         ]
 
     def price(self, con_id: int, now: datetime) -> Decimal:
-        """What one share is worth at a moment: its last price."""
+        """What one share is worth at a moment: its last price, or the midpoint of a pair."""
         return self.market.quote(con_id, now).last
+
+    def rates(self, account: str, now: datetime) -> Mapping[str, Decimal]:
+        """What one unit of every currency an account has to do with is worth in the base currency."""
+        known = {BASE, *self.accounts[account].cash}
+        known |= {held.instrument.currency for held in self.held(account)}
+        return {currency: self.market.rate(currency, now) for currency in known}
+
+    def today(self, account: str, con_id: int, now: datetime) -> list[Execution]:
+        """The executions of one position since midnight in New York, as they stand."""
+        day, found = hours.new_york_day(now), []
+        for execution in reversed(self._of_position.get((account, con_id), [])):
+            if hours.new_york_day(execution.at) != day:
+                break
+            if not execution.superseded:
+                found.append(execution)
+        return found[::-1]
 
     def executed_on(self, now: datetime) -> list[Execution]:
         """The executions since midnight in New York, those corrected later included."""
@@ -77,27 +95,29 @@ class Ledger:
         self,
         account: str,
         now: datetime,
-        con_id: int = 0,
+        instrument: Instrument | None = None,
         change: Decimal = Decimal(0),
-        spent: Decimal = Decimal(0),
+        price: Decimal = Decimal(0),
+        fee: Decimal = Decimal(0),
     ) -> money.Margin:
-        """The figures of an account, as they are or as they were after trading `change` of an instrument for `spent`."""
+        """The figures of an account, as they are or as they were after trading `change` of an instrument at a price."""
         quantities = {position.con_id: position.quantity for position in self.held(account)}
-        cash = dict(self.accounts[account].cash)
-        if con_id:
-            quantities[con_id] = quantities.get(con_id, Decimal(0)) + change
-            currency = BY_ID[con_id].currency
-            cash[currency] = cash.get(currency, Decimal(0)) - spent
-        return money.margin(cash, [(BY_ID[i], n, self.price(i, now)) for i, n in quantities.items()])
+        cash, rates = dict(self.accounts[account].cash), dict(self.rates(account, now))
+        if instrument is not None:
+            quantities[instrument.con_id] = quantities.get(instrument.con_id, Decimal(0)) + change
+            for currency, amount in money.flows(instrument, change, price, fee).items():
+                cash[currency] = cash.get(currency, Decimal(0)) + amount
+                rates[currency] = self.market.rate(currency, now)
+        return money.margin(cash, [(BY_ID[i], n, self.price(i, now)) for i, n in quantities.items()], rates)
 
     # -- bookings
 
     def book(self, execution: Execution) -> None:
         """Book a fill: shares, money, and what it realized."""
         position = self._position(execution)
-        execution.realized = _trade(position, execution)
+        execution.realized = self._trade(position, execution)
         self._pay(execution, 1)
-        self.accounts[execution.account].realized += _in_base(execution)
+        self._realize(self.accounts[execution.account], execution)
         self.restore(execution)
         for record in (execution, position):
             self._changed(record)
@@ -124,9 +144,10 @@ class Ledger:
         position = self._replay(self._position(new))
         self._pay(new, 1)
         account = self.accounts[new.account]
-        account.realized = sum(
-            (_in_base(e) for e in self.executed_on(new.at) if e.account == account.id), Decimal(0)
-        )
+        account.realized, account.realized_in = Decimal(0), {}
+        for execution in self.executed_on(new.at):
+            if execution.account == account.id and not execution.superseded:
+                self._realize(account, execution)
         for record in (old, new, position):
             self._changed(record)
         return new
@@ -147,54 +168,65 @@ class Ledger:
                 position.account,
                 position.con_id,
             ) and not execution.superseded:
-                execution.realized = _trade(position, execution)
+                execution.realized = self._trade(position, execution)
         return position
 
     def _pay(self, execution: Execution, direction: int) -> None:
         """Move the money of an execution (`direction` 1) or move it back (-1)."""
         account, instrument = self.accounts[execution.account], execution.instrument
         self.roll_day(account, execution.at)
-        value = (
-            execution.sign * execution.quantity * execution.price * instrument.multiplier
-            + execution.commission
-        )
-        balance = account.cash.get(instrument.currency, Decimal(0))
-        account.cash[instrument.currency] = balance - direction * value
+        change = execution.sign * execution.quantity
+        for currency, amount in money.flows(
+            instrument, change, execution.price, execution.commission
+        ).items():
+            account.cash[currency] = account.cash.get(currency, Decimal(0)) + direction * amount
         self._changed(account)
 
     def roll_day(self, account: Account, now: datetime) -> None:
         """Begin a new day in an account's profit and loss where one has begun in New York."""
         if account.day < hours.new_york_day(now):
             account.day, account.realized = hours.new_york_day(now), Decimal(0)
+            account.realized_in = {}
             account.opening = self.margin(account.id, now).net_liquidation
             self._changed(account)
 
+    def _realize(self, account: Account, execution: Execution) -> None:
+        """Add what an execution realized to that of the day."""
+        account.realized += execution.realized * self.market.rate(execution.currency, execution.at)
+        if execution.realized:
+            before = account.realized_in.get(execution.currency, Decimal(0))
+            account.realized_in[execution.currency] = before + execution.realized
 
-def cost_of(filled: Decimal, average: Decimal, paid: Iterable[Execution]) -> Decimal:
+    def _trade(self, position: Position, execution: Execution) -> Decimal:
+        """Add an execution to a position at average cost, and return what it realized, in the currency of its commission.
+
+        The commission of a share is part of its cost; that of a pair, charged in another currency, only of what is realized.
+        """
+        instrument, fee = position.instrument, execution.commission
+        change, worth = execution.sign * execution.quantity, execution.price * instrument.multiplier
+        before, after = position.quantity, position.quantity + change
+        if before * change >= 0:  # more of the same
+            cost = (
+                before * position.average_cost + change * worth + (Decimal(0) if instrument.is_forex else fee)
+            )
+            position.quantity, position.average_cost = after, cost / after
+            return Decimal(0)
+        closed = min(abs(change), abs(before))
+        gained = (closed if before > 0 else -closed) * (worth - position.average_cost)
+        if instrument.is_forex:
+            gained *= self.market.rate(instrument.currency, execution.at)
+        realized = gained - fee
+        position.quantity = after
+        position.realized += realized
+        if not after:
+            position.average_cost = Decimal(0)
+        elif before * after < 0:
+            position.average_cost = worth
+        return realized
+
+
+def cost_of(order: Order, rate: Decimal, paid: Iterable[Execution]) -> Decimal:
     """The commission of the next fill of an order: that of the whole order less what its fills before paid."""
     before = sum((execution.commission for execution in paid), Decimal(0))
-    return max(money.commission(filled, average) - before, Decimal(0))
-
-
-def _in_base(execution: Execution) -> Decimal:
-    """What an execution realized, in the base currency; nothing where it was superseded."""
-    return Decimal(0) if execution.superseded else execution.realized * USD_PER[execution.currency]
-
-
-def _trade(position: Position, execution: Execution) -> Decimal:
-    """Add an execution to a position at average cost, and return what it realized."""
-    change, worth = execution.sign * execution.quantity, execution.price * position.instrument.multiplier
-    before, after = position.quantity, position.quantity + change
-    if before * change >= 0:  # more of the same: the commission is part of the cost
-        cost = before * position.average_cost + change * worth + execution.commission
-        position.quantity, position.average_cost = after, cost / after
-        return Decimal(0)
-    closed = min(abs(change), abs(before))
-    realized = (closed if before > 0 else -closed) * (worth - position.average_cost) - execution.commission
-    position.quantity = after
-    position.realized += realized
-    if not after:
-        position.average_cost = Decimal(0)
-    elif before * after < 0:
-        position.average_cost = worth
-    return realized
+    whole = money.commission(order.instrument, order.filled, order.average, rate)
+    return max(whole - before, Decimal(0))

@@ -2,39 +2,42 @@
 
 A price is a fractal noise around the instrument's usual price: octaves of smooth random values whose sizes shrink with the square
 root of their periods, so that returns look like those of a share on every scale from minutes to months. It is fixed at
-every full minute and moves between neighbouring minutes only within their two values, hence bars of any size agree with each other
-and with the live ticks. A price pinned by hand overrides it from that moment on, in ticks and bars alike.
+every full minute and moves between neighbouring minutes only within their two values. Bid, ask, midpoint and last are steps that
+follow it upwards and downwards, hence bars of any size and of any of them agree with each other and with the live ticks. The cross
+rate of two currencies follows from their dollar rates. A price pinned by hand overrides all of it from that moment on, in ticks and bars alike.
 """
 
 import math
 from bisect import bisect_right
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sim.tws import hours
-from sim.tws.contracts import BY_ID, Instrument
+from sim.tws import bars as drawing
+from sim.tws.bars import MINUTE, Bar, Seen, Span
+from sim.tws.contracts import BASE, BY_ID, DOLLAR_PAIRS, INSTRUMENTS, Instrument
+from sim.tws.noise import Floats, Integers, uniform, uniforms
 
 _OCTAVES = 19
 _SCALE = 0.42
 """Makes one day's standard deviation of the sum of all octaves equal to the volatility asked for (measured)."""
-_MINUTE = 60
 _TICKS = 4
+_A_MINUTE = _TICKS * MINUTE
 _BLOCK = 256
 _DAY = 86_400
-
-Floats = NDArray[np.float64]
+_STEPS = {instrument.con_id: float(instrument.min_tick) for instrument in INSTRUMENTS}
+_SPREADS = {instrument.con_id: instrument.spread for instrument in INSTRUMENTS}
+_LEAST_TRADES = MINUTE
+"""At least one trade a second, so that no bar in a session is empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """What the market shows at a moment. Sizes in shares."""
+    """What the market shows at a moment. Sizes in shares, or in units of a pair's first currency."""
 
     at: datetime
     bid: Decimal
@@ -44,23 +47,16 @@ class Quote:
     ask_size: int
     last_size: int
 
+    @property
+    def middle(self) -> Decimal:
+        """Halfway between bid and ask."""
+        return (self.bid + self.ask) / 2
+
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """The latest session so far: open, high, low and shares traded; `close` is that of the session before."""
+    """The latest session so far: open, high, low, shares traded, their average price and the number of trades; `close` is that of the session before."""
 
-    open: Decimal
-    high: Decimal
-    low: Decimal
-    close: Decimal
-    volume: int
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """Open, high, low, close, volume, average price and number of trades from `start` on."""
-
-    start: datetime
     open: Decimal
     high: Decimal
     low: Decimal
@@ -87,125 +83,96 @@ class Market:
         self._seed = seed
         self.pins: dict[int, list[Pin]] = {}
         self._block = lru_cache(maxsize=1024)(self._price_block)
+        self._volume = lru_cache(maxsize=4096)(self._minute_volume)
         self._free = lru_cache(maxsize=4096)(self._free_quote)
         self._day = lru_cache(maxsize=1024)(self._day_so_far)
-        self._close_before = lru_cache(maxsize=1024)(self._closing_price)
+        self._close_before = lru_cache(maxsize=4096)(self._closing_price)
 
     def pin(self, con_id: int, pin: Pin) -> None:
         """Fix the price of an instrument from `pin.at` on, or free it."""
         self.pins.setdefault(con_id, []).append(pin)
-        self._free.cache_clear()
         self._day.cache_clear()
         self._close_before.cache_clear()
 
+    # -- now
+
     def quote(self, con_id: int, now: datetime) -> Quote:
-        """What the market shows for an instrument at a moment; it moves four times a second."""
+        """What the market shows for an instrument at a moment; it moves four times a second. The last of a pair is its midpoint."""
         quote = self._free(con_id, int(now.timestamp() * _TICKS))
         pin = self._pinned(con_id, now)
         if pin is None or pin.bid is None or pin.ask is None or pin.last is None:
             return quote
-        return replace(quote, bid=pin.bid, ask=pin.ask, last=pin.last)
+        last = (pin.bid + pin.ask) / 2 if BY_ID[con_id].is_forex else pin.last
+        return replace(quote, bid=pin.bid, ask=pin.ask, last=last)
+
+    def rate(self, currency: str, now: datetime) -> Decimal:
+        """What one unit of a currency is worth in the base currency. KeyError for one that the market does not know."""
+        if currency == BASE:
+            return Decimal(1)
+        con_id, power = DOLLAR_PAIRS[currency]
+        middle = self.quote(con_id, now).last
+        return middle if power == 1 else round(1 / middle, 9)
 
     def day(self, con_id: int, now: datetime) -> Day:
         """How the latest session has gone so far."""
-        last, bar = self.quote(con_id, now).last, self._day(con_id, int(now.timestamp() // _MINUTE))
-        return Day(
-            bar.open, max(bar.high, last), min(bar.low, last), self.previous_close(con_id, now), bar.volume
-        )
+        last, minute = self.quote(con_id, now).last, int(now.timestamp() // MINUTE)
+        so_far, under_way = self._day(con_id, minute)
+        traded = so_far.volume
+        if under_way:
+            ticks = int(now.timestamp() * _TICKS) - minute * _A_MINUTE
+            traded += self._volume(con_id, minute) * ticks // _A_MINUTE
+        return replace(so_far, high=max(so_far.high, last), low=min(so_far.low, last), volume=traded)
+
+    def traded(self, con_id: int, tick: int) -> int:
+        """Shares that change hands in one quarter of a second, by the number of those since 1970."""
+        minute, within = divmod(tick, _A_MINUTE)
+        volume = self._volume(con_id, minute)
+        return volume * (within + 1) // _A_MINUTE - volume * within // _A_MINUTE
 
     def _free_quote(self, con_id: int, tick: int) -> Quote:
         instrument = BY_ID[con_id]
-        minute = tick // (_TICKS * _MINUTE)
+        minute, within = divmod(tick, _A_MINUTE)
         start, end = self._minute(con_id, minute), self._minute(con_id, minute + 1)
-        wobble = (_uniform(self._key(con_id, 99), tick) - 0.5) * 0.4
-        share = min(1.0, max(0.0, tick / (_TICKS * _MINUTE) - minute + wobble))
-        last = _round(start + (end - start) * share, instrument)
-        spread = max(1, round(float(last) * 0.00008 / float(instrument.min_tick))) * instrument.min_tick
-        lean = int(
-            _uniform(self._key(con_id, 98), tick) * 3
-        )  # the last trade was at the bid, between, or at the ask
-        bid = max(_round(last - spread * lean / 2, instrument, ROUND_FLOOR), instrument.min_tick)
-        sizes = [100 * (1 + int(_uniform(self._key(con_id, 95 + n), tick) ** 3 * 15)) for n in range(3)]
-        return Quote(datetime.fromtimestamp(tick / _TICKS, UTC), bid, bid + spread, last, *sizes)
+        into = within / _A_MINUTE
+        wobble = (uniform(self._key(con_id, 99), tick) - 0.5) * 1.6 * into * (1 - into)
+        level = (start + (end - start) * min(1.0, max(0.0, into + wobble))) / _STEPS[con_id]
+        spread = _SPREADS[con_id]
+        bid = max(1, math.floor(level - spread / 2 + 0.25))
+        last = max(1, round(level)) if not instrument.is_forex else bid + spread / 2
+        unit = 10_000 if instrument.is_forex else 100 if instrument.is_share else 0
+        sizes = [unit * (1 + int(uniform(self._key(con_id, 95 + n), tick) ** 3 * 15)) for n in range(2)]
+        return Quote(
+            datetime.fromtimestamp(tick / _TICKS, UTC),
+            bid * instrument.min_tick,
+            (bid + spread) * instrument.min_tick,
+            drawing.price(last, instrument.min_tick),
+            sizes[0],
+            sizes[1],
+            max(1, self.traded(con_id, tick)) if instrument.is_share else 0,
+        )
 
     def previous_close(self, con_id: int, now: datetime) -> Decimal:
         """The close of the last session that ended before the session day of `now`."""
-        return self._close_before(con_id, now.astimezone(hours.NEW_YORK).date())
+        calendar = BY_ID[con_id].calendar
+        return self.closing(con_id, calendar.sessions_back(calendar.day_of(now) - timedelta(1), 1)[0])
 
-    def _closing_price(self, con_id: int, today: date) -> Decimal:
-        day = hours.sessions_back(today - timedelta(1), 1)[0]
-        closing = hours.session(day)[1]
-        return _round(float(self.path(con_id, np.array([closing.timestamp()]))[0]), BY_ID[con_id])
+    def closing(self, con_id: int, day: date) -> Decimal:
+        """The price at the end of a session day."""
+        return self._close_before(con_id, BY_ID[con_id].calendar.session(day)[1])
 
-    def path(self, con_id: int, seconds: Floats) -> Floats:
-        """The price at these moments (seconds since 1970), pins included, not yet rounded to ticks."""
-        low = int(seconds.min() // _MINUTE)
-        count = int(seconds.max() // _MINUTE) - low + 2
-        if count > 2 * len(seconds) + 2:  # far apart: every moment has its own two minutes
-            minutes = np.floor(seconds / _MINUTE).astype(np.int64)
-            start, end = self._prices(con_id, minutes), self._prices(con_id, minutes + 1)
-            prices = start + (end - start) * (seconds / _MINUTE - minutes)
-        else:
-            minutes = np.arange(low, low + count)
-            prices = np.interp(seconds, minutes * float(_MINUTE), self._prices(con_id, minutes))
-        pins = self.pins.get(con_id, [])
-        for pin, following in pairwise([*pins, None]):
-            if pin is not None and pin.last is not None:
-                until = following.at.timestamp() if following else math.inf
-                prices[(seconds >= pin.at.timestamp()) & (seconds < until)] = float(pin.last)
-        return prices
+    def _closing_price(self, con_id: int, closing: datetime) -> Decimal:
+        [level] = self.series(con_id, np.array([closing.timestamp()]), _usual(BY_ID[con_id]))
+        return drawing.price(level, BY_ID[con_id].min_tick)
 
-    def bars(
-        self, con_id: int, start: datetime, end: datetime, size: timedelta | str, regular: bool = True
-    ) -> list[Bar]:
-        """Bars of a size (a duration below a day, or "day", "week", "month") between two moments, the last one unfinished where it has to be."""
-        spans = self._spans(start, end, size, regular)
-        if not spans:
-            return []
-        step = min(_MINUTE, int(size.total_seconds())) if isinstance(size, timedelta) else _MINUTE
-        extra = [end.timestamp()] + [pin.at.timestamp() for pin in self.pins.get(con_id, [])]
-        pieces = [_grid(opening, closing, step, extra) for _, opening, closing in spans]
-        seconds = np.concatenate(pieces)
-        prices, volumes = self.path(con_id, seconds), self._volumes(con_id, seconds)
-        bars: list[Bar] = []
-        at = 0
-        for (label, _, _), piece in zip(spans, pieces, strict=True):
-            bar = _bar(label, prices[at : at + len(piece)], volumes[at : at + len(piece)], BY_ID[con_id])
-            at += len(piece)
-            if bars and bars[-1].start == label:
-                bars[-1] = _merged(bars[-1], bar)
-            else:
-                bars.append(bar)
-        return bars
-
-    def _spans(
-        self, start: datetime, end: datetime, size: timedelta | str, regular: bool
-    ) -> list[tuple[datetime, float, float]]:
-        """What to draw bars from: (label, first second, last second); neighbours with the same label are one bar."""
-        spans: list[tuple[datetime, float, float]] = []
-        day = start.astimezone(hours.NEW_YORK).date()
-        last = end.astimezone(hours.NEW_YORK).date()
-        while day <= last:
-            if hours.is_session(day):
-                opening, closing = hours.session(day) if regular else _long_session(day)
-                if isinstance(size, timedelta):
-                    spans += _buckets(max(opening, start), min(closing, end), size, opening)
-                elif opening < end:
-                    spans.append((_label(day, size), opening.timestamp(), min(closing, end).timestamp()))
-            day += timedelta(1)
-        return spans
-
-    def _volumes(self, con_id: int, seconds: Floats) -> Floats:
-        """Shares traded around each moment, on the scale of a minute: busier at the open and the close."""
-        daily = 4e6 + 5e7 * _uniform(self._key(con_id, 90), 0) ** 2
-        noise = _uniforms(self._key(con_id, 91), (seconds // _MINUTE).astype(np.int64))
-        into = (seconds % _DAY) / _DAY
-        smile = 0.5 + 8 * (into - 0.73) ** 2  # the session runs from 0.6 to 0.86 of the UTC day
-        return daily / 390 * smile * (0.4 + 1.2 * noise)
-
-    def _day_so_far(self, con_id: int, minute: int) -> Bar:
-        now = datetime.fromtimestamp(minute * _MINUTE + 1, UTC)
-        return self.bars(con_id, now - timedelta(5), now, "day")[-1]
+    def _day_so_far(self, con_id: int, minute: int) -> tuple[Day, bool]:
+        """The day up to a full minute, and whether its session is under way."""
+        now = datetime.fromtimestamp(minute * MINUTE, UTC)
+        bar = self.bars(
+            con_id, now - timedelta(5), now + timedelta(microseconds=1), "day", what=_usual(BY_ID[con_id])
+        )[-1]
+        close = self.previous_close(con_id, now)
+        day = Day(bar.open, bar.high, bar.low, close, bar.volume, bar.average, bar.count)
+        return day, BY_ID[con_id].calendar.is_open(now)
 
     def _pinned(self, con_id: int, now: datetime) -> Pin | None:
         pins = self.pins.get(con_id)
@@ -213,6 +180,112 @@ class Market:
             return None
         index = bisect_right([pin.at for pin in pins], now)
         return pins[index - 1] if index and pins[index - 1].last is not None else None
+
+    # -- any time
+
+    def series(self, con_id: int, seconds: Floats, what: str) -> Floats:
+        """The price in ticks at these moments (seconds since 1970, in order): its TRADES, BID, ASK or MIDPOINT, pins included."""
+        instrument = BY_ID[con_id]
+        levels = _levels(self._path(con_id, seconds) / _STEPS[con_id], _SPREADS[con_id], what)
+        pins = self.pins.get(con_id, [])
+        for pin, following in pairwise([*pins, None]):
+            if pin is not None and pin.bid is not None and pin.ask is not None and pin.last is not None:
+                until = following.at.timestamp() if following else math.inf
+                fixed = {"BID": pin.bid, "ASK": pin.ask, "TRADES": pin.last}.get(
+                    what, (pin.bid + pin.ask) / 2
+                )
+                inside = (seconds >= pin.at.timestamp()) & (seconds < until)
+                levels[inside] = round(float(fixed / instrument.min_tick), 6)
+        return levels
+
+    def _path(self, con_id: int, seconds: Floats) -> Floats:
+        """The free price at these moments, not yet rounded to ticks."""
+        minutes, within = np.divmod(np.floor(seconds * _TICKS).astype(np.int64), _A_MINUTE)
+        distinct, index = np.unique(np.concatenate([minutes, minutes + 1]), return_inverse=True)
+        prices = self._prices(con_id, distinct)[index]
+        start, end = prices[: len(minutes)], prices[len(minutes) :]
+        if not within.any():
+            return start
+        into = within / _A_MINUTE
+        noise = uniforms(self._key(con_id, 99), minutes * _A_MINUTE + within)
+        wobble = (noise - 0.5) * 1.6 * into * (1 - into)
+        path: Floats = start + (end - start) * np.minimum(1.0, np.maximum(0.0, into + wobble))
+        return path
+
+    def bars(
+        self,
+        con_id: int,
+        start: datetime,
+        end: datetime,
+        size: timedelta | str,
+        regular: bool = True,
+        what: str = "TRADES",
+    ) -> list[Bar]:
+        """Bars of a size (a duration below a day, or "day", "week", "month") between two moments, the last one unfinished where it has to be."""
+        sessions = drawing.spans(BY_ID[con_id].calendar, start, end, size, regular)
+        return self._draw(
+            con_id, sessions, isinstance(size, timedelta) and size.total_seconds() < MINUTE, what
+        )
+
+    def bar(self, con_id: int, start: datetime, end: datetime, what: str) -> Bar:
+        """One bar between two moments less than a minute apart, whether there is a session or not."""
+        span = Span(start, start.timestamp(), end.timestamp())
+        return self._draw(con_id, [[span]], True, what)[0]
+
+    def _draw(self, con_id: int, sessions: list[list[Span]], fine: bool, what: str) -> list[Bar]:
+        if not sessions:
+            return []
+        instrument = BY_ID[con_id]
+        jumps = [pin.at.timestamp() for pin in self.pins.get(con_id, [])]
+        seconds = drawing.moments(sessions, fine, [*jumps, *(at - drawing.TICK for at in jumps)])
+        volumes, counts = self._traded(con_id, seconds)
+        weights = np.diff(volumes if what == "TRADES" and instrument.is_share else seconds).astype(np.float64)
+        if what != "BID_ASK":
+            seen = Seen(seconds, self.series(con_id, seconds, what), volumes, counts, weights)
+            return drawing.draw(sessions, seen, instrument.min_tick)
+        bids, asks = (
+            drawing.draw(
+                sessions,
+                Seen(seconds, self.series(con_id, seconds, side), volumes, counts, weights),
+                instrument.min_tick,
+            )
+            for side in ("BID", "ASK")
+        )
+        return [
+            replace(bid, open=bid.average, high=ask.high, close=ask.average)
+            for bid, ask in zip(bids, asks, strict=True)
+        ]
+
+    def _traded(self, con_id: int, seconds: Floats) -> tuple[Integers, Integers]:
+        """Shares traded and number of trades up to these moments, counted from the first one's minute; pairs and indices have no volume."""
+        minutes, within = np.divmod(np.floor(seconds * _TICKS).astype(np.int64), _A_MINUTE)
+        distinct, index = np.unique(minutes, return_inverse=True)
+        volumes = self._volumes(con_id, distinct)
+        results: list[Integers] = []
+        for a_minute in (volumes, np.maximum(volumes // 150, _LEAST_TRADES)):
+            before = np.concatenate([[0], np.cumsum(a_minute)])[:-1]
+            results.append(before[index] + a_minute[index] * within // _A_MINUTE)
+        return results[0], results[1]
+
+    def _volumes(self, con_id: int, minutes: Integers) -> Integers:
+        """Shares traded in each of these minutes: busier at the open and the close."""
+        if not BY_ID[con_id].is_share:
+            return np.zeros(len(minutes), dtype=np.int64)
+        daily = 4e6 + 5e7 * uniform(self._key(con_id, 90), 0) ** 2
+        noise = uniforms(self._key(con_id, 91), minutes)
+        into = (minutes * MINUTE % _DAY) / _DAY
+        smile = 0.5 + 8 * (into - 0.73) ** 2  # the session runs from 0.6 to 0.86 of the UTC day
+        volumes: Integers = (daily / 390 * smile * (0.4 + 1.2 * noise)).astype(np.int64)
+        return volumes
+
+    def volume_between(self, con_id: int, start: datetime, end: datetime) -> int:
+        """Shares traded between two moments."""
+        minutes = np.arange(start.timestamp() // MINUTE * MINUTE, end.timestamp(), MINUTE)
+        volumes, _ = self._traded(con_id, np.append(minutes, [start.timestamp(), end.timestamp()]))
+        return int(volumes[-1] - volumes[-2])
+
+    def _minute_volume(self, con_id: int, minute: int) -> int:
+        return int(self._volumes(con_id, np.array([minute]))[0])
 
     def _minute(self, con_id: int, minute: int) -> float:
         block, index = divmod(minute, _BLOCK)
@@ -222,20 +295,26 @@ class Market:
         prices: list[float] = self._prices(con_id, np.arange(block * _BLOCK, (block + 1) * _BLOCK)).tolist()
         return prices
 
-    def _prices(self, con_id: int, minutes: NDArray[np.int64]) -> Floats:
-        """The free price at full minutes since 1970."""
+    def _prices(self, con_id: int, minutes: Integers) -> Floats:
+        """The free price at full minutes since 1970; of a cross rate, what its legs make it."""
         instrument = BY_ID[con_id]
+        if instrument.legs:
+            product = np.ones(len(minutes))
+            for leg, power in instrument.legs:
+                product *= self._prices(leg, minutes) ** power
+            return product
         total = np.zeros(len(minutes))
         for octave in range(_OCTAVES):
             period = 1 << octave
             cell, offset = np.divmod(minutes, period)
             key = self._key(con_id, octave)
-            left, right = _uniforms(key, cell), _uniforms(key, cell + 1)
+            left, right = uniforms(key, cell), uniforms(key, cell + 1)
             total += math.sqrt(period) * (left + (right - left) * (offset / period) - 0.5)
         # an even random value between -0.5 and 0.5 has a variance of 1/12
-        return float(instrument.price) * np.exp(
-            total * instrument.volatility * _SCALE * math.sqrt(12 * _MINUTE / _DAY)
+        prices: Floats = float(instrument.price) * np.exp(
+            total * instrument.volatility * _SCALE * math.sqrt(12 * MINUTE / _DAY)
         )
+        return prices
 
     def _key(self, con_id: int, octave: int) -> int:
         return (self._seed * 1_000_003 + con_id) * 128 + octave
@@ -243,100 +322,18 @@ class Market:
 
 def full_minutes(since: datetime, until: datetime) -> list[datetime]:
     """The full minutes strictly between two moments: only there can a price have been outside of what it was at both."""
-    first, last = math.floor(since.timestamp() / _MINUTE) + 1, math.ceil(until.timestamp() / _MINUTE) - 1
-    return [datetime.fromtimestamp(minute * _MINUTE, UTC) for minute in range(first, last + 1)]
+    first, last = math.floor(since.timestamp() / MINUTE) + 1, math.ceil(until.timestamp() / MINUTE) - 1
+    return [datetime.fromtimestamp(minute * MINUTE, UTC) for minute in range(first, last + 1)]
 
 
-def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The finalizer of splitmix64: neighbouring numbers in, unrelated numbers out."""
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
+def _usual(instrument: Instrument) -> str:
+    """What the price of an instrument is: its last trade, or the midpoint where nothing is traded."""
+    return "MIDPOINT" if instrument.is_forex else "TRADES"
 
 
-def _uniforms(key: int, cells: NDArray[np.int64]) -> Floats:
-    """A random value between 0 and 1 for every cell, always the same for the same key and cell."""
-    start = _mix(np.array([key % 2**64], dtype=np.uint64))
-    mixed = _mix(start + cells.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15))
-    return (mixed >> np.uint64(11)).astype(np.float64) / 2**53
-
-
-def _uniform(key: int, cell: int) -> float:
-    """The same for a single cell, thirty times as fast as an array of one."""
-    value = _mix_one((_mix_one(key % 2**64) + cell * 0x9E3779B97F4A7C15) % 2**64)
-    return (value >> 11) / 2**53
-
-
-def _mix_one(value: int) -> int:
-    value = (value ^ (value >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
-    value = (value ^ (value >> 27)) * 0x94D049BB133111EB % 2**64
-    return value ^ (value >> 31)
-
-
-def _round(price: float | Decimal, instrument: Instrument, rounding: str = ROUND_HALF_EVEN) -> Decimal:
-    """A price on the instrument's grid, never below one tick."""
-    value = price if isinstance(price, Decimal) else Decimal(repr(price))
-    return max(
-        (value / instrument.min_tick).quantize(Decimal(1), rounding) * instrument.min_tick,
-        instrument.min_tick,
-    )
-
-
-def _long_session(day: date) -> tuple[datetime, datetime]:
-    early, late = (
-        datetime.combine(day, at, hours.NEW_YORK).astimezone(UTC)
-        for at in (hours.PRE_MARKET, hours.POST_MARKET)
-    )
-    return early, late
-
-
-def _label(day: date, size: str) -> datetime:
-    """The moment by which a bar of a day, a week or a month is known: the midnight (UTC) of its first day."""
-    first = {"day": day, "week": day - timedelta(day.weekday()), "month": day.replace(day=1)}[size]
-    return datetime(first.year, first.month, first.day, tzinfo=UTC)
-
-
-def _buckets(
-    start: datetime, end: datetime, size: timedelta, opening: datetime
-) -> list[tuple[datetime, float, float]]:
-    """Bars of one session: they begin at multiples of their size since midnight, the first one at the opening."""
-    step = int(size.total_seconds())
-    spans, at = [], int(start.timestamp() // step) * step
-    while at < end.timestamp():
-        first = max(at, int(opening.timestamp()))
-        if first >= int(start.timestamp()):
-            spans.append(
-                (datetime.fromtimestamp(first, UTC), float(first), min(float(at + step), end.timestamp()))
-            )
-        at += step
-    return spans
-
-
-def _grid(start: float, end: float, step: int, extra: Sequence[float]) -> Floats:
-    """Both ends, every full step between them, and those of `extra` that lie between."""
-    full = np.arange(math.ceil(start / step) * step, end, step, dtype=np.float64)
-    return np.unique(
-        np.concatenate([full, [start, end], [moment for moment in extra if start <= moment <= end]])
-    )
-
-
-def _bar(label: datetime, prices: Floats, volumes: Floats, instrument: Instrument) -> Bar:
-    volume = int(volumes[:-1].sum() if len(volumes) > 1 else 0)
-    first, high, low, last = (
-        _round(float(price), instrument) for price in (prices[0], prices.max(), prices.min(), prices[-1])
-    )
-    return Bar(
-        label, first, high, low, last, volume, _round(float(prices.mean()), instrument), max(1, volume // 150)
-    )
-
-
-def _merged(one: Bar, two: Bar) -> Bar:
-    return replace(
-        one,
-        high=max(one.high, two.high),
-        low=min(one.low, two.low),
-        close=two.close,
-        volume=one.volume + two.volume,
-        average=((one.average + two.average) / 2).quantize(one.average),
-        count=one.count + two.count,
-    )
+def _levels(path: Floats, spread: int, what: str) -> Floats:
+    """Prices on the grid, in ticks. Each rises and falls with the path, so that its highest and lowest are where the path's are."""
+    if what == "TRADES":
+        return np.maximum(1.0, np.rint(path))
+    bids = np.maximum(1.0, np.floor(path - spread / 2 + 0.25))
+    return bids + {"BID": 0.0, "ASK": float(spread), "MIDPOINT": spread / 2}[what]

@@ -43,7 +43,7 @@ def needs_stop(order_type: str) -> bool:
 
 
 def advance(order: Order, quote: Quote) -> Step:
-    """An order met by a quote. Stops are triggered by the last trade; what is marketable takes the other side of the quote."""
+    """An order met by a quote. Stops are triggered by the last trade (of a pair: by the midpoint); what is marketable takes the other side of the quote."""
     stop = _stop(order, quote)
     triggered = order.triggered or not conditional(order) or _reached(order, stop, quote.last)
     if not triggered:

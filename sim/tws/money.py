@@ -1,13 +1,14 @@
-"""What trading costs and what it ties up: IBKR's fixed commissions for shares, and margin in the manner of Regulation T."""
+"""What trading costs and what it ties up: IBKR's commissions for shares and currencies, and margin in the manner of Regulation T."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 
-from sim.tws.contracts import USD_PER, Instrument
+from sim.tws.contracts import BASE, Instrument
 
 CENT = Decimal("0.01")
 _PER_SHARE, _LEAST, _MOST = Decimal("0.005"), Decimal("1.00"), Decimal("0.01")
+_OF_FOREX, _LEAST_FOREX, _FOREX_MARGIN = Decimal("0.00002"), Decimal("2.00"), Decimal("0.025")
 _INITIAL, _MAINTENANCE, _MAINTENANCE_SHORT = Decimal("0.50"), Decimal("0.25"), Decimal("0.30")
 
 
@@ -39,7 +40,7 @@ class Margin:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What an order would do to an account: the figures before and after it, and its commission."""
+    """What an order would do to an account: the figures before and after it, and its commission in its currency."""
 
     before: Margin
     after: Margin
@@ -47,25 +48,61 @@ class Preview:
     currency: str
 
 
-def commission(quantity: Decimal, price: Decimal) -> Decimal:
-    """IBKR fixed pricing for shares: 0.005 a share, at least 1.00, at most 1 % of the trade's value."""
-    charge = max(quantity * _PER_SHARE, _LEAST)
-    return min(charge, quantity * price * _MOST).quantize(Decimal("0.000001")).normalize() + Decimal(0)
+def commission(instrument: Instrument, quantity: Decimal, price: Decimal, rate: Decimal) -> Decimal:
+    """What an order costs, in the currency of `fee_currency`. `rate` is what one unit of the instrument's currency is worth in the base.
+
+    Shares: 0.005 each, at least 1.00, at most 1 % of the trade's value. Currencies: 0.2 basis points of the trade's value, at least 2.00.
+    """
+    if instrument.is_forex:
+        charge = max(quantity * price * rate * _OF_FOREX, _LEAST_FOREX)
+    else:
+        charge = min(max(quantity * _PER_SHARE, _LEAST), quantity * price * _MOST)
+    return charge.quantize(Decimal("0.000001")).normalize() + Decimal(0)
 
 
-def margin(cash: Mapping[str, Decimal], holdings: Iterable[tuple[Instrument, Decimal, Decimal]]) -> Margin:
-    """The figures of an account from its cash by currency and its holdings (what, how many, at which price)."""
-    money = sum((amount * USD_PER[currency] for currency, amount in cash.items()), Decimal(0))
+def fee_currency(instrument: Instrument) -> str:
+    """The currency in which its commissions are charged: for a pair the base currency."""
+    return BASE if instrument.is_forex else instrument.currency
+
+
+def flows(instrument: Instrument, change: Decimal, price: Decimal, fee: Decimal) -> dict[str, Decimal]:
+    """The money that moves, by currency, when `change` of an instrument (negative: a sale) is traded at a price."""
+    moved = {instrument.currency: -change * price * instrument.multiplier}
+    if instrument.is_forex:
+        moved[instrument.symbol] = change
+    charged = fee_currency(instrument)
+    moved[charged] = moved.get(charged, Decimal(0)) - fee
+    return moved
+
+
+def margin(
+    cash: Mapping[str, Decimal],
+    holdings: Iterable[tuple[Instrument, Decimal, Decimal]],
+    rates: Mapping[str, Decimal],
+) -> Margin:
+    """The figures of an account from its cash by currency, its holdings (what, how many, at which price) and the rates of their currencies.
+
+    A pair that is held is money in two currencies already, so only the money counts; each currency but the base one ties up a little.
+    """
+    money = sum((amount * rates[currency] for currency, amount in cash.items()), Decimal(0))
     values = [
-        quantity * price * instrument.multiplier * USD_PER[instrument.currency]
+        quantity * price * instrument.multiplier * rates[instrument.currency]
         for instrument, quantity, price in holdings
+        if not instrument.is_forex
     ]
     gross = sum(map(abs, values), Decimal(0))
     maintenance = sum(
         (value * _MAINTENANCE if value > 0 else -value * _MAINTENANCE_SHORT for value in values), Decimal(0)
     )
+    abroad = sum(
+        (abs(amount) * rates[currency] for currency, amount in cash.items() if currency != BASE), Decimal(0)
+    )
+    tied = abroad * _FOREX_MARGIN
     return Margin(
-        *(cents(amount) for amount in (money, sum(values, Decimal(0)), gross, gross * _INITIAL, maintenance))
+        *(
+            cents(amount)
+            for amount in (money, sum(values, Decimal(0)), gross, gross * _INITIAL + tied, maintenance + tied)
+        )
     )
 
 

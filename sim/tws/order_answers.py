@@ -10,7 +10,7 @@ from typing import NamedTuple
 from sim.tws.answers import contract_fields, moment_text, rounded
 from sim.tws.book import Execution, Order
 from sim.tws.codec import UNSET_DOUBLE, UNSET_INTEGER, message
-from sim.tws.money import Preview
+from sim.tws.money import Preview, fee_currency
 from sim.tws.terms import Terms
 
 _NEVER = {"D": UNSET_DOUBLE, "I": UNSET_INTEGER}
@@ -186,7 +186,7 @@ def order_status(order: Order, parent_id: int) -> bytes:
 def open_order(version: int, order: Order, parent_id: int) -> bytes:
     """An order as a whole."""
     fee = order.commission
-    known = (UNSET_DOUBLE, "") if fee is None else (fee, order.instrument.currency)
+    known = (UNSET_DOUBLE, "") if fee is None else (fee, fee_currency(order.instrument))
     return _open_order(
         version, order, parent_id, (*[UNSET_DOUBLE] * 9, known[0], UNSET_DOUBLE, UNSET_DOUBLE, known[1], "")
     )

@@ -322,6 +322,8 @@ class TwsServer:
             self.engine.ledger.roll_day(account, now)
         for session in self._ready():
             session.data.tell()
+            session.bars.tell()
+            session.ticks.tell()
         self.flush()
 
     async def _tick_for_ever(self) -> None:

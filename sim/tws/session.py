@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from sim.tws import answers, codec
 from sim.tws.codec import WireError
-from sim.tws.desks import AccountDesk, DataDesk, InfoDesk, OrderDesk
+from sim.tws.desks import AccountDesk, BarDesk, DataDesk, InfoDesk, OrderDesk, TickDesk
 from sim.tws.errors import Refused
 from sim.tws.limits import TOO_FAST, Open, Rate
 from sim.tws.requests import NAMES, WRITES, BadRequest, Request, UnknownRequest, parse
@@ -24,6 +24,8 @@ _FARMS = (
 )
 _READ_ONLY = "Error validating request.-'cW' : cause - The API interface is currently in Read-Only mode."
 _ID_IN_USE = "Unable to connect as the client id is already in use. Retry with a unique client id."
+_QUOTED = 300
+"""How much of what a client said wrongly is said back."""
 
 
 class Session(asyncio.Protocol):
@@ -45,7 +47,8 @@ class Session(asyncio.Protocol):
         """Orders (perm ids) of which this connection is told nothing unless it asks."""
         self.orders, self.account = OrderDesk(self), AccountDesk(self)
         self.data, self.info = DataDesk(self), InfoDesk(self)
-        self._handlers = _handlers(self.orders, self.account, self.data, self.info)
+        self.bars, self.ticks = BarDesk(self), TickDesk(self)
+        self._handlers = _handlers(self.orders, self.account, self.data, self.bars, self.ticks, self.info)
         self.open = Open()
         """The requests that go on until they are cancelled."""
         self._rate = Rate()
@@ -278,7 +281,7 @@ class Session(asyncio.Protocol):
             request = parse(self.version, payload)
         except UnknownRequest as error:
             self.server.unknown(str(error))
-            self.fail(-1, 506, f"Unknown incoming message type: {error}")
+            self.fail(-1, 506, f"Unknown incoming message type: {str(error)[:_QUOTED]}")
             return
         except BadRequest as error:
             self._unreadable(error.request_id, error)
@@ -298,8 +301,9 @@ class Session(asyncio.Protocol):
             self._carry_out(request)
 
     def _unreadable(self, request_id: int, error: WireError) -> None:
-        self.server.note("bad_request", client=self.client_id, reason=str(error))
-        self.fail(request_id, 320, f"Error reading request. {error}")
+        reason = str(error)[:_QUOTED]
+        self.server.note("bad_request", client=self.client_id, reason=reason)
+        self.fail(request_id, 320, f"Error reading request. {reason}")
 
     def _carry_out(self, request: Request) -> None:
         try:

@@ -378,6 +378,6 @@ def test_completed_orders_have_the_fields_of_their_version(version: int) -> None
 
 def test_what_if_has_the_shape_of_an_open_order() -> None:
     order = order_of({"whatIf": "1"})
-    nothing = margin({"USD": Decimal(100)}, [])
+    nothing = margin({"USD": Decimal(100)}, [], {"USD": Decimal(1)})
     shown = order_answers.previewed(178, order, 0, Preview(nothing, nothing, Decimal(1), "USD"))
     assert len(codec.fields(shown[4:])) == len(codec.fields(order_answers.open_order(178, order, 0)[4:]))

@@ -355,7 +355,7 @@ async def test_bars(tws: Tws, duration: str, size: str, count: range) -> None:
         ("1 X", "1 day", "TRADES", 321),
         ("1 D", "7 mins", "TRADES", 321),
         ("1 D", "1 day", "MAGIC", 321),
-        ("100 Y", "5 secs", "TRADES", 321),
+        ("100 Y", "5 secs", "TRADES", 162),
     ],
 )
 async def test_bars_that_cannot_be(tws: Tws, duration: str, size: str, what: str, code: int) -> None:

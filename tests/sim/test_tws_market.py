@@ -36,10 +36,12 @@ def test_another_seed_is_another_market() -> None:
 def test_quotes_are_plausible(con_id: int, at: datetime) -> None:
     instrument, quote = BY_ID[con_id], Market(1).quote(con_id, at)
     assert 0 < quote.bid < quote.ask
-    assert quote.bid - instrument.min_tick <= quote.last <= quote.ask + instrument.min_tick
+    assert quote.bid <= quote.last <= quote.ask
     assert quote.ask - quote.bid <= quote.last * Decimal("0.003") + instrument.min_tick
-    assert all(price % instrument.min_tick == 0 for price in (quote.bid, quote.ask, quote.last))
-    assert min(quote.bid_size, quote.ask_size, quote.last_size) >= 100
+    step = instrument.min_tick / 2 if instrument.is_forex else instrument.min_tick
+    assert all(price % step == 0 for price in (quote.bid, quote.ask, quote.last))
+    assert min(quote.bid_size, quote.ask_size) >= (0 if instrument.is_index else 100)
+    assert quote.last_size > 0 or not instrument.is_share
     assert instrument.price / 4 < quote.last < instrument.price * 4
 
 
@@ -64,7 +66,7 @@ def test_small_bars_make_up_the_bar_of_the_day(size: timedelta) -> None:
 def test_the_day_so_far_is_what_its_bar_says() -> None:
     market = Market(1)
     opening, _ = hours.session(date(2026, 3, 4))
-    day, [bar] = market.day(AAPL, NOON), market.bars(AAPL, opening, NOON + timedelta(seconds=1), "day")
+    day, [bar] = market.day(AAPL, NOON), market.bars(AAPL, opening, NOON, "day")
     assert (day.open, day.high, day.low) == (bar.open, bar.high, bar.low)
     [before] = market.bars(AAPL, opening - timedelta(days=1), opening - timedelta(hours=2), "day")
     assert day.close == before.close
@@ -223,18 +225,19 @@ def test_a_trailing_stop_never_moves_away(cents: list[int], action: str) -> None
     ],
 )
 def test_commission_by_the_fixed_schedule(quantity: str, price: str, cost: str) -> None:
-    assert money.commission(Decimal(quantity), Decimal(price)) == Decimal(cost)
+    assert money.commission(BY_ID[AAPL], Decimal(quantity), Decimal(price), Decimal(1)) == Decimal(cost)
 
 
 def test_margin_in_the_base_currency() -> None:
     holdings = [(BY_ID[AAPL], Decimal(10), Decimal(100)), (BY_ID[8894], Decimal(-10), Decimal(50))]
-    figures = money.margin({"USD": Decimal(1000), "CAD": Decimal(100)}, holdings)
+    rates = {"USD": Decimal(1), "CAD": Decimal("0.73")}
+    figures = money.margin({"USD": Decimal(1000), "CAD": Decimal(100)}, holdings, rates)
     assert (figures.cash, figures.net_liquidation, figures.gross_value) == (
         Decimal(1073),
         Decimal(1573),
         Decimal(1500),
     )
-    assert (figures.initial, figures.maintenance) == (Decimal(750), Decimal(400))
+    assert (figures.initial, figures.maintenance) == (Decimal("751.83"), Decimal("401.83"))
 
 
 def test_every_instrument_is_one_of_a_kind() -> None:

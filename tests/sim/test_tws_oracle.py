@@ -21,8 +21,11 @@ GATES = (158, 160, 162, 163, 164, 166, 170, 176, 177, 178)
 NOT_SPOKEN = {"24": 1}
 """The one request of the tour that the simulated TWS does not know."""
 OPEN_ORDER = int(IN.OPEN_ORDER)
-LISTS = {IN.HISTORICAL_DATA: 4, IN.MARKET_RULE: 2, IN.FAMILY_CODES: 1}
-"""How many fields stand before the elements of a list, the last of them their number."""
+LISTS = {
+    IN.HISTORICAL_DATA: (4, 0), IN.MARKET_RULE: (2, 0), IN.FAMILY_CODES: (1, 0), IN.SMART_COMPONENTS: (2, 0), IN.HISTOGRAM_DATA: (2, 0),
+    IN.HISTORICAL_SCHEDULE: (5, 0), IN.HISTORICAL_TICKS: (2, 1), IN.HISTORICAL_TICKS_BID_ASK: (2, 1), IN.HISTORICAL_TICKS_LAST: (2, 1),
+}  # fmt: skip
+"""How many fields stand before the elements of a list, the last of them their number, and how many after."""
 BEGIN, END = "<!-- messages -->", "<!-- /messages -->"
 _TOURS: dict[int, Client] = {}
 
@@ -133,8 +136,8 @@ async def test_every_gate_is_held_to_its_version(before: int, gate: int) -> None
 def size(message: int, several: list[Fields]) -> str:
     """How many fields a message has after its id; a + where there can be more, n where it is a list."""
     if message in LISTS:
-        head, fields = LISTS[message], several[0]
-        return f"{head}+{(len(fields) - head) // int(fields[head - 1])}n"
+        (head, tail), fields = LISTS[message], several[0]
+        return f"{head}+{(len(fields) - head - tail) // int(fields[head - 1])}n{'+1' * tail}"
     if message == IN.SYMBOL_SAMPLES:
         return f"2+{next(each for each in (6, 8) if _samples(several[0], each))}n+"
     sizes = {len(fields) for fields in several}

@@ -188,6 +188,18 @@ def stock(symbol: str = "AAPL", exchange: str = "SMART", kind: str = "STK") -> C
     return contract
 
 
+def pair(symbol: str = "EUR", currency: str = "USD") -> Contract:
+    """Two currencies."""
+    contract = stock(symbol, "IDEALPRO", "CASH")
+    contract.currency = currency
+    return contract
+
+
+def index(symbol: str = "SPX", exchange: str = "CBOE") -> Contract:
+    """A number that nobody can buy."""
+    return stock(symbol, exchange, "IND")
+
+
 def combination() -> Contract:
     """Two legs."""
     contract = stock(kind="BAG")

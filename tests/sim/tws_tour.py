@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from decimal import Decimal
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 from ibapi.execution import ExecutionFilter
@@ -20,7 +21,7 @@ from ibapi.softdollartier import SoftDollarTier
 from ibapi.tag_value import TagValue
 
 from tests.sim.tws_kit import CALM
-from tests.sim.tws_oracle import Client, Told, combination, comparable, order, said, stock
+from tests.sim.tws_oracle import Client, Told, combination, comparable, index, order, pair, said, stock
 
 Post = Callable[[str, dict[str, Any]], object]
 """The control port: a path and a body."""
@@ -30,13 +31,18 @@ def tour(client: Client, post: Post) -> None:
     """Everything the simulated TWS speaks, asked with IB's client, and what it says believed."""
     connection(client)
     instruments(client)
+    courtesies(client)
     quotes(client, post)
     bars(client, post)
+    real_time(client, post)
+    ticks(client, post)
     account(client)
     single_orders(client)
     whole_orders(client)
     brackets(client)
     fills_and_lists(client)
+    currencies(client)
+    indices(client)
     nonsense(client)
 
 
@@ -107,10 +113,179 @@ def quotes(client: Client, post: Post) -> None:
     assert told.last("marketDataType") == (22, 3)
     assert {66, 67, 68} <= {kind for _, kind, _, _ in told.all("tickPrice")}
     assert errors(client.ask(client.reqMktData, 23, combination(), "", False, False, [], until="error"))
-    assert errors(client.ask(client.reqRealTimeBars, 24, stock(), 5, "TRADES", True, [], until="error")) == [
-        (24, 420)
+    generic = "100,101,104,106,165,232,233,236,293,294,295,318,375,411,456,595"
+    told = client.ask(
+        client.reqMktData, 24, stock("MSFT"), generic, False, False, [],
+        until="tickSize", that=lambda number, kind, _: (number, kind) == (24, 65),
+    )  # fmt: skip
+    texts = {kind: text for _, kind, text in told.all("tickString")}
+    assert {48, 77, 59, 32, 33, 84} <= set(texts)
+    assert texts[48].count(";") == 5
+    assert {15, 16, 17, 18, 19, 20, 37, 57} <= {kind for _, kind, _, _ in told.all("tickPrice")}
+    assert {21, 63, 64, 65, 89} <= {kind for _, kind, _ in told.all("tickSize")}
+    numbers = {kind: value for _, kind, value in told.all("tickGeneric")}
+    assert (numbers[49], numbers[46]) == (0, 3)
+    assert 0.05 < numbers[23] < 1
+    client.cancelMktData(24)
+    for number, asked, snapshot in ((25, "233,999", False), (26, "233", True)):
+        told = client.ask(client.reqMktData, number, stock(), asked, snapshot, False, [], until="error")
+        assert errors(told) == [(number, 321)]
+
+
+def courtesies(client: Client) -> None:
+    """What other vendors' clients ask when they begin: answered, though there is nothing."""
+    assert client.ask(client.reqMktDepthExchanges, until="mktDepthExchanges").last("mktDepthExchanges") == (
+        [],
+    )
+    assert client.ask(client.reqNewsProviders, until="newsProviders").last("newsProviders") == ([],)
+    assert client.ask(client.reqSoftDollarTiers, 16, until="softDollarTiers").last("softDollarTiers") == (
+        16,
+        [],
+    )
+    _, letters = client.ask(client.reqSmartComponents, 17, "9c0001", until="smartComponents").last(
+        "smartComponents"
+    )
+    assert ("NASDAQ", "Q") in {(one.exchange, one.exchangeLetter) for one in letters}
+    assert errors(client.ask(client.reqSmartComponents, 18, "nonsense", until="error")) == [(18, 321)]
+    end = "securityDefinitionOptionParameterEnd"
+    told = client.ask(client.reqSecDefOptParams, 19, "SPX", "", "IND", 416904, until=end)
+    assert told.last(end) == (19,)
+    client.reqNewsBulletins(True)
+    client.cancelNewsBulletins()
+
+
+def real_time(client: Client, post: Post) -> None:
+    """A bar every five seconds, which is the one that the past shows."""
+    client.reqRealTimeBars(32, stock("MSFT"), 5, "TRADES", True, [])
+    client.reqRealTimeBars(33, pair(), 5, "MIDPOINT", False, [])
+    post("/clock", {"advance": 10})
+    heard = client.hear("realtimeBar", lambda number, *_: number == 33).all("realtimeBar")
+    _, begun, opened, high, low, close, volume, _, count = next(said for said in heard if said[0] == 32)
+    assert (begun % 5, low <= opened <= high, low <= close <= high, volume > 0, count > 0) == (0, *[True] * 4)
+    assert next(said for said in heard if said[0] == 33)[6:] == (-1, -1, -1)
+    client.cancelRealTimeBars(32)
+    client.cancelRealTimeBars(33)
+    assert errors(client.ask(client.cancelRealTimeBars, 32, until="error")) == [(32, 300)]
+    told = past(client, 34, stock("MSFT"), "60 S", "5 secs", "TRADES", style=2)
+    same = {bar.date: (bar.open, bar.high, bar.low, bar.close, bar.volume, bar.barCount) for bar in told}
+    assert same[str(begun)] == (opened, high, low, close, volume, count)
+
+
+def ticks(client: Client, post: Post) -> None:
+    """Single ticks of the past and as they come, and how much was traded where."""
+    for number, kind, heard in (
+        (35, "AllLast", "tickByTickAllLast"),
+        (36, "BidAsk", "tickByTickBidAsk"),
+        (37, "MidPoint", "tickByTickMidPoint"),
+    ):
+        client.reqTickByTickData(number, stock("LLY"), kind, 0, True)
+        post("/clock", {"advance": 60})
+        assert client.hear(heard).last(heard)[0] == number
+        client.cancelTickByTickData(number)
+    told = client.ask(
+        client.reqTickByTickData, 38, stock("MSFT"), "Last", 20, False, until="historicalTicksLast"
+    )
+    assert len(told.last("historicalTicksLast")[1]) == 20
+    client.cancelTickByTickData(38)
+    assert errors(client.ask(client.reqTickByTickData, 39, pair(), "Last", 0, False, until="error")) == [
+        (39, 10189)
     ]
-    client.cancelRealTimeBars(24)
+    moment = "20260304 15:00:00 US/Eastern"
+    for what, heard in (
+        ("MIDPOINT", "historicalTicks"),
+        ("BID_ASK", "historicalTicksBidAsk"),
+        ("TRADES", "historicalTicksLast"),
+    ):
+        told = client.ask(
+            client.reqHistoricalTicks, 45, stock("MSFT"), moment, "", 30, what, 1, False, [], until=heard
+        )
+        number, found, done = told.last(heard)
+        assert (number, len(found), done) == (45, 30, True)
+        assert all(one.time <= two.time for one, two in pairwise(found))
+    _, volumes = client.ask(
+        client.reqHistogramData, 46, stock("MSFT"), True, "1 day", until="histogramData"
+    ).last("histogramData")
+    assert sum(point.size for point in volumes) > 1_000
+    client.cancelHistogramData(46)
+
+
+def currencies(client: Client) -> None:
+    """A pair: its description, its prices and bars without trades, and a deal."""
+    _, details = client.ask(client.reqContractDetails, 70, pair(), until="contractDetailsEnd").last(
+        "contractDetails"
+    )
+    assert (details.contract.conId, details.contract.localSymbol, details.minTick) == (
+        12087792,
+        "EUR.USD",
+        5e-05,
+    )
+    assert (details.validExchanges, details.marketRuleIds, details.aggGroup) == ("IDEALPRO", "239", 4)
+    rule, steps = client.ask(client.reqMarketRule, 239, until="marketRule").last("marketRule")
+    assert (rule, [(step.lowEdge, step.increment) for step in steps]) == (239, [(0.0, 0.00005)])
+    assert errors(client.ask(client.reqContractDetails, 71, stock("EUR", kind="CASH"), until="error")) == [
+        (71, 200)
+    ]
+    told = client.ask(client.reqMktData, 72, pair(), "", True, False, [], until="tickSnapshotEnd")
+    assert {kind for _, kind, _, _ in told.all("tickPrice")} == {1, 2, 6, 7, 9}
+    assert errors(past_refused(client, 73, pair(), "TRADES")) == [(73, 162)]
+    for what in ("MIDPOINT", "BID", "ASK", "BID_ASK"):
+        bars = past(client, 74, pair(), "1 D", "1 hour", what)
+        assert {bar.volume for bar in bars} == {-1}
+    bid = past(client, 74, pair(), "1 D", "1 day", "BID")[-1]
+    ask = past(client, 74, pair(), "1 D", "1 day", "ASK")[-1]
+    assert 0 < ask.low - bid.low < 0.001
+    asked = order("MKT", 30_000, orderRef="pair")
+    told = client.ask(client.placeOrder, 51, pair(), asked, until="commissionAndFeesReport")
+    _, contract, fill = told.last("execDetails")
+    assert (contract.localSymbol, fill.exchange, fill.shares) == ("EUR.USD", "IDEALPRO", 30_000)
+    [report] = told.last("commissionAndFeesReport")
+    assert (report.commissionAndFees, report.currency) == (2.0, "USD")
+    told = client.ask(client.placeOrder, 52, pair(), order("LMT", 1_000, lmtPrice=0.5), until="orderStatus")
+    assert errors(told) == [(52, 399)]
+    told = client.ask(
+        client.cancelOrder, 52, OrderCancel(), until="error", that=lambda _, __, code, *___: code == 202
+    )
+    asked = order("LMT", 30_000, "SELL", lmtPrice=1.01, whatIf=True)
+    _, _, _, state = client.ask(client.placeOrder, 53, pair(), asked, until="openOrder").last("openOrder")
+    assert (state.commissionAndFees, state.commissionAndFeesCurrency) == (2.0, "USD")
+    assert errors(client.ask(client.placeOrder, 54, pair(), order("MOC", 30_000), until="error")) == [
+        (54, 387)
+    ]
+    assert errors(
+        client.ask(client.placeOrder, 55, pair(), order("LMT", 30_000, lmtPrice=1.00001), until="error")
+    ) == [(55, 110)]
+    told = client.ask(client.reqAccountUpdatesMulti, 85, "", "", True, until="accountUpdateMultiEnd")
+    figures = {(tag, currency): value for _, _, _, tag, value, currency in told.all("accountUpdateMulti")}
+    assert float(figures["CashBalance", "EUR"]) == 30_000
+    assert 0.5 < float(figures["ExchangeRate", "EUR"]) < 2
+    client.cancelAccountUpdatesMulti(85)
+    told = client.ask(
+        client.placeOrder, 56, pair(), order("MKT", 30_000, "SELL"), until="commissionAndFeesReport"
+    )
+    assert told.last("execDetails")[2].side == "SLD"
+
+
+def indices(client: Client) -> None:
+    """An index: a last and nothing to buy; its sessions."""
+    _, details = client.ask(client.reqContractDetails, 87, index(), until="contractDetailsEnd").last(
+        "contractDetails"
+    )
+    assert (details.contract.conId, details.timeZoneId, details.orderTypes) == (416904, "US/Central", "")
+    _, found = client.ask(client.reqMatchingSymbols, 88, "SPX", until="symbolSamples").last("symbolSamples")
+    assert (found[0].contract.secType, "OPT" in found[0].derivativeSecTypes) == ("IND", True)
+    told = client.ask(client.reqMktData, 89, index(), "", True, False, [], until="tickSnapshotEnd")
+    assert {kind for _, kind, _, _ in told.all("tickPrice")} == {4, 6, 7, 9, 14}
+    bars = past(client, 90, index(), "2 D", "30 mins", "TRADES")
+    assert {(bar.volume, bar.wap) for bar in bars} == {(0, 0)}
+    assert all(bar.barCount > 0 for bar in bars)
+    assert errors(past_refused(client, 91, index(), "MIDPOINT")) == [(91, 162)]
+    assert errors(client.ask(client.placeOrder, 57, index(), order("MKT"), until="error")) == [(57, 387)]
+    assert past(client, 93, index(), "1 M", "1 day", "HISTORICAL_VOLATILITY")[-1].close > 0.03
+    if client.version >= 165:
+        asked: tuple[Any, ...] = (94, index(), "", "5 D", "1 day", "SCHEDULE", 1, 1, False, [])
+        told = client.ask(client.reqHistoricalData, *asked, until="historicalSchedule")
+        _, _, _, zone, sessions = told.last("historicalSchedule")
+        assert (zone, sessions[-1].startDateTime[9:]) == ("US/Central", "08:30:00")
 
 
 def bars(client: Client, post: Post) -> None:
@@ -363,6 +538,21 @@ def nonsense(client: Client) -> None:
 
 
 # -- on the way
+
+
+def past(
+    client: Client, number: int, contract: Any, duration: str, size: str, what: str, style: int = 1
+) -> list[Any]:
+    """Bars of the past."""
+    asked: tuple[Any, ...] = (number, contract, "", duration, size, what, 1, style, False, [])
+    told = client.ask(client.reqHistoricalData, *asked, until="historicalDataEnd")
+    return [bar for _, bar in told.all("historicalData")]
+
+
+def past_refused(client: Client, number: int, contract: Any, what: str) -> Told:
+    """A question about a past that there is not."""
+    asked: tuple[Any, ...] = (number, contract, "", "1 D", "1 hour", what, 1, 1, False, [])
+    return client.ask(client.reqHistoricalData, *asked, until="error")
 
 
 def place(client: Client, number: int, asked: Order, until: str = "orderStatus", why: str = "") -> Told:

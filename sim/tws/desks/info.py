@@ -1,10 +1,8 @@
 """Contracts, symbols, market rules, ids and the time."""
 
-from datetime import UTC, datetime
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from sim.tws import answers, contracts
+from sim.tws import answers, contracts, history
 from sim.tws.contracts import Instrument
 from sim.tws.engine import Opening
 from sim.tws.errors import Refused
@@ -13,8 +11,19 @@ from sim.tws.terms import Contract
 if TYPE_CHECKING:
     from sim.tws.session import Session
 
+BBO = "9c0001"
+"""The name under which the exchanges and their letters are asked for."""
+LETTERS = {
+    "NASDAQ": "Q",
+    "NYSE": "N",
+    "ARCA": "P",
+    "AMEX": "A",
+    "BATS": "Z",
+    "IEX": "V",
+    "TSE": "T",
+    "LSEETF": "L",
+}
 _NO_DEFINITION = "No security definition has been found for the request"
-_FIRST_DATA = datetime(1990, 1, 2, 14, 30, tzinfo=UTC)
 
 
 def find(contract: Contract) -> list[Instrument]:
@@ -78,7 +87,7 @@ class InfoDesk:
         if sec_id:
             raise Refused(200, _NO_DEFINITION)
         for instrument in find(contract):
-            exchange = contract.exchange or "SMART"
+            exchange = contract.exchange or instrument.exchanges[0]
             version, now = self._session.version, self._session.now
             opening = self._session.engine.rules.opening
             told = answers.contract_details(
@@ -100,17 +109,50 @@ class InfoDesk:
         )
 
     def on_market_rule(self, rule: int) -> None:
-        """The price steps of a rule; every share here has the same one."""
-        if rule not in {instrument.market_rule for instrument in contracts.INSTRUMENTS}:
+        """The price steps of a rule."""
+        if rule not in contracts.MARKET_RULES:
             raise Refused(321, f"Error validating request.-'cO' : cause - Market rule id {rule} is invalid")
-        self._session.send(answers.market_rule(rule, [(Decimal(0), Decimal("0.01"))]))
+        self._session.send(answers.market_rule(rule, contracts.MARKET_RULES[rule]))
+
+    def on_option_parameters(
+        self, request_id: int, symbol: str, exchange: str, sec_type: str, con_id: int
+    ) -> None:
+        """The options on something: there are none here."""
+        known = contracts.BY_ID.get(con_id)
+        if known is None or (known.symbol, known.sec_type) != (symbol.upper(), sec_type):
+            raise Refused(321, f"Error validating request.-'cs' : cause - Invalid contract id {con_id}")
+        self._session.send(answers.option_parameters_end(request_id))
+
+    def on_smart_components(self, request_id: int, exchanges: str) -> None:
+        """The letters that stand for exchanges in ticks."""
+        if exchanges != BBO:
+            raise Refused(321, f"Error validating request.-'cq' : cause - Invalid bbo exchange {exchanges!r}")
+        self._session.send(answers.smart_components(request_id, list(LETTERS.items())))
+
+    def on_depth_exchanges(self) -> None:
+        """Which exchanges have market depth."""
+        self._session.send(answers.depth_exchanges())
+
+    def on_news_providers(self) -> None:
+        """Who sends news."""
+        self._session.send(answers.news_providers())
+
+    def on_soft_dollar_tiers(self, request_id: int) -> None:
+        """The soft dollar tiers of the accounts."""
+        self._session.send(answers.soft_dollar_tiers(request_id))
+
+    def on_news_bulletins(self, all_of_today: bool) -> None:
+        """Accepted; no bulletin is ever sent."""
+
+    def on_cancel_news_bulletins(self) -> None:
+        """There are none to end."""
 
     def on_head_timestamp(
         self, request_id: int, contract: Contract, regular: bool, what: str, date_format: int
     ) -> None:
         """Since when there are data of a contract."""
-        only(contract)
-        self._session.send(answers.head_timestamp(request_id, _FIRST_DATA, date_format))
+        history.shown(only(contract), what, 1)
+        self._session.send(answers.head_timestamp(request_id, history.FIRST, date_format))
 
     def on_cancel_head_timestamp(self, request_id: int) -> None:
         """It was answered at once, so there is nothing to end."""

@@ -36,7 +36,8 @@ class OrderDesk:
         session, faults = self._session, self._session.server.faults
         if not terms.what_if and faults.take("swallow"):
             return
-        instrument, exchange = only(contract), contract.exchange or "SMART"
+        instrument = only(contract)
+        exchange = contract.exchange or instrument.exchanges[0]
         if terms.what_if:
             order, preview = self._engine.preview(
                 self._client_id, request_id, instrument, exchange, terms, session.now
