@@ -12,7 +12,8 @@ MAX_VERSION = 178
 MAX_FRAME = 0xFFFFFF
 """Longer frames are refused, as TWS does: a length beyond it means that the stream is out of step."""
 _LARGEST_INTEGER = 2**31 - 1
-_LARGEST_EXPONENT = 30
+_EXPONENTS = range(-20, 11)
+"""The powers of ten of a quantity or a price, with room to multiply the two: nothing reaches a hundred thousand million."""
 _MOST_DIGITS = 40
 
 UNSET_DOUBLE = "1.7976931348623157E308"
@@ -165,7 +166,7 @@ def decimal(text: str) -> Decimal | None:
         raise WireError(_EXPECTED.format("number", text)) from None
     if not number.is_finite():
         raise WireError(_EXPECTED.format("finite number", text))
-    if len(text) > _MOST_DIGITS or (number and abs(number.adjusted()) > _LARGEST_EXPONENT):
+    if len(text) > _MOST_DIGITS or (number and number.adjusted() not in _EXPONENTS):
         raise WireError(_EXPECTED.format("number of this world", text[:_MOST_DIGITS]))
     return number
 
