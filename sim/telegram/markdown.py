@@ -136,7 +136,8 @@ class _Parser:
             return False
         source, at, name = self._source, self._at, self._open[-1].name
         if self._quoted and name != "Spoiler" and source.startswith("||", at):
-            return at + 2 >= self._size or (source[at + 2] == "\n" and source[at + 3] != ">")
+            line_end = at + 2 + (source[at + 2] == "\r" and source[at + 3] == "\n")
+            return line_end >= self._size or (source[line_end] == "\n" and source[line_end + 1] != ">")
         if name == "BlockQuote":
             return False
         if name == "Italic":
@@ -147,8 +148,8 @@ class _Parser:
         entity = self._open[-1]
         if self._quoted and entity.name != "Spoiler" and self._source.startswith("||", self._at):
             self._at += 2
-            if self._at < self._size:
-                self._put("\n")
+            for _ in range(self._at, self._size)[: 1 + (self._source[self._at] == "\r")]:
+                self._put(self._source[self._at])
             self._end_of_quote(expandable=True)
             return
         self._open.pop()

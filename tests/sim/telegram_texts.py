@@ -329,7 +329,7 @@ def markdown(random: Random) -> str:
                 ">" + markdown_line(random, 0, frozenset("q")).replace("\n", "")
                 for _ in range(random.randrange(1, 4))
             ]
-            ending = random.choice(["", "", "||", "||", "\r||"])
+            ending = random.choice(["", "", "||", "||", "\r||", "||\r"])
             parts.append("\n" + "\n".join(lines) + ending + "\n")
         else:
             parts.append(markdown_line(random))

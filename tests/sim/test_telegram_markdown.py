@@ -66,6 +66,11 @@ TABLE = [
     ">||a||",
     # Found by random texts, and shrunk.
     "\r>\n",
+    ">||\r\n",
+    ">||\r\n>",
+    ">||\r",
+    ">*a||\r\nb",
+    ">||a||||\r\nb",
     "a\r>b",
     "![x](tg:emoji/?x=1&id=5#f)",
     "![x](TG://Emoji?id=-5)",
