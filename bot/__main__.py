@@ -196,7 +196,7 @@ async def _run(settings: Settings) -> int:
 
     from bot.app import running
     from bot.redaction import set_up
-    from core.errors import GreenlightError, SecondInstance
+    from core.errors import GreenlightError
 
     set_up(settings.log_level, _secrets(settings))
     stop = asyncio.Event()
@@ -220,10 +220,6 @@ async def _run(settings: Settings) -> int:
                 file=sys.stderr,
             )
             return 2
-        if several.subgroup(SecondInstance):
-            (taken,) = several.subgroup(SecondInstance).exceptions
-            print(f"Greenlight stops: {taken}", file=sys.stderr)
-            return 1
         raise
     return 0
 
