@@ -196,7 +196,7 @@ async def _run(settings: Settings) -> int:
 
     from bot.app import running
     from bot.redaction import set_up
-    from core.errors import GreenlightError
+    from core.errors import GreenlightError, SecondInstance
 
     set_up(settings.log_level, _secrets(settings))
     stop = asyncio.Event()
@@ -220,6 +220,9 @@ async def _run(settings: Settings) -> int:
                 file=sys.stderr,
             )
             return 2
+        if taken := several.subgroup(SecondInstance):
+            print(f"Greenlight stops: {taken.exceptions[0]}", file=sys.stderr)
+            return 1
         raise
     return 0
 

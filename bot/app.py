@@ -1,7 +1,7 @@
 """The composition root: builds everything, starts disk -> broker -> chat, and stops in reverse. Only here are the parts named.
 
-Only what no waiting mends ends the process: a bot token that Telegram does not know, a database that cannot be used at the start, and an
-error of the program before a part's loop begins. Everything else (network, broker, a locked or full disk, an update nobody can read, an
+Only what no waiting mends ends the process: a bot token that Telegram does not know, another program that takes the bot's messages, a
+database that cannot be used at the start, and an error of the program before a part's loop begins. Everything else (network, broker, a locked or full disk, an update nobody can read, an
 unforeseen exception in one round of a loop) is logged, waited for and tried again by the part that met it.
 """
 
@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
+from html import escape
 
 from telegram import Bot, BotCommand
 from telegram.error import TelegramError
@@ -29,6 +30,7 @@ from bot.transport import AiohttpRequest
 from core.analyst import AnthropicAnalyst
 from core.bookkeeper import Bookkeeper
 from core.broker import IBBroker
+from core.errors import SecondInstance
 from core.executor import Executor, Timing
 from core.guard import Guard
 from core.orderbook import OrderBook
@@ -146,7 +148,11 @@ async def _poll(poller: Poller, dispatcher: Dispatcher, keeper: Bookkeeper) -> N
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(BROKER_FIRST_SECONDS):
             await keeper.first_word.wait()
-    await poller.run(dispatcher.take)
+    try:
+        await poller.run(dispatcher.take)
+    except SecondInstance as taken:
+        await dispatcher.say_at_once(f"🛑 <b>Greenlight stops.</b>\n{escape(str(taken))}")
+        raise
 
 
 async def _announce(chat: Bot, poller: Poller, clock: Clock) -> None:

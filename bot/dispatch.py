@@ -177,7 +177,7 @@ class Dispatcher:
             if works and doubted and instead is not None:
                 write, instead = instead, None
             if not works and user in self._owners:
-                await self._say_at_once(user)
+                await self._say_storage_fails(user)
             doubted = works
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
@@ -190,15 +190,22 @@ class Dispatcher:
             return False
         return True
 
-    async def _say_at_once(self, user: int) -> None:
-        """The one message that is no row first: that rows cannot be written, once in a while of trouble."""
-        if user in self._told:
-            return
-        self._told.add(user)
+    async def _say_storage_fails(self, user: int) -> None:
+        """That rows cannot be written: once in a while of trouble, and of course no row first."""
+        if user not in self._told:
+            self._told.add(user)
+            await self._say_to(user, NOTHING_IS_STORED)
+
+    async def say_at_once(self, html: str) -> None:
+        """Tell every owner now, as no row of the outbox: for what is said before the end, which must not be said at the next start."""
+        for owner in self._owners:
+            await self._say_to(owner, html)
+
+    async def _say_to(self, user: int, html: str) -> None:
         try:
-            await self._bot.send_message(user, NOTHING_IS_STORED, parse_mode="HTML")
+            await self._bot.send_message(user, html, parse_mode="HTML")
         except TelegramError as problem:
-            log.warning("nobody could be told that the database takes nothing: %s", problem.message)
+            log.warning("somebody could not be told at once: %s", problem.message)
 
     def _replies(self, user: int, reply: Reply) -> list[Outgoing]:
         messages = []

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from telegram import Bot, Update
-from telegram.error import InvalidToken, RetryAfter, TelegramError
+from telegram.error import Conflict, InvalidToken, RetryAfter, TelegramError
 
-from core.errors import StorageError
+from core.errors import SecondInstance, StorageError
 from core.model import Origin
 from core.ports import Clock, Inbox
 
@@ -33,6 +33,15 @@ QUICK_SECONDS = (
 )
 REMEMBERED = 2000
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
+CONFLICT_SECONDS = 60.0  # a poll of our own that a restart left behind is over sooner
+ANOTHER_POLLS = (
+    "Another program takes the messages of this Telegram bot (a second Greenlight, or something else with the same token). Two of them "
+    "could act on one tap, so this one stops. End the other one, or give this one a bot of its own (@BotFather, /newbot)."
+)
+WEBHOOK_IS_SET = (
+    "Telegram brings the messages of this bot to a web address (a webhook), so Greenlight cannot fetch them, and stops. "
+    "`greenlight setup` offers to remove it; so does any program that calls deleteWebhook with this token."
+)
 
 
 @dataclass(slots=True)
@@ -62,7 +71,10 @@ class Poller:
         return None if self._last_poll is None else self._clock.monotonic() - self._last_poll
 
     async def run(self, hand_on: Callable[[Arrival], None]) -> None:
-        """Take up what an earlier run left unfinished, then poll; `hand_on` begins the work on an update. Raises InvalidToken, which no waiting mends."""
+        """Take up what an earlier run left unfinished, then poll; `hand_on` begins the work on an update.
+
+        Raises InvalidToken, which no waiting mends, and SecondInstance where somebody else has the messages for a minute.
+        """
         await self._take_up(hand_on)
         offset: int | None = None
         while True:
@@ -77,7 +89,7 @@ class Poller:
 
     async def _poll(self, offset: int | None) -> dict[int, str]:
         """What Telegram answers, however long it takes until it does."""
-        pause = FIRST_PAUSE_SECONDS
+        pause, disputed = FIRST_PAUSE_SECONDS, None
         while True:
             try:
                 updates = await self._fetch(offset)
@@ -89,6 +101,13 @@ class Poller:
             except RetryAfter as limited:
                 await asyncio.sleep(seconds(limited))
                 continue
+            except Conflict as problem:
+                now = self._clock.monotonic()
+                disputed = now if disputed is None else disputed
+                if now - disputed >= CONFLICT_SECONDS:
+                    said = WEBHOOK_IS_SET if "webhook" in problem.message else ANOTHER_POLLS
+                    raise SecondInstance(said) from None
+                log.warning("Telegram: %s; trying again in %.0f s", problem.message, pause)
             except TelegramError as problem:
                 log.warning(
                     "Telegram: %s (%s); trying again in %.0f s",

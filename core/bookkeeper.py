@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from core import lifecycle
 from core.errors import BrokerError, NoAnswer, StorageError
-from core.ib_messages import plain_words
+from core.ib_messages import of_the_calendar, plain_words
 from core.model import (
     BrokerBook,
     BrokerEvent,
@@ -101,7 +101,8 @@ class Bookkeeper:
                 self.first_word.set()
                 self._gap = True
                 self._book.forget_positions()
-                await self._say(Notice("link_down", {"trouble": self._broker.link.trouble}, urgent=True))
+                words = [self._broker.link.trouble, of_the_calendar(self._clock.now())]
+                await self._say(Notice("link_down", {"trouble": " ".join(filter(None, words))}, urgent=True))
 
     async def _on_report(self, report: OrderReport) -> None:
         order = self._book.find(report, self._broker.link.epoch)

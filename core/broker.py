@@ -51,6 +51,7 @@ FIRST_QUOTE_SECONDS = 4.0
 BARS_ANSWER_SECONDS, BARS_SECONDS = 15.0, 600.0
 DETAILS_SECONDS = 6 * 3600.0  # contract details have the hours of the next few days only
 HEARTBEAT_SECONDS = 5.0
+ACCOUNT_SILENT_SECONDS = 240.0
 LONGEST_PAUSE_SECONDS = 30.0
 SNAPSHOT_TRIES = 6
 STEADY_SECONDS = 5.0  # a connection that lasts less is flapping, and is tried again with growing pauses
@@ -84,6 +85,10 @@ class Budget:
         self.ensure(messages)
         self._sent.extend([self._clock.monotonic()] * messages)
 
+    def note(self) -> None:
+        """One message leaves now, whatever is left: for the few that cannot wait and are no orders."""
+        self._sent.append(self._clock.monotonic())
+
     async def wait(self) -> None:
         """Use one message as soon as the part that is not reserved for orders allows it."""
         while self._used() >= MESSAGES_PER_SECOND - RESERVED_FOR_ORDERS:  # noqa: ASYNC110 - time passing is the event
@@ -96,6 +101,12 @@ class _Ear(Wrapper):
 
     events: "asyncio.Queue[BrokerEvent]"
     last_error: BrokerMessage | None = None
+    clock: Clock
+    account_heard = 0.0
+
+    def updateAccountValue(self, tag: str, val: str, currency: str, account: str) -> None:
+        self.account_heard = self.clock.monotonic()
+        super().updateAccountValue(tag, val, currency, account)
 
     def openOrder(
         self, orderId: int, contract: ib.Contract, order: ib.Order, orderState: ib.OrderState
@@ -163,11 +174,11 @@ class _IB(ib.IB):
 
     RaiseRequestErrors = True
 
-    def __init__(self, events: "asyncio.Queue[BrokerEvent]", binds: bool) -> None:
+    def __init__(self, events: "asyncio.Queue[BrokerEvent]", binds: bool, clock: Clock) -> None:
         super().__init__()
         self._binds = binds
         self.ear = _Ear(self)
-        self.ear.events = events
+        self.ear.events, self.ear.clock, self.ear.account_heard = events, clock, clock.monotonic()
         self.wrapper = self.ear
         self.client = Client(self.ear)
         self.client.apiEnd += self.disconnectedEvent
@@ -223,6 +234,7 @@ class IBBroker:
         self._budget = Budget(clock)
         self._ib: _IB | None = None
         self._link = Link(wanted=wanted, connected=False, reconciled=False, epoch=0, client_id=client_id)
+        self._farms_down: frozenset[str] = frozenset()
         self._standing_trouble = ""  # what no restored connection mends: the wrong port or account
         self._changed = asyncio.Event()
         self._asking, self._asking_time = asyncio.Lock(), asyncio.Lock()
@@ -296,7 +308,7 @@ class IBBroker:
     async def _connect(self) -> str:
         """Open, choose the account, load it. Returns what is wrong, or nothing."""
         where = {"host": self._host, "port": self._port, "client_id": self._client_id}
-        line = self._ib = _IB(self._events, self._binds)
+        line = self._ib = _IB(self._events, self._binds, self._clock)
         closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         line.client.apiError += lambda *_: None if closed.done() else closed.set_result(None)
         opening = asyncio.ensure_future(
@@ -335,6 +347,7 @@ class IBBroker:
                 return ib_messages.CLIENT_ID_IN_USE.format(**where)
             silent = isinstance(problem, TimeoutError | asyncio.CancelledError) or "timed out" in str(problem)
             return (ib_messages.SILENT if silent else ib_messages.CANNOT_CONNECT).format(**where)
+        self._farms_down = frozenset()
         epoch = max(int(self._clock.now().timestamp() * 1000), self._link.epoch + 1)
         mode = None if account is None else ib_messages.mode(account)
         self._standing_trouble = trouble or ib_messages.port_trouble(self._port, account)
@@ -374,6 +387,7 @@ class IBBroker:
                     await self._changed.wait()
             except TimeoutError:
                 self._drop_idle_quotes()
+                self._watch_account()
                 try:
                     await self.server_time()
                 except (NoAnswer, NotConnected):
@@ -404,15 +418,43 @@ class IBBroker:
         if message.code == 1100:
             self._link = replace(self._link, reconciled=False, trouble=ib_messages.LINK_LOST)
         elif message.code in (1101, 1102):
+            if message.code == 1101:
+                self._subscribe_anew()
             epoch = max(int(self._clock.now().timestamp() * 1000), self._link.epoch + 1)
             self._link = replace(self._link, reconciled=False, trouble=self._standing_trouble, epoch=epoch)
             self._events.put_nowait(LinkChanged(up=True, epoch=epoch))
         elif ib_messages.is_read_only(message.code, message.text):
             self._link = replace(self._link, trouble=ib_messages.READ_ONLY)
+        elif (farm := ib_messages.farm(message.code, message.text)) is not None:
+            name, works = farm
+            self._farms_down = (self._farms_down - {name}) if works else (self._farms_down | {name})
+            trouble = " ".join(ib_messages.FARM_DOWN.format(farm=name) for name in sorted(self._farms_down))
+            self._link = replace(self._link, data_trouble=trouble)
         for con_id, subscription in list(self._subscriptions.items()):
             if subscription.request_id == message.request_id and message.code not in NO_HARM_TO_DATA:
                 subscription.fail(Refused(message.code, ib_messages.plain_words(message.code, message.text)))
                 del self._subscriptions[con_id]
+
+    def _subscribe_anew(self) -> None:
+        """The broker has forgotten every subscription although the socket held: quotes are asked anew when they are wanted, the account now."""
+        for con_id in list(self._subscriptions):
+            self._unsubscribe(con_id)
+        self._ask_account()
+
+    def _ask_account(self) -> None:
+        if self._ib is not None and self._link.account is not None and self._ib.isConnected():
+            self._ib.ear.account_heard = self._clock.monotonic()
+            self._budget.note()
+            self._ib.client.reqAccountUpdates(True, self._link.account)
+
+    def _watch_account(self) -> None:
+        """The account's figures come every three minutes at the latest; where they do not, the subscription is dead and asked for anew."""
+        if (
+            self._ib is not None
+            and self._clock.monotonic() - self._ib.ear.account_heard > ACCOUNT_SILENT_SECONDS
+        ):
+            log.warning("no figures of the account for %.0f s; asking for them anew", ACCOUNT_SILENT_SECONDS)
+            self._ask_account()
 
     def _line(self) -> _IB:
         if self._ib is None or not self._ib.isConnected() or not self._link.connected:

@@ -7,6 +7,7 @@ GreenlightError
 ├── NoAnalyst           there is no key for the model; says which setting is missing
 ├── AnalystBusy         the model is not asked now; says why and until when
 ├── StaleCard           the button belongs to a story that has ended; says how it ended
+├── SecondInstance      another program takes the messages of the same bot
 ├── BrokerError
 │   ├── NotConnected    no healthy connection; nothing was sent
 │   ├── Busy            the message budget is used up; nothing was sent
@@ -54,6 +55,10 @@ class AnalystBusy(GreenlightError):
 
 class StaleCard(GreenlightError):
     """The card was used, discarded or replaced, or is too old."""
+
+
+class SecondInstance(GreenlightError):
+    """Another program takes the messages of the same bot, or Telegram brings them elsewhere: two could act on one tap."""
 
 
 class BrokerError(GreenlightError):

@@ -1,6 +1,16 @@
 """The broker's message codes in plain words, each with what to do. Facts from the broker's published table of API message codes."""
 
+from datetime import datetime, time
+from zoneinfo import ZoneInfo
+
 from core.model import Mode
+
+NEW_YORK = ZoneInfo("America/New_York")
+NIGHTLY = (
+    "Interactive Brokers restarts its servers about this time of every night (23:45 to 00:45 New York, on Fridays 23:00 to 03:00), so this is "
+    "most likely that; nothing has to be done."
+)
+WEEKLY = "Once a week, after Sunday 01:00 New York, TWS and Gateway want a fresh login with your second factor: if that is due, only you can do it."
 
 LIVE_PORTS, PAPER_PORTS = frozenset({7496, 4001}), frozenset({7497, 4002})
 
@@ -25,7 +35,11 @@ SEVERAL_ACCOUNTS = "This login has several accounts ({accounts}). Say which one 
 OTHER_ACCOUNT = "IBKR_ACCOUNT_ID is {wanted}, but this login has {accounts}. Correct the setting or log in with the other user."
 LIVE_PORT_PAPER = "Port {port} is the live port, but {account} is a paper account. Nothing is sent until IBKR_PORT and the login agree (paper: 7497 or 4002)."
 PAPER_PORT_LIVE = "Port {port} is the paper port, but {account} is a LIVE account. Nothing is sent until IBKR_PORT and the login agree (live: 7496 or 4001)."
+FARM_DOWN = "The broker's data farm {farm} is interrupted: prices may be missing or stand still. Orders are not touched by that."
 LINK_LOST = "TWS has lost its own connection to Interactive Brokers. Orders that are there keep working; new ones wait until it is back."
+
+# Market data, historical data and definitions; "inactive but should be available upon demand" (2107, 2108) counts as up.
+FARMS_DOWN, FARMS_UP = frozenset({2103, 2105, 2157}), frozenset({2104, 2106, 2107, 2108, 2158})
 
 # code -> what it means for a person. A code that is not here is shown in the broker's own words.
 MEANING: dict[int, str] = {
@@ -62,6 +76,13 @@ REJECTIONS: tuple[tuple[str, str], ...] = (
 )
 
 
+def farm(code: int, text: str) -> tuple[str, bool] | None:
+    """(name, whether it works) where a message is about one of the broker's data farms; they come and go through the day."""
+    if code not in FARMS_DOWN | FARMS_UP:
+        return None
+    return text.rpartition(":")[2].strip(), code in FARMS_UP
+
+
 def is_read_only(code: int, text: str) -> bool:
     """Whether a message says that the API is in Read-Only mode: its code stands for any request that is not valid."""
     return code == 321 and "read-only" in text.lower()
@@ -93,3 +114,16 @@ def port_trouble(port: int, account: str | None) -> str:
     if mode(account) is Mode.LIVE and port in PAPER_PORTS:
         return PAPER_PORT_LIVE.format(port=port, account=account)
     return ""
+
+
+def of_the_calendar(now: datetime) -> str:
+    """What the broker's own calendar says about a connection that is gone at this moment; empty where nothing.
+
+    The windows are those that the broker publishes for its North American servers ("System Status", server reset times).
+    """
+    there = now.astimezone(NEW_YORK)
+    day, clock = there.weekday(), there.time()
+    weekend = (day == 4 and clock >= time(23)) or (day == 5 and clock < time(3))
+    if weekend or (day != 4 and clock >= time(23, 45)) or (day != 5 and clock < time(0, 45)):
+        return NIGHTLY
+    return WEEKLY if day == 6 and time(1) <= clock else ""

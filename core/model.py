@@ -523,7 +523,10 @@ class BrokerBook:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """The state of the road to the broker, with one sentence of what is wrong where something is."""
+    """The state of the road to the broker, with one sentence of what is wrong where something is.
+
+    `data_trouble` is one about prices: it keeps no order from leaving by itself, the age of a quote does.
+    """
 
     wanted: bool
     connected: bool
@@ -534,6 +537,7 @@ class Link:
     accounts: tuple[str, ...] = ()
     mode: Mode | None = None
     trouble: str = ""
+    data_trouble: str = ""
 
     @property
     def ready(self) -> bool:

@@ -62,6 +62,8 @@ async def status(desk: Desk, who: Caller) -> Reply:
     lines = [broker]
     if link.trouble and link.wanted:
         lines.append(f"⚠️ {escape(link.trouble)}")
+    if link.data_trouble:
+        lines.append(f"⚠️ {escape(link.data_trouble)}")
     lines.append(f"Account: {text.badge(link)}")
     if account is not None:
         lines.append(
