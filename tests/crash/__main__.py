@@ -187,20 +187,26 @@ def _sweep(crew: Crew, asked: argparse.Namespace, flows: Sequence[str]) -> int:
         runs += 1
         flow = result["job"]["flow"]
         for name in result["died_at"]:
-            kills[name][flow] += 1
+            kills[_bare(name)][flow] += 1
         tally.update(result["tally"])
         faults.update(result["faults"])
         if result["differences"]:
             differing += 1
-            name = result["died_at"][0] if result["died_at"] else "no boundary"
+            name = _bare(result["died_at"][0]) if result["died_at"] else "no boundary"
             bad[name][flow] += 1
             reasons.update(_shape(d) for d in result["differences"])
             if shown < asked.shown:
                 shown += 1
+                again = json.dumps(result["job"] | {"kills": result["died_at"]})
                 say(
-                    f"\nDIFFERENT {json.dumps(result['job'])} died at {result['died_at']}\n{summary(result['differences'])}",
+                    f"\nDIFFERENT {json.dumps(result['job'])} again with --replay '{again}' died at {result['died_at']}\n{summary(result['differences'])}",
                 )
-                say(*result["story"], *result["log"].splitlines()[:30], sep="\n      ")
+                say(
+                    *result["story"],
+                    *result["log"].splitlines()[:30],
+                    "passed: " + " | ".join(result["names"]),
+                    sep="\n      ",
+                )
         if runs % 500 == 0:
             say(
                 f"{runs} runs, {sum(k.total() for k in kills.values())} kills, {differing} differ, {time.monotonic() - began:.0f} s",
@@ -218,6 +224,11 @@ def _sweep(crew: Crew, asked: argparse.Namespace, flows: Sequence[str]) -> int:
         f"seed {asked.seed}: {ends} kills in {runs} runs, {differing} differences, {time.monotonic() - began:.1f} s"
     )
     return 1 if differing or any(r["differences"] for r in recorded.values()) else 0
+
+
+def _bare(name: str) -> str:
+    """A boundary without the number of the time that it was passed."""
+    return name.rpartition("#")[0]
 
 
 def _shape(difference: str) -> str:

@@ -9,6 +9,7 @@ import asyncio
 import os
 import sqlite3
 import threading
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -35,6 +36,7 @@ class Recorder:
 
     def __init__(self, shared: Shared) -> None:
         self._shared, self._one = shared, threading.Lock()
+        self._passed: Counter[str] = Counter()
 
     def hit(self, name: str) -> None:
         """A boundary was reached; the process may end here."""
@@ -44,7 +46,9 @@ class Recorder:
         with self._one:
             cells.count += 1
             self._shared.write_name(name)
-            if cells.count == cells.kill_at:
+            self._passed[name] += 1
+            named = name.encode() == cells.kill_name and self._passed[name] == cells.kill_time
+            if named or cells.count == cells.kill_at:
                 cells.died = 1
                 os._exit(KILLED)
 

@@ -55,7 +55,7 @@ class Stage(House):
 
     nursery: Nursery = None  # type: ignore[assignment]
     shared: Shared = None  # type: ignore[assignment]
-    kills: list[int] = field(default_factory=list)
+    kills: list[int | str] = field(default_factory=list)
     chance: random.Random | None = None
     mutations: tuple[str, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
@@ -104,9 +104,7 @@ class Stage(House):
         self.nursery.begin(settings=settings, log=str(self.log), mutations=self.mutations)
 
     def _aim(self) -> None:
-        cells = self.shared.cells
-        cells.kill_at = self.kills.pop(0) if self.kills else 0
-        cells.armed = 1
+        self.shared.aim(self.kills.pop(0) if self.kills else 0)
 
     async def arm(self) -> None:
         """From here on boundaries count, and other things go wrong too where a seed says so."""
@@ -135,7 +133,7 @@ class Stage(House):
         if self.armed:
             self.names += names
         if self.shared.cells.died:
-            self.died_at.append(names[-1])
+            self.died_at.append(f"{names[-1]}#{names.count(names[-1])}")
         elif code not in (-signal.SIGKILL, 0):
             self.complaints.append(f"the bot ended by itself with exit code {code}")
         self._ended.set()

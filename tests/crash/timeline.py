@@ -32,6 +32,8 @@ class _Cells(ctypes.Structure):
         ("deadline", ctypes.c_double),  # the bot's next timer, as its loop counts time
         ("armed", ctypes.c_int64),  # whether boundaries are counted
         ("kill_at", ctypes.c_int64),  # the boundary at which the bot dies; 0 is none
+        ("kill_name", ctypes.c_char * 80),  # or: the name of one,
+        ("kill_time", ctypes.c_int64),  # and which time that it is passed
         ("count", ctypes.c_int64),  # boundaries passed while armed
         ("died", ctypes.c_int64),  # whether it died at one
         ("length", ctypes.c_int64),  # bytes of names written behind these cells
@@ -66,9 +68,20 @@ class Shared:
         """The boundaries that were passed, in order."""
         return self.memory[self._names : self._names + self.cells.length].decode().splitlines()
 
+    def aim(self, kill: int | str) -> None:
+        """The bot dies at boundary number `kill`, or at `name#2`, the second of that name; 0 is nowhere. From now on they count."""
+        cells = self.cells
+        if isinstance(kill, str):
+            name, _, time = kill.rpartition("#")
+            cells.kill_name, cells.kill_time = name.encode(), int(time)
+        else:
+            cells.kill_at = kill
+        cells.armed = 1
+
     def clear(self) -> None:
         """A new life begins: nothing is counted yet."""
         cells = self.cells
+        cells.kill_name = b""
         cells.armed = cells.kill_at = cells.count = cells.died = cells.length = 0
 
 

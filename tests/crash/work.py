@@ -30,7 +30,7 @@ class Job:
     """A run: a flow, the boundaries at which its lives end, and the seed of what else goes wrong (0: nothing)."""
 
     flow: str
-    kills: tuple[int, ...] = ()
+    kills: tuple[int | str, ...] = ()
     seed: int = 0
     mutations: tuple[str, ...] = ()
 
@@ -102,7 +102,7 @@ class Worker:
             made.options = flow.options(made)
             await flow.prepare(made)
             if flow.first:
-                made.arm_now()
+                made.armed = True
             made.begin()
             try:
                 await made.ready()
