@@ -128,6 +128,7 @@ class LimitsBody(Body):
     messages_per_second: Number = 50
     violations: Number = 3
     market_data_lines: Number = 100
+    tick_by_tick: Number = 3
     historical_requests: Number = 50
     small_bar_requests: Number = 60
     burst_requests: Number = 5

@@ -30,6 +30,7 @@ class Limits:
     violations: int | None = 3
     """Messages too many after which a client is hung up on, unless it asked to be slowed down."""
     market_data_lines: int | None = 100
+    tick_by_tick: int | None = 3
     historical_requests: int | None = 50
     small_bar_requests: int | None = 60
     """Requests for bars of at most 30 seconds in ten minutes."""
@@ -69,6 +70,13 @@ ROWS: Mapping[str, Row] = {
         "market_data_lines",
         True,
         (101, "Max number of tickers has been reached"),
+    ),
+    "tick_by_tick": Row(
+        "cancel_tick_by_tick",
+        _DUPLICATE,
+        "tick_by_tick",
+        True,
+        (10190, "Max number of tick-by-tick requests has been reached"),
     ),
     "historical_data": Row(
         "cancel_historical_data",

@@ -227,6 +227,17 @@ async def test_a_hundred_lines_are_allowed_by_default(tws: Tws) -> None:
         assert errors(await answers(client)) == [("100", "101")]
 
 
+async def test_three_streams_of_single_ticks(tws: Tws) -> None:
+    async with wire(tws) as client:
+        for request in range(1, 5):
+            client.write(97, request, *SHARE, "Last", 0, 0)
+        assert errors(await answers(client)) == [("4", "10190")]
+        client.write(98, 1)
+        client.write(97, 4, *SHARE, "Last", 0, 0)
+        assert errors(await answers(client)) == []
+    assert await hit(tws, "tick_by_tick") == 1
+
+
 # -- ids in use
 
 
