@@ -64,6 +64,7 @@ class World:
 
     `state` is where it remembers; None forgets everything. Port 0 is the one of the last run with that state, where it is
     still free, else any free one. `seed` decides every price, id and name that is drawn.
+    ValueError for a server that there is not.
     """
 
     def __init__(
@@ -75,8 +76,10 @@ class World:
         model_port: int = 0,
         control_port: int = 0,
         accounts: tuple[str, ...] = ("DU1234567",),
-        servers: Collection[Name] = NAMES,
+        servers: Collection[str] = NAMES,
     ) -> None:
+        if unknown := set(servers) - set(NAMES):
+            raise ValueError(f"servers are {', '.join(NAMES)}, not {', '.join(sorted(unknown))}")
         self.clock = Clock()
         self.seed = seed
         self._lock = _lock(state) if state is not None else None

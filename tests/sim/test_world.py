@@ -16,7 +16,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from ib_async import IB, MarketOrder
 
 from sim.control import Answer, application, get
-from sim.world import AlreadyRunning, Name, PortTaken, World
+from sim.world import AlreadyRunning, PortTaken, World
 from tests.sim.process_kit import sim
 from tests.sim.tws_kit import AAPL, Tws, running_tws, until
 
@@ -80,8 +80,9 @@ async def test_the_clock_goes_to_a_moment_and_not_back(tws: Tws) -> None:
 
 
 async def test_a_world_can_do_without_some_servers() -> None:
-    only: tuple[Name, ...] = ("model",)
-    async with World(None, servers=only) as world:
+    with pytest.raises(ValueError, match="servers are tws, telegram, model, not tv"):
+        World(None, servers=("tv",))
+    async with World(None, servers=("model",)) as world:
         assert set(world.places()) == {"model", "control"}
         with pytest.raises(LookupError, match="only model"):
             _ = world.tws
