@@ -25,7 +25,7 @@ REACTIONS = ("👍", "👎", "❤", "🔥", "🎉", "😁", "🤔", "👀", "�
 _RIGHTS = (
     "can_manage_chat", "can_delete_messages", "can_manage_video_chats", "can_restrict_members", "can_promote_members",
     "can_change_info", "can_invite_users", "can_post_stories", "can_edit_stories", "can_delete_stories", "can_pin_messages",
-    "can_manage_topics",
+    "can_manage_topics", "can_manage_tags", "can_send_welcome_messages",
 )  # fmt: skip
 
 
@@ -315,6 +315,20 @@ def promote(engine: Engine, user_id: int, chat_id: int, whom: int, administrator
         else {"status": "member", "user": user}
     )
     _change(engine, chat, by, place)
+
+
+def place_member(engine: Engine, user_id: int, chat_id: int, whom: int, place: str) -> None:
+    """A person gives somebody a place in a group: "member", "administrator" or "left", from wherever they are now."""
+    now = _status(engine, chat_id, whom)
+    if place == "left":
+        return remove_member(engine, user_id, chat_id, whom)
+    if now in ("left", "kicked"):
+        add_member(engine, user_id, chat_id, whom)
+    elif now == place:
+        raise PersonError(f"{engine.users[whom]['first_name']} is that already")
+    if place == "administrator" or now == "administrator":
+        promote(engine, user_id, chat_id, whom, place == "administrator")
+    return None
 
 
 def _of(engine: Engine, user_id: int, message_id: int) -> Json:

@@ -1,18 +1,22 @@
 """What the tests of the simulated Telegram share: a server, its control port, and a hand to reach both."""
 
 import base64
+import io
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aiohttp import ClientSession, web
+from aiohttp import ClientSession, FormData, web
 
 from sim.clock import Clock
 from sim.control import application
 from sim.store import Store
 from sim.telegram import TelegramServer
+from sim.telegram.crowd import promote
+from sim.telegram.engine import Engine
 
 #: Two pixels.
 PNG = base64.b64decode(
@@ -28,6 +32,55 @@ class Kit:
     clock: Clock
     http: ClientSession
     control_url: str
+
+    @property
+    def engine(self) -> Engine:
+        """The chat world itself, for what people do in it."""
+        return self.server._engine
+
+    @property
+    def user(self) -> int:
+        return self.server.user_id
+
+    @property
+    def group(self) -> int:
+        return int(self.engine.group["id"])
+
+    @property
+    def bot(self) -> int:
+        return int(self.engine.bot["id"])
+
+    def make_administrator(self) -> None:
+        """The bot administers the group."""
+        promote(self.engine, self.user, self.group, self.bot, True)
+
+    async def done(self, method: str, **params: Any) -> Any:
+        """The result of a call that succeeds."""
+        answer = await self.call(method, **params)
+        assert answer["ok"], answer
+        return answer["result"]
+
+    async def updates(self, *kinds: str) -> list[dict[str, Any]]:
+        """What waits, and is confirmed by it; with `kinds`, these are wanted from now on."""
+        wanted = {"allowed_updates": list(kinds)} if kinds else {}
+        found: list[dict[str, Any]] = await self.done("getUpdates", **wanted)
+        if found:
+            await self.done("getUpdates", offset=found[-1]["update_id"] + 1)
+        return found
+
+    async def upload(
+        self, method: str, *, files: dict[str, tuple[str, bytes]], **values: Any
+    ) -> dict[str, Any]:
+        """A multipart call with files by field: (name, content)."""
+        form = FormData(default_to_multipart=True)
+        for name, value in values.items():
+            form.add_field(name, value if isinstance(value, str) else json.dumps(value))
+        for name, (filename, data) in files.items():
+            form.add_field(name, io.BytesIO(data), filename=filename, content_type="application/octet-stream")
+        url = f"{self.server.address}/bot{self.server.token}/{method}"
+        async with self.http.post(url, data=form) as response:
+            answer: dict[str, Any] = await response.json()
+            return answer
 
     async def post(self, path: str, *, status: int = 200, **body: Any) -> dict[str, Any]:
         async with self.http.post(f"{self.control_url}/telegram/{path}", json=body) as response:
