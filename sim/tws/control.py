@@ -34,7 +34,7 @@ from sim.tws.bodies import (
     Switch,
 )
 from sim.tws.book import Order
-from sim.tws.codec import frame
+from sim.tws.codec import frame, whole
 from sim.tws.contracts import Instrument
 from sim.tws.engine import Opening
 from sim.tws.faults import COUNTDOWNS, Faults
@@ -58,8 +58,9 @@ def routes(server: "TwsServer") -> list[web.RouteDef]:
 
     def order(reference: int | str) -> Order:
         """The order with a perm id, or the latest with a reference."""
-        if isinstance(reference, int) or reference.isdigit():
-            found = engine.register.orders.get(int(reference))
+        perm_id = reference if isinstance(reference, int) else whole(reference)
+        if perm_id is not None:
+            found = engine.register.orders.get(perm_id)
         else:
             found = next(
                 (o for o in reversed(engine.register.orders.values()) if o.terms.ref == reference), None

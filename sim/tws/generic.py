@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from sim.tws import answers, history
+from sim.tws.codec import whole
 from sim.tws.contracts import Instrument
 from sim.tws.errors import Refused
 from sim.tws.market import Market
@@ -180,8 +181,8 @@ def wanted(text: str, kind: str) -> tuple[list[int], bool]:
     found: list[int] = []
     for name in names:
         if name.lower() != "mdoff":
-            number = name.partition(":")[0]
-            code = _ALIASES.get(int(number), int(number)) if number.isdigit() else 0
+            number = whole(name.partition(":")[0]) or 0
+            code = _ALIASES.get(number, number)
             if code not in GENERIC or kind not in GENERIC[code].legal or name.endswith(":"):
                 raise Refused(321, _illegal(text, kind))
             found.append(code)

@@ -572,6 +572,7 @@ def mutated(draw: st.DrawFn) -> bytes:
 @example(framed(*_with(1, 17, "99999 Y")))
 @example(framed(*_with(1, 15, "00010101 00:00:00")))
 @example(framed(*_with(1, 15, "99991231 23:59:59 US/Eastern")))
+@example(framed(*_with(0, 16, "9" * 5000)))
 @example(framed(*_with(2, 17, "1e29")))
 @example(framed(*_with(2, 19, "1e29")))
 async def test_nonsense_hurts_nobody_else(tws: Tws, data: bytes) -> None:
