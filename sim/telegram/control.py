@@ -1,7 +1,5 @@
 """The Telegram part of the control port: arrange what people do and what goes wrong, read what truly happened."""
 
-import functools
-from collections.abc import Callable
 from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 from aiohttp import web
@@ -9,12 +7,13 @@ from pydantic import Field
 
 from sim.control import Answer, Body, Wrong, events, get, look, post
 from sim.telegram.botapi import BotApi
-from sim.telegram.engine import Engine, PersonError
+from sim.telegram.engine import Engine
 from sim.telegram.faults import Faults
 from sim.telegram.flood import FloodLimit
 from sim.telegram.inline import ask
 from sim.telegram.methods import METHODS
 from sim.telegram.people import Json
+from sim.telegram.roles import ChatName, Roles, chat_number, told
 from sim.telegram.view import seen
 
 Count = Annotated[int, Field(ge=1)]
@@ -23,13 +22,13 @@ Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 class ChatQuery(Body):
     user: int | None = None
-    chat: Literal["private", "group"] = "private"
+    chat: ChatName = "private"
 
 
 class MessageBody(Body):
     text: str
     user: int | None = None
-    chat: Literal["private", "group"] = "private"
+    chat: ChatName = "private"
     forward: bool = False
     reply_to: int | None = None
 
@@ -117,14 +116,15 @@ class Control:
             get("/telegram/commands", self._commands),
             look("/telegram/chat", ChatQuery, self._chat),
             events("/telegram/events", self._engine.journal),
-            post("/telegram/message", MessageBody, _said(self._message)),
-            post("/telegram/edit", EditBody, _said(self._edit)),
-            post("/telegram/press", PressBody, _said(self._press)),
-            post("/telegram/update", UpdateBody, _said(self._update)),
-            post("/telegram/block", BlockBody, _said(self._block)),
+            post("/telegram/message", MessageBody, told(self._message)),
+            post("/telegram/edit", EditBody, told(self._edit)),
+            post("/telegram/press", PressBody, told(self._press)),
+            post("/telegram/update", UpdateBody, told(self._update)),
+            post("/telegram/block", BlockBody, told(self._block)),
             post("/telegram/bot", BotBody, self._bot),
-            post("/telegram/gone", GoneBody, _said(self._gone)),
-            post("/telegram/inline", InlineBody, _said(self._inline)),
+            post("/telegram/gone", GoneBody, told(self._gone)),
+            post("/telegram/inline", InlineBody, told(self._inline)),
+            *Roles(self._engine).routes(),
             post("/telegram/fault", FaultBody, self._fault),
             post("/telegram/flood", FloodBody, self._flood),
         ]
@@ -153,9 +153,11 @@ class Control:
         return {"menu": self._engine.command_menu(), "scopes": self._engine.commands}
 
     def _chat(self, query: ChatQuery) -> Answer:
-        """A chat's messages as its people see them: of the person at the page, of ?user=ID, or of ?chat=group."""
+        """A chat's messages as its people see them: of the person at the page, of ?user=ID, of ?chat=group or a number."""
         engine = self._engine
-        chat_id = engine.group["id"] if query.chat == "group" else self._who(query.user)
+        chat_id = chat_number(engine, self._who(query.user), query.chat)
+        if chat_id not in engine.chats and chat_id < 0:
+            raise Wrong(f"there is no group {chat_id}")
         return {"messages": [seen(m, engine.bot["id"]) for m in engine.history(chat_id)]}
 
     def _message(self, body: MessageBody) -> Answer:
@@ -164,6 +166,7 @@ class Control:
             self._who(body.user),
             body.text,
             in_group=body.chat == "group",
+            chat_id=body.chat if isinstance(body.chat, int) else None,
             forward=body.forward,
             reply_to=body.reply_to,
         )
@@ -246,16 +249,3 @@ class Control:
         """When what was just arranged took place, as the events have it."""
         event: dict[str, Any] = self._engine.journal.latest() or {}
         return {key: event[key] for key in ("seq", "at_ns") if key in event}
-
-
-def _said(action: Callable[[B], Answer]) -> Callable[[B], Answer]:
-    """What people cannot do is a wrong request."""
-
-    @functools.wraps(action)
-    def act(body: B) -> Answer:
-        try:
-            return action(body)
-        except PersonError as error:
-            raise Wrong(str(error)) from None
-
-    return act

@@ -198,16 +198,9 @@ def _member(desk: Desk, request: Json) -> Json:
     whom, place = _field(request, "user", int), _field(request, "place", str)
     if whom not in desk.engine.users:
         raise PersonError(f"there is no person {whom}")
-    place_now = desk.engine.members.get(str(desk.chat), {}).get(str(whom), {}).get("status", "left")
-    if place == "left":
-        crowd.remove_member(desk.engine, desk.user, desk.chat, whom)
-    elif place in ("member", "administrator"):
-        if place_now in ("left", "kicked"):
-            crowd.add_member(desk.engine, desk.user, desk.chat, whom)
-        if (place == "administrator") != (place_now == "administrator"):
-            crowd.promote(desk.engine, desk.user, desk.chat, whom, place == "administrator")
-    else:
+    if place not in ("member", "administrator", "left"):
         raise PersonError("a place in a group is member, administrator or left")
+    crowd.place_member(desk.engine, desk.user, desk.chat, whom, place)
     return _done()
 
 
