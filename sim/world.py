@@ -16,12 +16,12 @@ from pydantic import AwareDatetime, Field
 
 from sim import control
 from sim.clock import Clock
+from sim.listening import HOST, listen
 from sim.model import ModelServer
 from sim.store import Store
 from sim.telegram import TelegramServer
 from sim.tws import TwsServer
 
-HOST = "127.0.0.1"
 CLOSING_SECONDS = 2.0
 Name = Literal["tws", "telegram", "model"]
 NAMES: tuple[Name, ...] = ("tws", "telegram", "model")
@@ -180,10 +180,7 @@ class World:
         self._runner = web.AppRunner(
             control.application(routes), handler_cancellation=True, shutdown_timeout=0.2, access_log=None
         )
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, HOST, self.control_port)
-        await site.start()
-        self.control_port = self._runner.addresses[0][1]
+        self.control_port = await listen(self._runner, self.control_port)
 
     def _health(self) -> control.Answer:
         """That it is up, where everything listens, the seed, and the simulated time."""

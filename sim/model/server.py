@@ -3,7 +3,6 @@
 import asyncio
 import json
 import secrets
-import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from hashlib import blake2b
@@ -13,6 +12,7 @@ from uuid import UUID
 from aiohttp import web
 
 from sim.clock import Clock
+from sim.listening import HOST, listen
 from sim.model import wire
 from sim.model.control import routes
 from sim.model.demo import DEMO_MODEL, LABEL, decide
@@ -34,7 +34,6 @@ from sim.model.schema import conform
 from sim.model.state import State
 from sim.store import Store
 
-HOST = "127.0.0.1"
 LARGEST_BODY = 32 * 1024 * 1024
 SECRET_HEADERS = {"authorization", "x-api-key", "cookie", "proxy-authorization"}
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -86,18 +85,7 @@ class ModelServer:
         app.router.add_get("/v1/models/{id}", self._model)
         # Handlers that hang on purpose end with their client, and at close.
         self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.2, access_log=None)
-        await self._runner.setup()
-        # An explicit protocol: asyncio turns Nagle's algorithm off only where it can see that this is TCP.
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((HOST, port))
-            await web.SockSite(self._runner, listener).start()
-        except OSError:
-            listener.close()
-            await self.close()
-            raise
-        self._port = listener.getsockname()[1]
+        self._port = await listen(self._runner, port)
 
     async def close(self) -> None:
         """Stop listening and end every connection."""

@@ -2,13 +2,13 @@
 
 import asyncio
 import secrets
-import socket
 from collections.abc import Callable
 
 from aiohttp import web
 
 from sim.clock import Clock
 from sim.journal import Journal
+from sim.listening import HOST, listen
 from sim.store import Store
 from sim.telegram.botapi import BotApi
 from sim.telegram.chatpage import ChatPage
@@ -17,8 +17,6 @@ from sim.telegram.engine import Engine
 from sim.telegram.faults import Faults
 from sim.telegram.guard import guard
 from sim.telegram.memory import Memory
-
-_HOST = "127.0.0.1"
 
 #: How large a request may be; Telegram takes files of up to 50 MB.
 _LARGEST_REQUEST = 51 * 1024 * 1024
@@ -45,7 +43,7 @@ class TelegramServer:
     @property
     def address(self) -> str:
         """The root of the Bot API, as TELEGRAM_API_URL wants it."""
-        return f"http://{_HOST}:{self.port}"
+        return f"http://{HOST}:{self.port}"
 
     @property
     def page_url(self) -> str:
@@ -76,19 +74,7 @@ class TelegramServer:
         app.on_shutdown.append(self._api.end)
         app.on_shutdown.append(self._page.disconnect)
         self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.3, access_log=None)
-        await self._runner.setup()
-        listener = socket.socket(
-            socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP
-        )  # with TCP: no 40 ms of Nagle
-        try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind((_HOST, port))
-            self.port = listener.getsockname()[1]
-            await web.SockSite(self._runner, listener).start()
-        except BaseException:
-            listener.close()
-            await self.close()
-            raise
+        self.port = await listen(self._runner, port)
 
     async def close(self) -> None:
         """Stop listening, drop every connection, and write down what is not on disk yet."""
