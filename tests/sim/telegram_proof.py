@@ -115,6 +115,10 @@ def kept(markup_mode: dict[str, Any], markup: str) -> tuple[Any, Any] | None:
     if theirs is None:
         return None
     mine = tidy(text, with_mentions(telegram_oracle.entity(e) for e in entities))
+    if any(
+        mark in mine[0] for mark in _MARKDOWN_3
+    ):  # once a character between two stars has been cleaned away
+        return None
     mine = mine[0], [e for e in mine[1] if e["type"] not in _FOUND]
     return (mine[0], look(mine[1])), (theirs[0], look(theirs[1]))
 
