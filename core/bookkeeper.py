@@ -25,6 +25,7 @@ from core.model import (
     OrderState,
     TimeInForce,
 )
+from core.names import Index
 from core.opening import opening_lots
 from core.orderbook import Mark, OrderBook, change_note
 from core.ports import Broker, Clock, Ledger, Notifier
@@ -124,8 +125,10 @@ class Bookkeeper:
             found = await self._ledger.find_orders([execution.order_ref], [execution.perm_id])
             order = found[0] if found else None
         corrected = execution.key in self._book.executions
-        after = tuple({**self._book.executions, execution.key: execution}.values())
-        change = [] if order is None else [(order, lifecycle.filled_by(order, after, corrected=corrected))]
+        change = []
+        if order is not None:
+            after = self._book.executions_of(order, Index([execution]))
+            change = [(order, lifecycle.filled_by(order, after, corrected=corrected))]
         await self._book.book(change, executions=[execution])
         if corrected:
             self.compare.set()
@@ -216,14 +219,18 @@ class Bookkeeper:
     async def _take_over(self, told: BrokerBook, mark: Mark) -> None:
         """Our orders, executions and holdings as the snapshot has them; what has moved since the question is newer than the answer."""
         news = [e for e in told.executions if self._book.is_news(e)]
-        known = {**self._book.executions, **{e.key: e for e in news}}
+        fills = Index(news)
         mentioned: list[OrderReport | Execution] = [*told.open_orders, *told.completed_orders, *news]
         older = await self._ledger.find_orders(
             [r.order_ref for r in mentioned if r.order_ref], [r.perm_id for r in mentioned if r.perm_id]
         )
         before = {o.number: o for o in (*older, *self._book.orders)}
         seen, strangers = reconcile(
-            tuple(before.values()), told, tuple(known.values()), self._clock.now(), self._book.next_number
+            tuple(before.values()),
+            told,
+            lambda order: self._book.executions_of(order, fills),
+            self._clock.now(),
+            self._book.next_number,
         )
         seen = tuple(o for o in seen if not self._book.has_moved(before[o.number], mark))
         gap, self._gap = self._gap, False

@@ -4,6 +4,7 @@ Statuses arrive twice, late and out of order; a fill can come before its acknowl
 is over stays over for a stray status, and only a full snapshot of the broker's book (`snapshot=True`) can bring it back.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 from decimal import Decimal
 
@@ -78,7 +79,7 @@ def _state(order: Order, report: OrderReport, *, snapshot: bool) -> OrderState:
     return order.state
 
 
-def filled_by(order: Order, executions: tuple[Execution, ...], *, corrected: bool = False) -> Order:
+def filled_by(order: Order, executions: Iterable[Execution], *, corrected: bool = False) -> Order:
     """The order after all of its executions that are known (the newest revision of each).
 
     Fewer than the broker's statuses told of are not all of them, so they change nothing; unless one was `corrected`, whose word counts.

@@ -25,11 +25,15 @@ from core.model import (
     Position,
     Role,
 )
+from core.names import Index
 from core.ports import Clock, Ledger, Notifier
 
 ZERO = Decimal(0)
 DRIFT_SECONDS = 5.0
-REMEMBERED_EXECUTIONS = timedelta(days=2)  # the broker replays those of the current day
+TIDY_EVERY = timedelta(hours=6)
+REMEMBERED_EXECUTIONS = timedelta(
+    days=8
+)  # TWS replays those of the day, or of up to seven days where it is told to
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,8 @@ class OrderBook:
         self.lock = asyncio.Lock()
         self._open: dict[int, Order] = {}
         self._executions: dict[str, Execution] = {}
+        self._fills = Index[Execution]()
+        self._tidied_at = clock.now()
         self._held: dict[int, Decimal] | None = None
         self._ahead: dict[int, tuple[int, Decimal]] = {}
         self._last_number = 0
@@ -65,6 +71,7 @@ class OrderBook:
         self._open = {order.number: order for order in await self._ledger.open_orders()}
         since = self._clock.now() - REMEMBERED_EXECUTIONS
         self._executions = {e.key: e for e in await self._ledger.executions_since(since)}
+        self._fills = Index(self._executions.values())
         self._doubtful = dict.fromkeys(stop.card for stop in await self._ledger.doubtful_stops())
 
     @property
@@ -100,6 +107,15 @@ class OrderBook:
         """Whether its order id may mean another order to the broker: then nothing can be changed by that id."""
         same = [o for o in self.orders if (o.client_id, o.order_id) == (order.client_id, order.order_id)]
         return len(same) > 1 or (order.perm_id is None and order.epoch != epoch)
+
+    def executions_of(self, order: Order, more: Index[Execution] | None = None) -> list[Execution]:
+        """The executions of an order, the newest revision of each, those of `more` included."""
+        mine = [e for e in self._fills.near(order) if self._executions.get(e.key) is e]
+        told = {e.key: e for e in mine}
+        for execution in more.near(order) if more is not None else ():
+            if execution.key not in told or told[execution.key].revision <= execution.revision:
+                told[execution.key] = execution
+        return [e for e in told.values() if lifecycle.belongs(order, e)]
 
     def is_news(self, execution: Execution) -> bool:
         """Whether this execution, or this revision of it, is not booked yet."""
@@ -139,6 +155,18 @@ class OrderBook:
         """Begin to count from the positions of a full snapshot, which has every execution that is booked so far."""
         self._held = {p.con_id: p.signed_quantity for p in positions}
         self._ahead.clear()
+        self._forget_old_executions()
+
+    def _forget_old_executions(self) -> None:
+        """Drop what the broker does not tell of any more and no open order needs, a few times a day."""
+        now = self._clock.now()
+        if now - self._tidied_at < TIDY_EVERY:
+            return
+        self._tidied_at = now
+        needed = {e.key for order in self.orders for e in self.executions_of(order)}
+        since = now - REMEMBERED_EXECUTIONS
+        self._executions = {k: e for k, e in self._executions.items() if e.time >= since or k in needed}
+        self._fills = Index(self._executions.values())
 
     def forget_positions(self) -> None:
         """The connection is gone: what is held is not known."""
@@ -238,9 +266,8 @@ class OrderBook:
 
     def _note_ahead(self, orders: Sequence[Order]) -> None:
         """What statuses told of fills whose executions have not come yet: it counts as filled all the same."""
-        known = tuple(self._executions.values())
         for order in orders:
-            executed = sum((e.quantity for e in known if lifecycle.belongs(order, e)), ZERO)
+            executed = sum((e.quantity for e in self.executions_of(order)), ZERO)
             if order.filled > executed and not order.external:
                 self._ahead[order.number] = (order.con_id, order.side.sign * (order.filled - executed))
             else:
@@ -295,6 +322,8 @@ class OrderBook:
         await asyncio.shield(self._ledger.record(orders, executions, notices=gather(news) if away else news))
         self._reckon(executions)
         self._executions.update({e.key: e for e in executions})
+        for execution in executions:
+            self._fills.add(execution)
         self._held = held
         self._note_ahead([new for _, new in changes])
         self.opened(orders)
@@ -319,10 +348,9 @@ class OrderBook:
         """The holdings with fills that only statuses told of, the ones of this very change included."""
         if held is None:
             return None
-        known = (*self._executions.values(), *executions)
-        whole = dict(held)
+        news, whole = Index(executions), dict(held)
         for order in orders:
-            executed = sum((e.quantity for e in known if lifecycle.belongs(order, e)), ZERO)
+            executed = sum((e.quantity for e in self.executions_of(order, news)), ZERO)
             if order.filled > executed:
                 whole[order.con_id] = whole.get(order.con_id, ZERO) + order.side.sign * (
                     order.filled - executed

@@ -4,38 +4,42 @@ Nothing is resent and nothing is guessed: an order of ours that the broker does 
 said that it refused it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
 from core.lifecycle import advance, belongs, filled_by
 from core.model import BrokerBook, Execution, Order, OrderReport, OrderState, Side
+from core.names import Index
 
 
 def reconcile(
     ours: Sequence[Order],
     book: BrokerBook,
-    executions: tuple[Execution, ...],
+    executions_of: Callable[[Order], Sequence[Execution]],
     now: datetime,
     next_number: int,
 ) -> tuple[tuple[Order, ...], tuple[Order, ...]]:
     """(our orders as they now stand, orders found at the broker that we did not know).
 
-    `ours` holds every order that may still trade and every older one that the snapshot mentions; `executions` are all that are known,
-    from the snapshot and from our own book.
+    `ours` holds every order that may still trade and every older one that the snapshot mentions; `executions_of` finds those of an
+    order among all that are known, from the snapshot and from our own book.
     """
-    seen = tuple(_settle(order, book, executions) for order in ours)
-    unknown = [r for r in book.open_orders if not any(belongs(order, r) for order in ours)]
-    strangers = tuple(
-        filled_by(external(r, next_number + i, book.epoch, now), executions) for i, r in enumerate(unknown)
-    )
-    return seen, strangers
+    reports = Index[OrderReport]((*book.open_orders, *book.completed_orders))
+    seen = tuple(_settle(order, reports, executions_of(order)) for order in ours)
+    known = Index[Order](ours)
+    unknown = [r for r in book.open_orders if not any(belongs(order, r) for order in known.near(r))]
+    strangers = []
+    for number, report in enumerate(unknown, start=next_number):
+        order = external(report, number, book.epoch, now)
+        strangers.append(filled_by(order, executions_of(order)))
+    return seen, tuple(strangers)
 
 
-def _settle(order: Order, book: BrokerBook, executions: tuple[Execution, ...]) -> Order:
+def _settle(order: Order, reports: Index[OrderReport], executions: Sequence[Execution]) -> Order:
     order = filled_by(order, executions)
-    for report in (*book.open_orders, *book.completed_orders):
+    for report in reports.near(order):
         if belongs(order, report):
             return filled_by(advance(order, report, snapshot=True), executions)
     if not order.state.is_open:

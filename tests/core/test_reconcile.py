@@ -23,7 +23,7 @@ def shown(status: str = "Submitted", order_ref: str = "01TICKET", **changes: Any
 
 
 def settle(ours: Order, at: BrokerBook, executions: tuple[Execution, ...] = ()) -> Order:
-    (one,), strangers = reconcile([ours], at, executions, NOW, 10)
+    (one,), strangers = reconcile([ours], at, lambda _: executions, NOW, 10)
     assert strangers == ()
     return one
 
@@ -117,7 +117,7 @@ def test_an_order_is_adopted_by_its_name_then_by_its_permanent_id() -> None:
 def test_an_order_id_that_started_again_does_not_deceive() -> None:
     """The same order id under another name is another order: ours stays unknown, the other is a stranger."""
     (mine,), strangers = reconcile(
-        [order(state=S.WORKING)], book(open_orders=(shown(order_ref="OTHER"),)), (), NOW, 10
+        [order(state=S.WORKING)], book(open_orders=(shown(order_ref="OTHER"),)), lambda _: (), NOW, 10
     )
     assert mine.state is S.UNKNOWN
     assert [(s.number, s.order_ref, s.owner) for s in strangers] == [(10, "OTHER", None)]
@@ -129,20 +129,23 @@ def test_strangers_are_adopted_once_and_numbered() -> None:
         shown(order_ref="", order_id=0, perm_id=5, side=Side.SELL, quantity=Decimal(3)),
         shown(order_ref="", order_id=0, perm_id=6, side=Side.BUY, quantity=Decimal(4)),
     )
-    seen, strangers = reconcile([], book(open_orders=found), (), NOW, 10)
+    seen, strangers = reconcile([], book(open_orders=found), lambda _: (), NOW, 10)
     assert seen == ()
     assert [(s.number, s.perm_id, s.side, s.remaining) for s in strangers] == [
         (10, 5, Side.SELL, Decimal(3)),
         (11, 6, Side.BUY, Decimal(4)),
     ]
     assert all(s.external and s.state is S.WORKING for s in strangers)
-    again, none = reconcile(strangers, book(open_orders=found), (), NOW, 12)
+    again, none = reconcile(strangers, book(open_orders=found), lambda _: (), NOW, 12)
     assert (again, none) == (strangers, ())
 
 
 def test_completed_orders_of_others_are_not_adopted() -> None:
     """What is over elsewhere is history and no order of ours."""
-    assert reconcile([], book(completed_orders=(shown("Filled", order_ref="X"),)), (), NOW, 10) == ((), ())
+    assert reconcile([], book(completed_orders=(shown("Filled", order_ref="X"),)), lambda _: (), NOW, 10) == (
+        (),
+        (),
+    )
 
 
 def test_a_stranger_that_is_gone_is_gone() -> None:
@@ -208,7 +211,7 @@ def test_comparing_twice_is_comparing_once(
 ) -> None:
     """No order is lost or doubled, ours that nobody shows never end by silence, and a second comparison finds nothing new."""
     at = book(open_orders=tuple(open_orders), completed_orders=tuple(completed))
-    seen, strangers = reconcile(ours, at, (), NOW, 100)
+    seen, strangers = reconcile(ours, at, lambda _: (), NOW, 100)
     assert [o.number for o in seen] == [o.number for o in ours]
     assert {s.order_ref for s in strangers} == {r.order_ref for r in open_orders} - {
         o.order_ref for o in ours
@@ -222,13 +225,13 @@ def test_comparing_twice_is_comparing_once(
             and not before.reason
         ):
             assert after.state is S.UNKNOWN
-    again, none = reconcile([*seen, *strangers], at, (), NOW, 200)
+    again, none = reconcile([*seen, *strangers], at, lambda _: (), NOW, 200)
     assert none == ()
     assert again == (*seen, *strangers)
 
 
 def test_an_order_that_once_worked_is_never_called_rejected_for_its_absence() -> None:
     """A remark of the broker on a working order is no refusal: absent twice, it is UNKNOWN twice."""
-    once = reconcile([order(reason="Price capped.", perm_id=5)], book(), (), NOW, 9)[0][0]
-    twice = reconcile([once], book(), (), NOW, 9)[0][0]
+    once = reconcile([order(reason="Price capped.", perm_id=5)], book(), lambda _: (), NOW, 9)[0][0]
+    twice = reconcile([once], book(), lambda _: (), NOW, 9)[0][0]
     assert (once.state, twice.state) == (OrderState.UNKNOWN, OrderState.UNKNOWN)
