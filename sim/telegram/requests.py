@@ -22,6 +22,8 @@ async def read_params(request: web.Request) -> Params:
 
 
 async def _read(request: web.Request) -> Params:
+    if (request.content_length or 0) > _LARGEST:
+        raise too_large()
     values: dict[str, Any] = dict(request.query)
     uploads: dict[str, Upload] = {}
     if request.can_read_body:
@@ -65,8 +67,6 @@ async def _parts(request: web.Request) -> MultipartReader:
 
 
 async def _multipart(request: web.Request, values: dict[str, Any], uploads: dict[str, Upload]) -> None:
-    if (request.content_length or 0) > _LARGEST:
-        raise too_large()
     size = 0
     async for part in await _parts(request):
         if not isinstance(part, BodyPartReader) or part.name is None:

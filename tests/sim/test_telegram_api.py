@@ -1,6 +1,8 @@
 """The Bot API without a library between: every way to pass parameters, limits, and refusals in Telegram's words."""
 
 import asyncio
+import gzip
+import io
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -192,6 +194,29 @@ async def test_who_and_what_is_unknown(kit: Kit) -> None:
     async with kit.http.get(f"{kit.server.address}/bot1:x/getMe") as response:
         assert response.status == 401
         assert await response.json() == {"ok": False, "error_code": 401, "description": "Unauthorized"}
+
+
+async def test_paths_bodies_and_sizes(kit: Kit) -> None:
+    """What is no method is refused in JSON; a body can be packed; one that is too large is refused with 413."""
+    base = f"{kit.server.address}/bot{kit.server.token}"
+    for url in (f"{base}/getMe/", f"{base}/", f"{base}/a/b", base):
+        async with kit.http.get(url) as response:
+            assert (response.status, (await response.json())["error_code"]) == (404, 404), url
+    values = json.dumps({"chat_id": str(kit.user), "text": "packed"}).encode()
+    packed = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    async with kit.http.post(f"{base}/sendmessage", data=gzip.compress(values), headers=packed) as response:
+        assert (await response.json())["result"]["text"] == "packed"
+    for kind, body in (
+        ("application/json", b"{"),
+        ("application/json", b"[]"),
+        ("multipart/form-data", b"x"),
+    ):
+        async with kit.http.post(f"{base}/getMe", data=body, headers={"Content-Type": kind}) as response:
+            assert response.status == 400
+    large = {"Content-Type": "application/json"}
+    body = io.BytesIO(bytes(52 * 1024 * 1024))
+    async with kit.http.post(f"{base}/sendMessage", data=body, headers=large) as response:
+        assert (response.status, (await response.json())["description"]) == (413, "Request Entity Too Large")
 
 
 async def test_other_pages_and_other_names_are_refused(kit: Kit) -> None:
