@@ -83,3 +83,14 @@ def test_a_file_of_other_bytes_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="not a UTF-8 text file"):
         read(tmp_path / ".env")
     assert read(tmp_path / "none") == ""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to somebody else")
+def test_root_who_writes_it_leaves_it_to_its_owner(tmp_path: Path) -> None:
+    """A service's .env that is set up as root can still be read by the service."""
+    path = tmp_path / ".env"
+    path.write_text("A=old\n", "utf-8")
+    os.chown(path, 12345, 23456)
+    write(path, "A=new\n")
+    there = path.stat()
+    assert (there.st_uid, there.st_gid, there.st_mode & 0o777) == (12345, 23456, 0o600)
