@@ -176,11 +176,13 @@ export function messageList(page, on) {
   }
 
   async function show(id) {
+    following = false;
     if (!nodes.has(id)) await older(id);
     const node = nodes.get(id);
     if (!node) return false;
     following = false;
-    node.scrollIntoView({ block: "center", behavior: "smooth" });
+    const far = Math.abs(node.getBoundingClientRect().top) > 3 * innerHeight; // a long way is jumped, not travelled
+    node.scrollIntoView({ block: "center", behavior: far ? "instant" : "smooth" });
     node.classList.remove("flash");
     requestAnimationFrame(() => node.classList.add("flash"));
     return true;
