@@ -214,8 +214,8 @@ async def test_paths_bodies_and_sizes(kit: Kit) -> None:
         async with kit.http.post(f"{base}/getMe", data=body, headers={"Content-Type": kind}) as response:
             assert response.status == 400
     large = {"Content-Type": "application/json"}
-    body = io.BytesIO(bytes(52 * 1024 * 1024))
-    async with kit.http.post(f"{base}/sendMessage", data=body, headers=large) as response:
+    flood = io.BytesIO(bytes(52 * 1024 * 1024))
+    async with kit.http.post(f"{base}/sendMessage", data=flood, headers=large) as response:
         assert (response.status, (await response.json())["description"]) == (413, "Request Entity Too Large")
 
 
