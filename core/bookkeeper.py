@@ -231,6 +231,7 @@ class Bookkeeper:
             lambda order: self._book.executions_of(order, fills),
             self._clock.now(),
             self._book.next_number,
+            frozenset(e.key for e in news if e.key in self._book.executions),
         )
         seen = tuple(o for o in seen if not self._book.has_moved(before[o.number], mark))
         gap, self._gap = self._gap, False

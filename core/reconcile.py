@@ -20,14 +20,18 @@ def reconcile(
     executions_of: Callable[[Order], Sequence[Execution]],
     now: datetime,
     next_number: int,
+    corrected: frozenset[str] = frozenset(),
 ) -> tuple[tuple[Order, ...], tuple[Order, ...]]:
     """(our orders as they now stand, orders found at the broker that we did not know).
 
     `ours` holds every order that may still trade and every older one that the snapshot mentions; `executions_of` finds those of an
-    order among all that are known, from the snapshot and from our own book.
+    order among all that are known, from the snapshot and from our own book; `corrected` are the keys of those that were known otherwise.
     """
-    reports = Index[OrderReport]((*book.open_orders, *book.completed_orders))
-    seen = tuple(_settle(order, reports, executions_of(order)) for order in ours)
+    working, over = (
+        Index[OrderReport](book.open_orders),
+        Index[OrderReport](map(_ended, book.completed_orders)),
+    )
+    seen = tuple(_settle(order, working, over, executions_of(order), corrected) for order in ours)
     known = Index[Order](ours)
     unknown = [r for r in book.open_orders if not any(belongs(order, r) for order in known.near(r))]
     strangers = []
@@ -37,11 +41,27 @@ def reconcile(
     return seen, tuple(strangers)
 
 
-def _settle(order: Order, reports: Index[OrderReport], executions: Sequence[Execution]) -> Order:
-    order = filled_by(order, executions)
-    for report in reports.near(order):
+def _ended(report: OrderReport) -> OrderReport:
+    """A completed order as it is told: one that the broker holds for good is one that it rejected, with its reason beside it."""
+    if report.status != "Inactive":
+        return report
+    return replace(report, text=report.text or "The broker rejected the order.")
+
+
+def _settle(
+    order: Order,
+    working: Index[OrderReport],
+    over: Index[OrderReport],
+    executions: Sequence[Execution],
+    corrected: frozenset[str],
+) -> Order:
+    changed = any(e.key in corrected for e in executions)
+    order = filled_by(order, executions, corrected=changed)
+    for report in (*working.near(order), *over.near(order)):
         if belongs(order, report):
-            return filled_by(advance(order, report, snapshot=True), executions)
+            if report.status == "Inactive" and report.text:
+                order = replace(order, reason=order.reason or report.text)
+            return filled_by(advance(order, report, snapshot=True), executions, corrected=changed)
     if not order.state.is_open:
         return order
     if order.external:

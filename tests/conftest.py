@@ -2,6 +2,12 @@
 
 from typing import Any
 
+from hypothesis import HealthCheck, settings
+
+# How fast examples are made says how busy the machine is, not whether the code is right.
+settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("house")
+
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Say which tests did not run, and why, in words that nobody overlooks."""

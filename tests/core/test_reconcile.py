@@ -66,7 +66,7 @@ def test_what_works_at_the_broker_works(state: OrderState) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "state"), [("Filled", S.FILLED), ("Cancelled", S.CANCELLED), ("Inactive", S.SUSPENDED)]
+    ("status", "state"), [("Filled", S.FILLED), ("Cancelled", S.CANCELLED), ("Inactive", S.REJECTED)]
 )
 def test_completed_orders_tell_the_end(status: str, state: OrderState) -> None:
     """What ended while nobody listened ended so."""
@@ -235,3 +235,14 @@ def test_an_order_that_once_worked_is_never_called_rejected_for_its_absence() ->
     once = reconcile([order(reason="Price capped.", perm_id=5)], book(), lambda _: (), NOW, 9)[0][0]
     twice = reconcile([once], book(), lambda _: (), NOW, 9)[0][0]
     assert (once.state, twice.state) == (OrderState.UNKNOWN, OrderState.UNKNOWN)
+
+
+def test_a_correction_that_a_snapshot_tells_counts() -> None:
+    """Ten were filled and then nine by a correction that only the snapshot told of: nine it is; an execution that is merely missing is not."""
+    filled = order(state=S.FILLED, quantity=Decimal(10), filled=Decimal(10))
+    nine = execution(9, exec_id="E.1.02")
+    at = book()
+    (corrected,), _ = reconcile([filled], at, lambda _: (nine,), NOW, 9, frozenset({nine.key}))
+    assert corrected.filled == 9
+    (missing,), _ = reconcile([filled], at, lambda _: (nine,), NOW, 9)
+    assert missing.filled == 10
