@@ -41,7 +41,11 @@ async def test_bought_shares_get_their_stop_once_more(house: House) -> None:
         await house.phone.hears("It is sent once more, as #4")
         await house.phone.sees(lambda m: m["id"] == card["id"] and "#4 · 🟢 working" in m["text"])
         (again,) = [o for o in (await house.control.book())["orders"] if o["status"] == "PreSubmitted"]
-        assert (again["type"], Decimal(again["quantity"]), Decimal(again["aux"])) == ("STP", 10, 150)
+        assert (again["type"], Decimal(again["quantity"]), Decimal(again["aux"])) == (
+            "STP",
+            Decimal(10),
+            Decimal(150),
+        )
 
 
 async def test_refused_twice_is_said_and_not_tried_for_ever(house: House) -> None:
@@ -66,7 +70,7 @@ async def test_partly_filled_the_rest_goes_and_the_part_is_protected(house: Hous
         await house.control.post("/tws/fill", order=entry["ref"], quantity=4)
         await house.phone.hears("It is sent once more, as #3")
         (again,) = [o for o in (await house.control.book())["orders"] if o["status"] == "PreSubmitted"]
-        assert (again["type"], Decimal(again["quantity"])) == ("STP", 4)
+        assert (again["type"], Decimal(again["quantity"])) == ("STP", Decimal(4))
 
 
 async def test_a_restart_takes_it_up(house: House) -> None:

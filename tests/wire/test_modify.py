@@ -14,7 +14,8 @@ async def resting(house: House, line: str = "/buy AAPL 10 @ 150") -> Json:
 
 async def at_broker(house: House, role: str = "") -> Json:
     """The one order at the broker whose ref ends in `role`."""
-    found = [o for o in (await house.control.book())["orders"] if o["ref"].endswith(role)]
+    orders: list[Json] = (await house.control.book())["orders"]
+    found = [o for o in orders if o["ref"].endswith(role)]
     assert len(found) == 1 or role == "", found
     return found[0]
 

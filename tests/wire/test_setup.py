@@ -268,7 +268,7 @@ async def test_somebody_else_writes_first(house: House, setup: Start) -> None:
     """A stranger is named and not allowed; what is no private message is passed over; the next one is the owner."""
     terminal = await setup(in_order(house, TELEGRAM_ALLOWED_USERS=""))
     await terminal.hears("skip: ")
-    await house.control.post("/telegram/message", text="in the group", chat="group")
+    await house.control.post("/telegram/message", text="/start in the group", chat="group")
     await house.control.post("/telegram/update", kind="message", content={"no": "message"})
     await house.control.post("/telegram/message", text="let \x1b[2J me in", user=666)
     terminal.types("")
