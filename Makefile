@@ -4,7 +4,7 @@ VENV   := .venv
 RUN    := $(VENV)/bin/python
 DEMO_ARGS ?= --tws-port 0 --telegram-port 0 --model-port 0 --control-port 0 --state .demo
 
-.PHONY: install demo run setup doctor test check format oracle bench lock clean
+.PHONY: install demo run setup doctor test check format oracle crash bench lock clean
 .DEFAULT_GOAL := help
 help:
 	@printf '%s\n' 'make demo    the whole thing in a box: simulated broker, chat page and bot (no account needed)' \
@@ -13,6 +13,7 @@ help:
   'make doctor  what works in that world and what to do about what does not; only looks' \
 	  'make test    every test' 'make check   format, lint, types, import contracts' \
 	  'make oracle  300,000 random texts read by the simulated Telegram and by tdjson, the original' \
+	  'make crash   kill the bot everywhere and compare the books: KILLS=10000 SIGKILLS=300 SEED=1' \
 	  'make bench   the benchmarks' 'make lock    write the locked requirements anew (needs uv)'
 
 install: $(VENV)/.runtime
@@ -59,6 +60,13 @@ format: $(VENV)/.test
 # ORACLE_ARGS="--seed 2 --markup HTML" makes other texts.
 oracle: $(VENV)/.test
 	$(RUN) -m tests.sim.telegram_proof $(ORACLE_ARGS)
+
+# CRASH_ARGS="--flow market --at COMMIT" looks at a part of it; --replay '...' tells one run again.
+KILLS ?= 2000
+SIGKILLS ?= 60
+SEED ?= 1
+crash: $(VENV)/.test
+	$(RUN) -m tests.crash --kills $(KILLS) --sigkill $(SIGKILLS) --seed $(SEED) $(CRASH_ARGS)
 
 bench: $(VENV)/.test
 	$(RUN) -m benchmarks

@@ -7,6 +7,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the process that forks mus
 import argparse
 import json
 import random
+import re
 import selectors
 import shutil
 import socket
@@ -24,6 +25,7 @@ from typing import Any
 from tests.crash.flows import FLOWS
 from tests.crash.life import warm
 from tests.crash.oracle import summary
+from tests.crash.real import FAULTS
 from tests.crash.work import Job, serve
 
 Json = dict[str, Any]
@@ -88,10 +90,15 @@ class Crew:
             os.waitpid(pid, 0)
 
 
-def plan(lengths: dict[str, int], kills: int, seed: int, mutations: tuple[str, ...]) -> Iterator[Job]:
-    """First every boundary of every flow once, with nothing else wrong; then again and again, with other things wrong besides."""
+def plan(
+    names: dict[str, list[str]], kills: int, seed: int, mutations: tuple[str, ...], at: str
+) -> Iterator[Job]:
+    """First every boundary of every flow once, with nothing else wrong; then again and again, with other things wrong besides.
+
+    With `at`, only boundaries with this in their name.
+    """
     chance = random.Random(f"plan {seed}")
-    sweep = [(flow, place) for flow, length in lengths.items() for place in range(1, length + 1)]
+    sweep = [(flow, place) for flow in names for place, name in enumerate(names[flow], 1) if at in name]
     chance.shuffle(sweep)
     for flow, place in sweep[:kills]:
         yield Job(flow, (place,), 0, mutations)
@@ -136,6 +143,12 @@ def options(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--mutate", action="append", default=[], help="a bot that is wrong on purpose")
     parser.add_argument("--at", default="", help="only boundaries with this in their name")
     parser.add_argument("--replay", default="", help="one run again, as it was printed: a job in JSON")
+    parser.add_argument(
+        "--sigkill",
+        type=int,
+        default=0,
+        help="how many programs of their own end by a real SIGKILL, behind the others",
+    )
     parser.add_argument("--shown", type=int, default=10, help="how many runs that differ are told whole")
     return parser.parse_args(words)
 
@@ -161,9 +174,7 @@ def main() -> int:
 def _sweep(crew: Crew, asked: argparse.Namespace, flows: Sequence[str]) -> int:
     began, mutations = time.monotonic(), tuple(asked.mutate)
     if asked.replay:
-        told = json.loads(asked.replay)
-        job = Job(told["flow"], tuple(told["kills"]), told["seed"], tuple(told["mutations"]))
-        for result in crew.run(iter([job])):
+        for result in crew.run(iter([Job.told(json.loads(asked.replay))])):
             say(json.dumps(result, indent=1, ensure_ascii=False))
             return 1 if result["differences"] else 0
     recorded = {r["job"]["flow"]: r for r in crew.run(iter([Job(flow) for flow in flows]))}
@@ -173,57 +184,78 @@ def _sweep(crew: Crew, asked: argparse.Namespace, flows: Sequence[str]) -> int:
             say(f"  without any kill:\n{summary(result['differences'])}")
             if asked.shown:
                 say(*result["story"], result["log"], sep="\n      ")
-    lengths = {flow: len(recorded[flow]["names"]) for flow in flows}
-    jobs = plan(lengths, asked.kills, asked.seed, mutations)
-    if asked.at:
-        jobs = (j for j in jobs if asked.at in recorded[j.flow]["names"][j.kills[0] - 1])
+    names = {flow: result["names"] for flow, result in recorded.items()}
+    jobs = plan(names, asked.kills, asked.seed, mutations, asked.at)
+    wrong = _told("in-process kills", crew.run(jobs), asked, flows)
+    if asked.sigkill:
+        rows = [row for row in FAULTS if row[1] in flows]
+        wrong += _told("SIGKILLs", crew.run(real_plan(names, rows, asked.sigkill, asked.seed)), asked, flows)
+    say(f"all of it took {time.monotonic() - began:.0f} s")
+    return 1 if wrong or any(r["differences"] for r in recorded.values()) else 0
+
+
+def real_plan(names: dict[str, list[str]], rows: Sequence[Any], kills: int, seed: int) -> Iterator[Job]:
+    """Each named fault in turn; which time that its boundary is passed, by chance."""
+    chance = random.Random(f"real {seed}")
+    for number in range(kills):
+        called, flow, boundary, trouble = rows[number % len(rows)]
+        times = max(names[flow].count(boundary), 1)
+        yield Job(
+            flow, (f"{boundary}#{chance.randint(1, times)}",), trouble=trouble, called=called, real=True
+        )
+
+
+def _told(what: str, results: Iterator[Json], asked: argparse.Namespace, flows: Sequence[str]) -> int:
+    """Print what became of runs; how many of them differ."""
+    began = time.monotonic()
     kills: dict[str, Counter[str]] = defaultdict(Counter)
     bad: dict[str, Counter[str]] = defaultdict(Counter)
     tally: Counter[str] = Counter()
     faults: Counter[str] = Counter()
-    runs = differing = shown = 0
     reasons: Counter[str] = Counter()
-    for result in crew.run(jobs):
+    named: Counter[str] = Counter()
+    runs = differing = 0
+    for result in results:
         runs += 1
         flow = result["job"]["flow"]
         for name in result["died_at"]:
             kills[_bare(name)][flow] += 1
+        if result["job"]["called"] and result["died_at"]:
+            named[result["job"]["called"]] += 1
         tally.update(result["tally"])
         faults.update(result["faults"])
         if result["differences"]:
             differing += 1
-            name = _bare(result["died_at"][0]) if result["died_at"] else "no boundary"
-            bad[name][flow] += 1
+            bad[_bare(result["died_at"][0]) if result["died_at"] else "no boundary"][flow] += 1
             reasons.update(_shape(d) for d in result["differences"])
-            if shown < asked.shown:
-                shown += 1
-                again = json.dumps(result["job"] | {"kills": result["died_at"]})
-                say(
-                    f"\nDIFFERENT {json.dumps(result['job'])} again with --replay '{again}' died at {result['died_at']}\n{summary(result['differences'])}",
-                )
-                say(
-                    *result["story"],
-                    *result["log"].splitlines()[:30],
-                    "passed: " + " | ".join(result["names"]),
-                    sep="\n      ",
-                )
+            if differing <= asked.shown:
+                _tell(result)
         if runs % 500 == 0:
-            say(
-                f"{runs} runs, {sum(k.total() for k in kills.values())} kills, {differing} differ, {time.monotonic() - began:.0f} s",
-            )
-    say("\n" + table(kills, bad, flows))
-    ends = sum(k.total() for k in kills.values())
+            ends = sum(k.total() for k in kills.values())
+            say(f"{runs} runs, {ends} {what}, {differing} differ, {time.monotonic() - began:.0f} s")
+    say("\n" + table(kills, bad, [f for f in flows if any(k[f] for k in kills.values())]))
+    if named:
+        say("\n" + "\n".join(f"{count:6} {name}" for name, count in named.items()))
     say(f"\nallowed and counted: {dict(sorted(tally.items()))}")
     say(f"faults of the world that fired: {dict(sorted(faults.items()))}")
     if reasons:
-        say(
-            "kinds of differences:\n"
-            + "\n".join(f"  {count:6} {what}" for what, count in reasons.most_common())
-        )
+        lines = (f"  {count:6} {reason}" for reason, count in reasons.most_common())
+        say("kinds of differences:\n" + "\n".join(lines))
+    ends = sum(k.total() for k in kills.values())
     say(
-        f"seed {asked.seed}: {ends} kills in {runs} runs, {differing} differences, {time.monotonic() - began:.1f} s"
+        f"seed {asked.seed}: {ends} {what} in {runs} runs, {differing} runs differ, {time.monotonic() - began:.1f} s"
     )
-    return 1 if differing or any(r["differences"] for r in recorded.values()) else 0
+    return differing
+
+
+def _tell(result: Json) -> None:
+    """A run that differs, and how to have it again."""
+    again = json.dumps(result["job"] | {"kills": result["died_at"]})
+    say(
+        f"\nDIFFERENT {json.dumps(result['job'])}; again with --replay '{again}'\n{summary(result['differences'])}"
+    )
+    passed = "passed: " + " | ".join(result["names"])
+    say(*result["story"], *result["log"].splitlines()[:30], passed, sep="\n      ")
 
 
 def _bare(name: str) -> str:
@@ -232,8 +264,7 @@ def _bare(name: str) -> str:
 
 
 def _shape(difference: str) -> str:
-    import re
-
+    """A difference without its numbers and names."""
     return re.sub(r"[0-9A-Z]{26}|\d+(\.\d+)?|[0-9a-f]{8}(\.[0-9a-f]+)+", "~", difference)[:140]
 
 

@@ -181,6 +181,47 @@ async def cancel_all(stage: Stage) -> None:
         await _cancelled(stage, terms)
 
 
+async def race(stage: Stage) -> None:
+    """A cancel is asked and stays pending at the broker until a fill overtakes it."""
+    card = await _resting(stage)
+    await stage.control.post("/tws/cancels", mode="hold")
+    await stage.arm()
+    await stage.press(card["buttons"][0][0]["data"], card)
+    await stage.until(lambda: _asked(stage), "a cancel at the broker or in the file")
+    await _fill(stage, "AAPL")
+    await _shows(stage, "BUY 10 AAPL @ 150", "FILLED")
+
+
+async def _asked(stage: Stage) -> bool:
+    pending = any(o["status"] == "PendingCancel" for o in (await stage.control.book())["orders"])
+    return pending or bool(stage.file("SELECT 1 FROM orders WHERE cancel_requested_at IS NOT NULL")) or bool(stage.died_at)  # fmt: skip
+
+
+async def modify(stage: Stage) -> None:
+    """A resting limit gets another price and another size."""
+    await _resting(stage)
+    await stage.arm()
+    await _changed(stage, "/modify 1 @ 151 qty 8")
+
+
+async def modify_stop(stage: Stage) -> None:
+    """The stop of a holding is moved up."""
+    await _bought_with_bracket(stage)
+    (stop,) = (o for o in stage.file("SELECT number FROM orders WHERE role = 'STOP'"))
+    await stage.arm()
+    await _changed(stage, f"/modify {stop[0]} stop 390")
+
+
+async def _changed(stage: Stage, line: str) -> None:
+    card = await _sent(stage, line, "CHANGE #")
+    await stage.phone.sees(
+        lambda m: (
+            m["id"] >= card["id"] and re.search(r"Changed\.|Not changed|FILLED|not at the broker", m["text"])
+        ),
+        "what became of a change",
+    )
+
+
 async def approve(stage: Stage) -> None:
     """A proposal of the analyst is approved: an entry with a stop and a target."""
     await stage.control.post("/model/script", model="scripted-1", answers=[{"verdict": "BUY", "confidence": 78}] * 6)  # fmt: skip
@@ -317,7 +358,10 @@ FLOWS = {
         Flow("bracket", bracket),
         Flow("stopped", stopped),
         Flow("cancel", cancel),
+        Flow("race", race),
         Flow("cancelall", cancel_all),
+        Flow("modify", modify),
+        Flow("modstop", modify_stop),
         Flow("approve", approve, options=_with_model),
         Flow("fill", fill),
         Flow("partial", partial),

@@ -72,6 +72,7 @@ def differences(books: Books) -> list[str]:
     """Everything in which the books do not tell one story."""
     found: list[str] = list(books.complaints)
     for check in (
+        _changes,
         _life,
         _approvals,
         _orders,
@@ -92,7 +93,7 @@ def _life(books: Books) -> Iterator[str]:
     """Nothing unforeseen happened in the bot."""
     for line in books.log.splitlines():
         # ib_async calls every answer of the broker that is no good news an error.
-        if line.startswith(("ERROR:", "CRITICAL:")) and not line.startswith("ERROR:ib_async."):
+        if re.search(r"\b(ERROR|CRITICAL)\b", line[:60]) and "ib_async" not in line[:60]:
             yield f"the log has an error: {line[:200]}"
 
 
@@ -121,7 +122,11 @@ def _approvals(books: Books) -> Iterator[str]:
         c["ticket_id"] for c in books.tables["closings"]
     }
     for name, ticket in tickets.items():
-        if ticket["state"] == "sent" and name not in with_order:
+        if (
+            ticket["state"] == "sent"
+            and name not in with_order
+            and not json.loads(ticket["ticket"]).get("modifies")
+        ):
             yield f"the card {name} was sent, and there is no order of it"
     for name in set(books.approved):
         ticket = tickets.get(name)
@@ -293,6 +298,34 @@ def _cancels(books: Books) -> Iterator[str]:
         theirs = told.get(ours["order_ref"])
         if ours["cancel_requested_at"] and theirs and theirs["status"] in ("PreSubmitted", "Submitted"):
             yield f"a cancel of #{ours['number']} was asked, the broker has it as {theirs['status']}"
+
+
+def _changes(books: Books) -> Iterator[str]:
+    """A change that was sent has come true at the broker, or it was said that it has not; none is left open."""
+    told = {o["ref"]: o for o in _ours(books)}
+    orders = {o["number"]: o for o in books.tables["orders"]}
+    for ours in books.tables["orders"]:
+        if ours["change"]:
+            yield f"#{ours['number']} waits for a change for ever: {ours['change']}"
+    for ticket in books.tables["tickets"]:
+        terms = json.loads(ticket["ticket"])
+        if not terms.get("modifies") or ticket["state"] != "sent":
+            continue
+        theirs = told.get(orders[terms["modifies"]]["order_ref"])
+        true = theirs is not None and all(
+            wanted is None or _number(wanted) == _number(theirs[name])
+            for name, wanted in (
+                ("quantity", terms["quantity"]),
+                ("limit", terms["limit_price"]),
+                ("aux", terms["stop_price"]),
+            )
+        )
+        said = any(
+            re.search(rf"#{terms['modifies']}\b", m["text"]) and "Not changed" in m["text"]
+            for m in books.chat
+        )
+        if not true and not said:
+            yield f"the change {ticket['ticket_id']} of #{terms['modifies']} did not come true, and nobody said so"
 
 
 def _cards(books: Books) -> Iterator[str]:

@@ -28,6 +28,22 @@ SETTLED = 1.5
 HOUR = 15  # UTC: the middle of a New York day, so that no run crosses its midnight
 
 
+ON_ITS_WAY = (
+    ("message {} ({}) waits", "SELECT id, kind FROM messages WHERE state = 'waiting'"),
+    ("update {} is not finished", "SELECT update_id FROM updates WHERE finished_at IS NULL"),
+    (
+        "order #{} is {}",
+        "SELECT number, state FROM orders WHERE owner IS NOT NULL AND state IN ('SENDING', 'UNKNOWN')",
+    ),
+    ("a change of #{} is open", "SELECT number FROM orders WHERE change IS NOT NULL"),
+    (
+        "closing {} takes down",
+        "SELECT ticket_id FROM closings WHERE ended_at IS NULL AND state = 'taking_down'",
+    ),
+)
+"""What the bot's file calls unfinished."""
+
+
 class Lost(AssertionError):
     """What a person waited for never came."""
 
@@ -49,12 +65,19 @@ class Patient(Phone):
             seen = (await self.control.get("/telegram/events", after=seen, timeout=5))["last"]
 
 
+def _set() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event
+
+
 @dataclass
 class Stage(House):
     """The house with a bot that is always started again. `kills` are the boundaries at which its lives end, once counting is armed."""
 
     nursery: Nursery = None  # type: ignore[assignment]
     shared: Shared = None  # type: ignore[assignment]
+    trouble: list[tuple[str, Json]] = field(default_factory=list)
     kills: list[int | str] = field(default_factory=list)
     chance: random.Random | None = None
     mutations: tuple[str, ...] = ()
@@ -66,9 +89,11 @@ class Stage(House):
     lives: int = 0
     complaints: list[str] = field(default_factory=list)
     armed: bool = False
+    step: float = STEP
+    settled: float = SETTLED
     pid: int = 0
     _closing: bool = False
-    _ended: asyncio.Event = field(default_factory=asyncio.Event)
+    _ended: asyncio.Event = field(default_factory=_set)
     _begun: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -108,13 +133,8 @@ class Stage(House):
 
     async def arm(self) -> None:
         """From here on boundaries count, and other things go wrong too where a seed says so."""
-        if self.chance is not None:
-            for path, body in faults(self.chance):
-                await self.control.post(path, **body)
-        self.arm_now()
-
-    def arm_now(self) -> None:
-        """From here on boundaries count."""
+        for path, body in [*self.trouble, *(faults(self.chance) if self.chance is not None else [])]:
+            await self.control.post(path, **body)
         self.armed = True
         self._aim()
 
@@ -127,8 +147,12 @@ class Stage(House):
             else:
                 self._over(report["ended"])
 
-    def _over(self, code: int) -> None:
+    def absent(self) -> None:
+        """Nobody has to be waited for."""
         self.common.bot_lives = False
+
+    def _over(self, code: int) -> None:
+        self.absent()
         names = self.shared.names()
         if self.armed:
             self.names += names
@@ -188,55 +212,43 @@ class Stage(House):
 
     # --- rest -------------------------------------------------------------------------------------------------------
 
-    def unsettled(self) -> list[str]:
-        """What is still on its way, by the bot's own file."""
+    def file(self, question: str) -> list[tuple[Any, ...]]:
+        """What the bot's own file answers."""
         books = sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)
         try:
-            found = [
-                f"message {row[0]} ({row[1]}) waits"
-                for row in books.execute("SELECT id, kind FROM messages WHERE state = 'waiting'")
-            ]
-            found += [
-                f"update {row[0]} is not finished"
-                for row in books.execute("SELECT update_id FROM updates WHERE finished_at IS NULL")
-            ]
-            found += [
-                f"order #{row[0]} is {row[1]}"
-                for row in books.execute(
-                    "SELECT number, state FROM orders WHERE owner IS NOT NULL AND state IN ('SENDING', 'UNKNOWN')"
-                )
-            ]
-            found += [
-                f"closing {row[0]} is {row[1]}"
-                for row in books.execute(
-                    "SELECT ticket_id, state FROM closings WHERE ended_at IS NULL AND state = 'taking_down'"
-                )
-            ]
+            return books.execute(question).fetchall()
         finally:
             books.close()
-        return found
+
+    def unsettled(self) -> list[str]:
+        """What is still on its way, by the bot's own file."""
+        return [words.format(*row) for words, question in ON_ITS_WAY for row in self.file(question)]
+
+    async def moment(self) -> None:
+        """Until nothing can happen before time moves."""
+        await quiet()
 
     async def rest(self, seconds: float = PATIENCE) -> None:
         """Wait until nothing is on its way any more, and stays so for a while."""
         loop = asyncio.get_running_loop()
         end, since, before = loop.time() + seconds, loop.time(), None
         while True:
-            await quiet()
+            await self.moment()
             waiting = (await self.control.get("/telegram/counts"))["waiting"]
             now = (self.lives, waiting, tuple(self.unsettled()), len(self.died_at))
             if now != before or waiting or now[2]:
                 before, since = now, loop.time()
-            if loop.time() - since >= SETTLED:
+            if loop.time() - since >= self.settled:
                 return
             if loop.time() > end:
                 self.complaints.append(f"did not come to rest: {'; '.join(now[2])}, {waiting} updates wait")
                 return
-            await asyncio.sleep(STEP)
+            await asyncio.sleep(self.step)
 
     async def close(self) -> None:
         """The last life ends, as all of them may: by kill -9."""
         self._closing = True
-        if self.common.bot_lives:
+        if not self._ended.is_set():
             await self._begun.wait()
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
@@ -275,19 +287,17 @@ def _to_hour(hour: int) -> float:
 
 
 @contextlib.asynccontextmanager
-async def stage(
-    shared: Shared, nursery: Nursery, state: Path, base: Path | None, hour: int = HOUR, **options: Any
-) -> AsyncIterator[Stage]:
-    """A world in which the bot has been before, at a set hour of the day; `base` is the database that it left then."""
+async def stage(shared: Shared, nursery: Nursery, state: Path, base: Path | None) -> AsyncIterator[Stage]:
+    """A world in which the bot has been before; `base` is the database that it left then. On the common clock."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, Loop)
     assert isinstance(loop.common, DriverSelector)
-    _furnish(state, base)
+    furnish(state, base)
     async with World(None) as world, aiohttp.ClientSession() as session:
         world.clock.advance(shared.cells.ahead)
-        loop.common.on_jump = world.clock.advance  # type: ignore[assignment]
+        loop.common.on_jump = world.clock.advance
         control = Control(session, world.control_url)
-        made = Stage(world, control, Patient(control), state, nursery=nursery, shared=shared, **options)
+        made = Stage(world, control, Patient(control), state, nursery=nursery, shared=shared)
         loop.add_reader(nursery.socket, made.heard)
         try:
             yield made
@@ -298,7 +308,8 @@ async def stage(
             shutil.rmtree(state, ignore_errors=True)
 
 
-def _furnish(state: Path, base: Path | None) -> None:
+def furnish(state: Path, base: Path | None) -> None:
+    """A folder of its own, with the database that the bot left there before."""
     state.mkdir(parents=True)
     if base is not None:
         shutil.copy(base, state / "greenlight.db")

@@ -17,6 +17,7 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 LOG_BYTES = 1 << 20
@@ -43,14 +44,24 @@ class _Cells(ctypes.Structure):
 class Shared:
     """A page that the driver and all of its bots see. Make it before forking."""
 
-    def __init__(self) -> None:
+    def __init__(self, file: Path | None = None) -> None:
+        """In memory for those that are forked, or in a file (made by `blank`) for programs that are started."""
         size = ctypes.sizeof(_Cells)
-        self.memory = mmap.mmap(-1, size + LOG_BYTES)
+        if file is None:
+            self.memory = mmap.mmap(-1, size + LOG_BYTES)
+        else:
+            with file.open("r+b") as page:
+                self.memory = mmap.mmap(page.fileno(), 0)
         self.cells = _Cells.from_buffer(self.memory)
         self._names = size
         self.driver_end, self.bot_end = socket.socketpair()
         for end in (self.driver_end, self.bot_end):
             end.setblocking(False)
+
+    @staticmethod
+    def blank(file: Path) -> None:
+        """Make the file of a page."""
+        file.write_bytes(bytes(ctypes.sizeof(_Cells) + LOG_BYTES))
 
     def now(self) -> float:
         """Seconds of the common clock, that of event loops."""
@@ -191,7 +202,7 @@ class DriverSelector(_Selector):
         super().__init__(shared, shared.driver_end)
         self.bot_lives = False
         self.quiet: list[asyncio.Future[None]] = []
-        self.on_jump: Callable[[float], None] = lambda seconds: None
+        self.on_jump: Callable[[float], object] = lambda seconds: None
         self.jumps = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:

@@ -1,5 +1,6 @@
 """Runs, one after the other, in a process of their own: each is a job in JSON and ends as a result in JSON."""
 
+import asyncio
 import json
 import os
 import random
@@ -10,6 +11,7 @@ import sqlite3
 import sys
 import time
 import traceback
+from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from tests.crash import oracle
 from tests.crash.flows import FLOWS
 from tests.crash.life import Nursery
 from tests.crash.mutations import MUTATIONS
+from tests.crash.real import real_stage
 from tests.crash.stage import Lost, Stage, on_the_common_clock, stage
 from tests.crash.timeline import Shared
 
@@ -33,6 +36,18 @@ class Job:
     kills: tuple[int | str, ...] = ()
     seed: int = 0
     mutations: tuple[str, ...] = ()
+    trouble: tuple[tuple[str, dict[str, Any]], ...] = ()
+    called: str = ""
+    """The name of the crash, where it has one."""
+    real: bool = False
+    """A program of its own in real time that ends by SIGKILL, instead of a forked one on the common clock."""
+
+    @classmethod
+    def told(cls, told: dict[str, Any]) -> "Job":
+        """From what JSON made of it."""
+        lists = {name: tuple(told.get(name, ())) for name in ("kills", "mutations")}
+        trouble = tuple((path, body) for path, body in told.get("trouble", ()))
+        return cls(**{**told, **lists, "trouble": trouble})
 
 
 @dataclass
@@ -82,23 +97,28 @@ class Worker:
 
     def run(self, job: Job) -> Result:
         """One run, from an empty world to the comparison."""
-        began = time.monotonic()
+        began, result = time.monotonic(), Result(job=asdict(job))
         signal.alarm(REAL_SECONDS)
         flow = FLOWS[job.flow]
-        with on_the_common_clock(self.shared, flow.hour) as runner:
-            result = runner.run(self._run(job))
+        if job.real:
+            result = asyncio.run(self._run(job, real_stage(self.folder / "run", self._base_of(job))))
+        else:
+            with on_the_common_clock(self.shared, flow.hour) as runner:
+                place = stage(self.shared, self.nursery, self.folder / "run", self._base_of(job))
+                result = runner.run(self._run(job, place))
         signal.alarm(0)
         result.seconds = round(time.monotonic() - began, 3)
         return result
 
-    async def _run(self, job: Job) -> Result:
+    def _base_of(self, job: Job) -> Path | None:
+        return None if FLOWS[job.flow].first else self._base
+
+    async def _run(self, job: Job, place: AbstractAsyncContextManager[Stage]) -> Result:
         flow, result = FLOWS[job.flow], Result(job=asdict(job))
-        base = None if flow.first else self._base
         chance = random.Random(f"{job.flow} {job.kills} {job.seed}") if job.seed else None
-        async with stage(
-            self.shared, self.nursery, self.folder / "run", base, flow.hour,
-            kills=list(job.kills), chance=chance, mutations=job.mutations,
-        ) as made:  # fmt: skip
+        async with place as made:
+            made.kills, made.chance, made.mutations = list(job.kills), chance, job.mutations
+            made.trouble = list(job.trouble)
             made.options = flow.options(made)
             await flow.prepare(made)
             if flow.first:
@@ -163,8 +183,7 @@ def serve(road: socket.socket, folder: Path) -> None:
         road.sendall(b'{"ready": true}\n')
         with road.makefile("r", encoding="utf-8") as lines:
             for line in lines:
-                told = json.loads(line)
-                job = Job(told["flow"], tuple(told["kills"]), told["seed"], tuple(told["mutations"]))
+                job = Job.told(json.loads(line))
                 road.sendall(json.dumps(asdict(worker.run(job))).encode() + b"\n")
         worker.nursery.close()
         code = 0

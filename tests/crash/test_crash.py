@@ -1,0 +1,58 @@
+"""A sample of `make crash`, and the proof that it bites: bots that are wrong on purpose are found out."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.crash.mutations import MUTATIONS
+from tests.kit import ROOT
+
+WRONG = {
+    "no_intent": ("market", "after send placeOrder", "has .*, the file does not|a stranger's|its card is"),
+    "resend_at_start": ("limit", "after send placeOrder", "orders at the broker have the reference"),
+    "tap_not_consumed": ("market", "COMMIT record_sending", "its card is open"),
+    "executions_by_full_id": ("correct", "COMMIT record", "rows of the execution"),
+}
+"""Of each mutation: a flow and the boundaries at which it must show, and the difference that it makes."""
+
+
+def crash(*words: str) -> subprocess.CompletedProcess[str]:
+    """A run of the recorder, as `make crash` starts it."""
+    return subprocess.run(
+        [sys.executable, "-m", "tests.crash", "--workers", "2", *words],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        timeout=220,
+        check=False,
+    )
+
+
+@pytest.mark.timeout(240)
+def test_a_sample_of_kills() -> None:
+    """Sixty lives of the bot end somewhere, in flows of every kind; chat, file and broker tell one story each time."""
+    done = crash("--kills", "60", "--seed", "1")
+    assert re.search(r"\d\d in-process kills in 60 runs, 0 runs differ", done.stdout), (
+        done.stdout + done.stderr
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_real_sigkills() -> None:
+    """Programs that end by a real SIGKILL: after the intent is written down, and after it has left."""
+    done = crash("--kills", "0", "--sigkill", "4", "--flow", "fill")
+    assert re.search(r"4 SIGKILLs in 4 runs, 0 runs differ", done.stdout), done.stdout + done.stderr
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS)
+def test_what_is_wrong_is_found(mutation: str) -> None:
+    """A bot with one of its promises taken out does not pass."""
+    flow, at, difference = WRONG[mutation]
+    done = crash("--kills", "6", "--mutate", mutation, "--flow", flow, "--at", at, "--shown", "9")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert re.search(difference, done.stdout), done.stdout
