@@ -28,7 +28,13 @@ FAILED = 70
 
 def warm() -> None:
     """Load what the bot loads late, so that no life pays for it, and no thread is started by it."""
-    for name in ("anthropic", "apscheduler.schedulers.asyncio", "numpy", "talib"):
+    for name in (
+        "anthropic",
+        "apscheduler.schedulers.asyncio",
+        "apscheduler.triggers.interval",
+        "numpy",
+        "talib",
+    ):
         importlib.import_module(name)
 
 

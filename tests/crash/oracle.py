@@ -183,8 +183,10 @@ def _absent(books: Books) -> Iterator[str]:
     there = {o["ref"] for o in _ours(books)}
     for ours in books.tables["orders"]:
         if ours["owner"] is not None and ours["order_ref"] not in there:
-            books.tally["not at the broker"] += 1
-            if ours["state"] != "NOT_AT_BROKER":
+            # A child whose parent was lost on the way is refused without being booked: that is an answer.
+            refused = ours["role"] != "ENTRY" and ours["state"] == "REJECTED" and "(135)" in ours["reason"]
+            books.tally["refused, never booked" if refused else "not at the broker"] += 1
+            if ours["state"] != "NOT_AT_BROKER" and not refused:
                 yield f"the file has #{ours['number']} {ours['order_ref']} as {ours['state']}, the broker never had it"
 
 
