@@ -204,10 +204,26 @@ async def _orders(desk: Desk, numbers: Iterable[int]) -> list[Order]:
 async def _away(desk: Desk, message: Outgoing) -> Worded:
     lines = ["<b>While you were away</b>"]
     for entry in message.data["orders"]:
+        if "number" not in entry:
+            lines.append(await _aside(desk, entry))
+            continue
         order = await desk.ledger.order(number=entry["number"])
         if order is not None:
             lines.append(f"{text.terms(order)}\n   {text.order_state(order)}")
     return "\n".join([*lines, text.badge(desk.broker.link)]), ()
+
+
+async def _aside(desk: Desk, entry: Mapping[str, str]) -> str:
+    """What a gap hid besides our orders."""
+    if "proposal" in entry:
+        ticket = await desk.ledger.ticket(entry["proposal"])
+        return f"Proposal expired: {text.terms(ticket)}" if ticket is not None else "A proposal expired."
+    price = text.plain_price(Decimal(entry["price"]))
+    return f"Traded elsewhere: {escape(entry['side'])} {text.quantity(Decimal(entry['quantity']))} {escape(entry['symbol'])} @ {price}"
+
+
+async def _elsewhere(desk: Desk, message: Outgoing) -> Worded:
+    return f"👁 {await _aside(desk, message.data)}\n{text.badge(desk.broker.link)}", ()
 
 
 async def _drift(desk: Desk, message: Outgoing) -> Worded:
@@ -311,6 +327,7 @@ _WORDS: Mapping[str, Callable[[Desk, Outgoing], Awaitable[Worded]]] = {
     "closing_ended": _closing_ended,
     "away": _away,
     "drift": _drift,
+    "elsewhere": _elsewhere,
     "link_down": _link_down,
     "link_up": _link_up,
     "card": _card,

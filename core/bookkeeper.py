@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -60,6 +60,7 @@ class Bookkeeper:
         self.first_word = asyncio.Event()
         """Set as soon as it is known how the first attempt to reach the broker went."""
         self._gap = True
+        self._since: datetime | None = None  # when the gap began
         self._refused: set[int] = set()  # orders of which the broker would not take a cancel
         self._unchanged: dict[int, str] = {}  # orders of which it would not take a change, and why
         self._absent: dict[int, tuple[int, datetime]] = {}
@@ -69,6 +70,7 @@ class Bookkeeper:
 
     async def run(self) -> None:
         """Listen and compare, for ever."""
+        self._since = self._since or self._book.last_sign
         async with asyncio.TaskGroup() as both:
             both.create_task(self._listen(), name="bookkeeper-events")
             both.create_task(self._keep_equal(), name="bookkeeper-compare")
@@ -101,6 +103,7 @@ class Bookkeeper:
             case LinkChanged(up=False):
                 self.first_word.set()
                 self._gap = True
+                self._since = self._since or self._clock.now()
                 self._book.forget_positions()
                 words = [self._broker.link.trouble, of_the_calendar(self._clock.now())]
                 await self._say(Notice("link_down", {"trouble": " ".join(filter(None, words))}, urgent=True))
@@ -129,7 +132,8 @@ class Bookkeeper:
         if order is not None:
             after = self._book.executions_of(order, Index([execution]))
             change = [(order, lifecycle.filled_by(order, after, corrected=corrected))]
-        await self._book.book(change, executions=[execution])
+        words = [] if order is not None or corrected else [as_news(_elsewhere(execution))]
+        await self._book.book(change, executions=[execution], more=words)
         if corrected:
             self.compare.set()
 
@@ -243,6 +247,8 @@ class Bookkeeper:
         changes += [(None, o) for o in strangers]
         have = {e.exec_id for e in told.executions}
         newer = [e for e in self._book.executed_since(mark) if e.exec_id not in have]
+        trades = self._traded_elsewhere(news, (*before.values(), *strangers))
+        words += [*trades, *(await self._expired_meanwhile())] if gap else [as_news(t) for t in trades]
         await self._book.book(changes, executions=news, away=gap, more=words)
         if not newer:
             self._book.start_positions(told.positions)
@@ -250,6 +256,21 @@ class Bookkeeper:
             raise NoAnswer("Orders are being filled while the positions are told; trying again.")
         if gap:
             await self._say(Notice("link_up"))
+
+    def _traded_elsewhere(self, news: Sequence[Execution], orders: Sequence[Order]) -> list[Notice]:
+        """Executions that no order here explains. What an account did before its first contact is no news."""
+        if not self._opened or self._opened != self._broker.link.account:
+            return []
+        ours = Index(orders)
+        return [_elsewhere(e) for e in news if not any(lifecycle.belongs(order, e) for order in ours.near(e))]
+
+    async def _expired_meanwhile(self) -> list[Notice]:
+        """Proposals whose time ran out during a gap; they join its one message."""
+        since, self._since = self._since, None
+        if since is None:
+            return []
+        over = await self._ledger.proposals_over(since, self._clock.now())
+        return [Notice("order_news", {"proposal": ticket.ticket_id}) for ticket in over]
 
     async def _is_opened(self) -> bool:
         """Whether it is written down what the account held before its executions were known."""
@@ -350,11 +371,29 @@ class Bookkeeper:
         if self._book.held(order.con_id) != held:
             return order
         why = "The broker does not show it any more." if order.perm_id else "It never reached the broker."
+        if not order.perm_id and any(o.parent == order.number for o in self._book.orders):
+            why += " Should TWS show it as not transmitted, delete it there."
         return replace(order, state=OrderState.NOT_AT_BROKER, reason=why)
 
     async def _say(self, notice: Notice) -> None:
         await self._ledger.record(notices=[notice])
         self._notifier.wake()
+
+
+def _elsewhere(execution: Execution) -> Notice:
+    """A trade that was not made here, for the message of a gap."""
+    facts = {
+        "side": execution.side,
+        "quantity": f"{execution.quantity:f}",
+        "symbol": execution.symbol,
+        "price": f"{execution.price:f}",
+    }
+    return Notice("order_news", facts)
+
+
+def as_news(trade: Notice) -> Notice:
+    """The same as a message of its own."""
+    return Notice("elsewhere", trade.data)
 
 
 def _facts(book: BrokerBook) -> tuple[frozenset[str], frozenset[tuple[int, Decimal]]]:

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from core import lifecycle
@@ -58,6 +58,8 @@ class OrderBook:
         self._held: dict[int, Decimal] | None = None
         self._ahead: dict[int, tuple[int, Decimal]] = {}
         self._last_number = 0
+        self.last_sign: datetime | None = None
+        """When an earlier run last wrote something; None before the first."""
         self._watchers: set[asyncio.Event] = set()
         self._doubtful: dict[str, None] = {}
         self._reckoned: dict[int, tuple[str, str, Decimal]] | None = None
@@ -67,6 +69,7 @@ class OrderBook:
 
     async def load(self) -> None:
         """Read what is open and what was filled lately. Before this, the book must not be asked."""
+        self.last_sign = await self._ledger.last_sign()
         self._last_number = await self._ledger.last_order_number()
         self._open = {order.number: order for order in await self._ledger.open_orders()}
         since = self._clock.now() - REMEMBERED_EXECUTIONS

@@ -205,6 +205,14 @@ class Ledger(Protocol):
         """The proposals that nobody has answered, oldest first, those past their time included."""
         ...
 
+    async def proposals_over(self, since: datetime, now: datetime) -> tuple[Ticket, ...]:
+        """The proposals that nobody answered and whose time ended between the two."""
+        ...
+
+    async def last_sign(self) -> datetime | None:
+        """When a message or an update was last written down; None in a new file."""
+        ...
+
     async def expire(self, tickets: Sequence[Ticket], messages: Sequence[Outgoing]) -> None:
         """End cards whose time is over. Raises StaleCard, and does nothing, where one was answered meanwhile."""
         ...

@@ -219,6 +219,24 @@ class SqliteLedger:
 
         return await self._database.read(work)
 
+    async def proposals_over(self, since: datetime, now: datetime) -> tuple[Ticket, ...]:
+        def work(db: sqlite3.Connection) -> tuple[Ticket, ...]:
+            found = db.execute(
+                "SELECT ticket, state FROM tickets WHERE decision_id IS NOT NULL AND state IN ('open', 'expired') ORDER BY ticket_id DESC LIMIT 50"
+            )
+            return tuple(t for t in map(rows.ticket, found) if since <= t.expires_at <= now)
+
+        return await self._database.read(work)
+
+    async def last_sign(self) -> datetime | None:
+        def work(db: sqlite3.Connection) -> datetime | None:
+            (found,) = db.execute(
+                "SELECT max(at) FROM (SELECT max(received_at) AS at FROM updates UNION ALL SELECT max(created_at) FROM messages)"
+            ).fetchone()
+            return rows.moment(found)
+
+        return await self._database.read(work)
+
     async def expire(self, tickets: Sequence[Ticket], messages: Sequence[Outgoing]) -> None:
         now = self._clock.now()
 
