@@ -24,8 +24,8 @@ from typing import Any
 
 from tests.crash.flows import FLOWS
 from tests.crash.life import warm
+from tests.crash.named import FAULTS, Row
 from tests.crash.oracle import summary
-from tests.crash.real import FAULTS
 from tests.crash.work import Job, serve
 
 Json = dict[str, Any]
@@ -149,6 +149,9 @@ def options(words: Sequence[str] | None = None) -> argparse.Namespace:
         default=0,
         help="how many programs of their own end by a real SIGKILL, behind the others",
     )
+    parser.add_argument(
+        "--named", action="store_true", help="each named crash once, results as lines of JSON"
+    )
     parser.add_argument("--shown", type=int, default=10, help="how many runs that differ are told whole")
     return parser.parse_args(words)
 
@@ -185,24 +188,37 @@ def _sweep(crew: Crew, asked: argparse.Namespace, flows: Sequence[str]) -> int:
             if asked.shown:
                 say(*result["story"], result["log"], sep="\n      ")
     names = {flow: result["names"] for flow, result in recorded.items()}
+    if asked.named:
+        return _named(crew, names)
     jobs = plan(names, asked.kills, asked.seed, mutations, asked.at)
     wrong = _told("in-process kills", crew.run(jobs), asked, flows)
     if asked.sigkill:
         rows = [row for row in FAULTS if row[1] in flows]
-        wrong += _told("SIGKILLs", crew.run(real_plan(names, rows, asked.sigkill, asked.seed)), asked, flows)
+        jobs = named_plan(names, rows, asked.sigkill, asked.seed, real=True)
+        wrong += _told("SIGKILLs", crew.run(jobs), asked, flows)
     say(f"all of it took {time.monotonic() - began:.0f} s")
     return 1 if wrong or any(r["differences"] for r in recorded.values()) else 0
 
 
-def real_plan(names: dict[str, list[str]], rows: Sequence[Any], kills: int, seed: int) -> Iterator[Job]:
+def named_plan(
+    names: dict[str, list[str]], rows: Sequence[Row], kills: int, seed: int, *, real: bool
+) -> Iterator[Job]:
     """Each named fault in turn; which time that its boundary is passed, by chance."""
     chance = random.Random(f"real {seed}")
     for number in range(kills):
         called, flow, boundary, trouble = rows[number % len(rows)]
-        times = max(names[flow].count(boundary), 1)
-        yield Job(
-            flow, (f"{boundary}#{chance.randint(1, times)}",), trouble=trouble, called=called, real=True
-        )
+        if "#" not in boundary:
+            boundary += f"#{chance.randint(1, max(names[flow].count(boundary), 1))}"
+        yield Job(flow, (boundary,), trouble=trouble, called=called, real=real)
+
+
+def _named(crew: Crew, names: dict[str, list[str]]) -> int:
+    """Each named crash once, in-process; one line of JSON each."""
+    wrong = 0
+    for result in crew.run(named_plan(names, FAULTS, len(FAULTS), 1, real=False)):
+        wrong += bool(result["differences"])
+        say(json.dumps(result))
+    return 1 if wrong else 0
 
 
 def _told(what: str, results: Iterator[Json], asked: argparse.Namespace, flows: Sequence[str]) -> int:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 import aiosqlite
+from ib_async.client import Client
 from ib_async.connection import Connection as Wire
 
 from bot.transport import AiohttpRequest
@@ -115,11 +116,23 @@ def install(recorder: Recorder) -> None:
         return run
 
     send: Any = Wire.sendMsg
+    place: Any = Client.placeOrder
+    asking: list[int] = []
+
+    def place_counting(self: Client, order_id: int, contract: Any, order: Any) -> None:
+        if order.whatIf:
+            asking.append(order_id)  # a question, not an order
+        try:
+            place(self, order_id, contract, order)
+        finally:
+            asking.clear()
 
     def send_counting(self: Wire, message: bytes) -> None:
         # "API\0" opens the conversation; behind the length, the first field says what kind of message it is.
         kind = message[4 : message.find(b"\0", 4)]
         name = REQUESTS.get(int(kind), kind.decode()) if kind.isdigit() else "handshake"
+        if name == "placeOrder" and asking:
+            name = "whatIf"
         hit(f"before send {name}")
         send(self, message)
         hit(f"after send {name}")
@@ -145,6 +158,7 @@ def install(recorder: Recorder) -> None:
     put(aiosqlite.Connection, "_execute", busy(execute))
     put(aiosqlite.Connection, "_connect", busy(opened))
     put(Wire, "sendMsg", send_counting)
+    put(Client, "placeOrder", place_counting)
     put(AiohttpRequest, "do_request", request_counting)
     put(IBBroker, "next_event", hear_counting)
 

@@ -1,13 +1,16 @@
 """A sample of `make crash`, and the proof that it bites: bots that are wrong on purpose are found out."""
 
+import json
 import os
 import re
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
 from tests.crash.mutations import MUTATIONS
+from tests.crash.named import FAULTS, Row
 from tests.kit import ROOT
 
 WRONG = {
@@ -42,6 +45,7 @@ def test_a_sample_of_kills() -> None:
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.timeout(240)
 def test_real_sigkills() -> None:
     """Programs that end by a real SIGKILL: after the intent is written down, and after it has left."""
     done = crash("--kills", "0", "--sigkill", "4", "--flow", "fill")
@@ -49,6 +53,33 @@ def test_real_sigkills() -> None:
     assert done.returncode == 0, done.stdout
 
 
+@pytest.fixture(scope="module")
+def results() -> dict[str, Any]:
+    """What became of each named crash."""
+    done = crash("--named")
+    told = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    assert len(told) == len(FAULTS), done.stdout + done.stderr
+    return {result["job"]["called"]: result for result in told}
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("fault", FAULTS, ids=[fault[0] for fault in FAULTS])
+def test_named_crash(results: dict[str, Any], fault: Row) -> None:
+    """The bot died exactly there, what was armed in the world has fired, and the books agree."""
+    name, _, boundary, trouble = fault
+    result = results[name]
+    assert result["died_at"][0].startswith(boundary)
+    assert result["differences"] == []
+    assert result["lives"] > 1
+    for path, body in trouble:
+        fault_name = path.removeprefix("/tws/")
+        fired = {
+            key: count for key, count in result["faults"].items() if key.startswith(fault_name.rstrip("s"))
+        }
+        assert sum(fired.values()) > 0, (path, body, result["faults"])
+
+
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("mutation", MUTATIONS)
 def test_what_is_wrong_is_found(mutation: str) -> None:
     """A bot with one of its promises taken out does not pass."""
