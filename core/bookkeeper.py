@@ -237,13 +237,17 @@ class Bookkeeper:
             self._book.next_number,
             frozenset(e.key for e in news if e.key in self._book.executions),
         )
-        seen = tuple(o for o in seen if not self._book.has_moved(before[o.number], mark))
+        moved = [old for old in before.values() if self._book.has_moved(old, mark)]
+        newer_numbers = {o.number for o in moved}
+        seen = tuple(o for o in seen if o.number not in newer_numbers)
         gap, self._gap = self._gap, False
         seen, words = self._cancels_that_were_lost(seen, told, gap)
         seen, more = self._changes_that_were_lost(seen, told, gap)
         words += more
         seen = tuple(self._not_at_broker(o, told) for o in seen)
         changes: list[tuple[Order | None, Order]] = [(before[o.number], o) for o in seen]
+        # What has moved since the question keeps its newer state; but executions are facts, and never older than anything.
+        changes += [(o, lifecycle.filled_by(o, self._book.executions_of(o, fills))) for o in moved]
         changes += [(None, o) for o in strangers]
         have = {e.exec_id for e in told.executions}
         newer = [e for e in self._book.executed_since(mark) if e.exec_id not in have]
