@@ -10,6 +10,8 @@ from tests.crash.stage import HOUR, Stage
 
 ENDED = "FILLED|cancelled|not at the broker|REJECTED"
 STANDS = f"{ENDED}|working|partly"
+GUARDED = 20.0  # seconds, in which an entry without its stop is seen to
+EVENING = 22  # UTC: the session in New York has closed, whatever the season
 OVER = ("Filled", "Cancelled", "Inactive")
 
 
@@ -26,7 +28,9 @@ class Flow:
     options: Callable[[Stage], dict[str, Any]] = field(default=lambda stage: {})
     prepare: Callable[[Stage], Awaitable[None]] = field(default=_nothing)
     first: bool = False
-    """Begins with no file, and counts from the very start."""
+    """Begins with no file."""
+    from_birth: bool = False
+    """Counts from the very start, and not from a moment of the story."""
     hour: int = HOUR
 
 
@@ -222,6 +226,29 @@ async def _changed(stage: Stage, line: str) -> None:
     )
 
 
+async def bare(stage: Stage) -> None:
+    """The broker refuses the stop of an entry that is filled: it is sent once more."""
+    await stage.control.post("/tws/reject", type="STP", count=1)
+    await stage.arm()
+    await _sent(stage, "/buy AAPL 10 sl 150 tp 250", "BUY 10 AAPL")
+    await _shows(stage, "BUY 10 AAPL", ENDED)
+    await stage.passes(GUARDED)
+
+
+async def bare_waits(stage: Stage) -> None:
+    """The broker refuses the stop of an entry that rests: the entry is cancelled."""
+    await stage.control.post("/tws/reject", type="STP", count=1)
+    await stage.arm()
+    await _sent(stage, "/buy AAPL 10 @ 150 sl 140 tp 200", "BUY 10 AAPL")
+    await _shows(stage, "BUY 10 AAPL", ENDED)
+    await stage.passes(GUARDED)
+
+
+async def summary(stage: Stage) -> None:
+    """The session has closed: its summary is told once."""
+    await stage.phone.hears("Daily summary")
+
+
 async def approve(stage: Stage) -> None:
     """A proposal of the analyst is approved: an entry with a stop and a target."""
     await stage.control.post("/model/script", model="scripted-1", answers=[{"verdict": "BUY", "confidence": 78}] * 6)  # fmt: skip
@@ -362,6 +389,9 @@ FLOWS = {
         Flow("cancelall", cancel_all),
         Flow("modify", modify),
         Flow("modstop", modify_stop),
+        Flow("bare", bare),
+        Flow("barewaits", bare_waits),
+        Flow("summary", summary, from_birth=True, hour=EVENING),
         Flow("approve", approve, options=_with_model),
         Flow("fill", fill),
         Flow("partial", partial),
@@ -372,6 +402,6 @@ FLOWS = {
         Flow("elsewhere", elsewhere),
         Flow("cut", cut),
         Flow("away", away),
-        Flow("first", first_day, first=True),
+        Flow("first", first_day, first=True, from_birth=True),
     )
 }

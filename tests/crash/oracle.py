@@ -55,7 +55,17 @@ class Books:
     tally: Counter[str] = field(default_factory=Counter)
 
 
-TABLES = ("orders", "executions", "commissions", "tickets", "updates", "messages", "closings", "opening_lots")
+TABLES = (
+    "orders",
+    "executions",
+    "commissions",
+    "tickets",
+    "updates",
+    "messages",
+    "closings",
+    "opening_lots",
+    "jobs",
+)
 
 
 def read(database: Path) -> dict[str, list[Row]]:
@@ -73,6 +83,7 @@ def differences(books: Books) -> list[str]:
     found: list[str] = list(books.complaints)
     for check in (
         _changes,
+        _jobs,
         _life,
         _approvals,
         _orders,
@@ -379,6 +390,17 @@ def _news(books: Books) -> Iterator[str]:
             yield f"#{ours['number']} ({what}) is {ours['state']} and was never announced"
         elif told > 1:
             books.tally["repeated announcements"] += told - 1
+
+
+def _jobs(books: Books) -> Iterator[str]:
+    """A scheduled message is one row for its session, and was shown."""
+    rows = [m for m in books.tables["messages"] if m["kind"] == "summary"]
+    if len(rows) != len(books.tables["jobs"]):
+        yield f"{len(books.tables['jobs'])} summaries were due, {len(rows)} are in the file"
+    shown = sum("Daily summary" in m["text"] for m in books.chat)
+    if shown < len(rows):
+        yield f"{len(rows)} summaries are in the file, {shown} were shown"
+    books.tally["summaries shown twice"] += max(shown - len(rows), 0)
 
 
 def _ways(books: Books) -> Iterator[str]:

@@ -224,6 +224,10 @@ class Stage(House):
         """What is still on its way, by the bot's own file."""
         return [words.format(*row) for words, question in ON_ITS_WAY for row in self.file(question)]
 
+    async def passes(self, seconds: float) -> None:
+        """Time passes, on whatever clock this is."""
+        await asyncio.sleep(seconds)
+
     async def moment(self) -> None:
         """Until nothing can happen before time moves."""
         await quiet()

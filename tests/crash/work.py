@@ -121,7 +121,7 @@ class Worker:
             made.trouble = list(job.trouble)
             made.options = flow.options(made)
             await flow.prepare(made)
-            if flow.first:
+            if flow.from_birth:
                 made.armed = True
             made.begin()
             try:
