@@ -22,9 +22,17 @@ COMMANDS = {
     "doctor": "say what works and what to do about what does not; looks, and changes nothing",
     "settings": "print every setting there is, explained, as .env may have them",
     "health": "ask the running bot whether it is reconciled and polling: one line, exit code 0 or 1",
+    "backup": "copy the database to FILE, or into the folder of the backups, and read it back; also while the bot runs",
+    "restore": "put a backup in the place of the database: FILE, or latest; not while the bot runs",
     "sim": "the simulated world for other programs, or one server of it: sim [tws | telegram | model]; --help after it explains",
 }
 """The words that may follow `greenlight`, with what they do."""
+
+FILES = {
+    "backup": ("FILE", "?", "where to; it must not be there yet"),
+    "restore": ("FILE|latest", None, "the backup to take; latest is the newest that is sound"),
+}
+"""What may follow a word: (how it is called, None where it must be there, what it is)."""
 
 WORDS = " | ".join(COMMANDS)
 WORLDS = ("demo", "sim")
@@ -53,7 +61,10 @@ def _parser() -> _Parser:
     parser.add_argument("--version", action="store_true", help="say which version this is")
     commands = parser.add_subparsers(dest="command", metavar=WORDS)
     for word, what in COMMANDS.items():
-        commands.add_parser(word, help=what, description=what[0].upper() + what[1:] + ".")
+        of_word = commands.add_parser(word, help=what, description=what[0].upper() + what[1:] + ".")
+        if word in FILES:
+            name, count, explained = FILES[word]
+            of_word.add_argument("file", metavar=name, nargs=count, help=explained)
     return parser
 
 
@@ -82,6 +93,8 @@ def main(words: Sequence[str] | None = None) -> int:
             return 0
         case "health":
             return health()
+        case "backup" | "restore":
+            return keep_safe(told.command, told.file)
     return run()
 
 
@@ -147,6 +160,30 @@ def health() -> int:
         healthy, line = False, "; ".join(str(wrong).splitlines())
     _say(f"{'healthy' if healthy else 'not healthy'}: {line}")
     return 0 if healthy else 1
+
+
+def keep_safe(word: str, file: str | None) -> int:
+    """Back up or restore. 0 where it was done, 1 with the reason where not, 2 for settings that cannot be used."""
+    # Imported late, as below.
+    from bot import backups
+    from bot.clock import SystemClock
+    from core.errors import GreenlightError
+
+    try:
+        settings = load()
+        said = (
+            backups.make(settings, file, SystemClock())
+            if word == "backup"
+            else backups.restore(settings, file or backups.LATEST, SystemClock())
+        )
+    except SettingsError as wrong:
+        print(f"greenlight {word} cannot use these settings:\n{wrong}\n{HELP}", file=sys.stderr)
+        return 2
+    except GreenlightError as problem:
+        print(f"greenlight {word}: {problem}", file=sys.stderr)
+        return 1
+    _say(said)
+    return 0
 
 
 def doctor() -> int:

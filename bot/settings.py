@@ -48,6 +48,8 @@ class Settings(BaseSettings):
     assumed_stop_atr: Decimal = Field(default=Decimal(3), gt=0, allow_inf_nan=False)
     max_command_age_seconds: int = Field(default=60, ge=1)
     database_path: Path = Path("greenlight.db")
+    backup_dir: Path | None = None
+    backup_keep: int = Field(default=14, ge=1)
     log_level: str = "INFO"
     timezone: ZoneInfo = ZoneInfo("America/New_York")
 
@@ -79,9 +81,9 @@ class Settings(BaseSettings):
             raise ValueError("must be an address such as https://api.telegram.org, without /bot behind it")
         return value.rstrip("/")
 
-    @field_validator("anthropic_api_key", mode="before")
+    @field_validator("anthropic_api_key", "backup_dir", mode="before")
     @classmethod
-    def _no_key(cls, value: Any) -> Any:
+    def _nothing(cls, value: Any) -> Any:
         return value or None
 
     @field_validator("log_level")

@@ -5,24 +5,20 @@ function with everything from BEGIN to COMMIT is one item in aiosqlite's queue, 
 """
 
 import asyncio
-import fcntl
 import sqlite3
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Concatenate, ParamSpec, TypeVar
 
 import aiosqlite
 
 from core.errors import StorageError
-from storage.migrations import migrate
+from storage import backup, migrations
+from storage.files import backups_of, coming_of, own
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-def lock_of(path: Path) -> Path:
-    """The file beside a database by which its owner is known: it is locked for as long as somebody has the database open."""
-    return path.with_name(path.name + ".lock")
 
 
 class Database:
@@ -32,36 +28,33 @@ class Database:
         self._connection, self._lock = connection, lock
 
     @classmethod
-    async def open(cls, path: Path) -> "Database":
-        """Open and migrate. Raises StorageError where another process owns the file, it is damaged, or newer than this program."""
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lock = lock_of(path).open("w")
-        except OSError as problem:
-            raise StorageError(f"DATABASE_PATH {path} cannot be used: {problem.strerror}.") from problem
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lock.close()
-            raise StorageError(
-                f"Another Greenlight uses {path}. Stop that one first, or give this one its own DATABASE_PATH."
-            ) from None
+    async def open(
+        cls, path: Path, backups: Path | None = None, now: Callable[[], datetime] | None = None
+    ) -> "Database":
+        """Open and migrate; `backups` is the folder of the backups, and with `now` one is made there before the schema changes.
+
+        Raises StorageError where another process owns the file, it is damaged, half restored, or newer than this program, or where it
+        would have to be migrated and cannot be backed up first. Then nothing was changed.
+        """
+        folder = backups or backups_of(path)
+        lock = own(path)
         connection = aiosqlite.connect(path, isolation_level=None)
         try:
+            _ensure_restored(path)
             await connection
             database = cls(connection, lock)
             await database._run(_prepare)
-            await database._run(migrate)
+            if now is not None:
+                await asyncio.to_thread(_back_up, path, folder, await database._run(_version), now())
+            await database._run(migrations.migrate)
         except (sqlite3.Error, StorageError) as problem:
-            await connection.close()
-            # A connect that failed leaves its thread about to end; past the end of the loop it would print a trace behind our line.
-            await asyncio.to_thread(connection._thread.join)
+            await _let_go(connection)
             lock.close()
             said = problem.__cause__ if isinstance(problem.__cause__, sqlite3.Error) else problem
             if isinstance(said, StorageError):
                 raise
             raise StorageError(
-                f"The database {path} cannot be opened: {said}. Restore a copy, or move it away."
+                f"The database {path} cannot be used: {said}. Nothing is traded with it. {_way_out(folder)}"
             ) from problem
         return database
 
@@ -112,3 +105,52 @@ def _prepare(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA foreign_keys=ON")
     # Short, because one thread does all the work: whoever waits here keeps everybody waiting. The callers try again.
     db.execute("PRAGMA busy_timeout=500")
+
+
+async def _let_go(connection: aiosqlite.Connection) -> None:
+    if connection._thread.is_alive():
+        await connection.close()
+        # A connect that failed leaves its thread about to end; past the end of the loop it would print a trace behind our line.
+        await asyncio.to_thread(connection._thread.join)
+
+
+def _ensure_restored(path: Path) -> None:
+    if coming_of(path).exists():
+        raise StorageError(
+            f"A restore of {path} was cut off before its end, so nothing is traded with it. Run it again: greenlight restore latest, "
+            f"or the file that was meant; what was there before lies beside it as {path.name}.before-restore-..."
+        )
+
+
+def _version(db: sqlite3.Connection) -> int:
+    return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _back_up(path: Path, folder: Path, version: int, now: datetime) -> None:
+    """A verified backup before the schema changes; a file that has no schema yet needs none."""
+    wanted = len(migrations.MIGRATIONS)
+    if not 0 < version < wanted:
+        return
+    try:
+        backup.make(path, folder, now, before=wanted)
+    except StorageError as problem:
+        raise StorageError(
+            f"The database {path} has to be brought from version {version} to {wanted}, and is backed up before that, which failed. "
+            f"{problem} Make room there, or set BACKUP_DIR to another folder, and start again. Nothing was changed."
+        ) from None
+
+
+def _way_out(folder: Path) -> str:
+    """What the owner of a damaged database can do."""
+    try:
+        there = backup.found(folder)
+    except StorageError as problem:
+        return f"Restore a copy of yours (greenlight restore FILE). {problem}"
+    if not there:
+        return (
+            f"There are no backups in {folder}: Restore a copy of yours (greenlight restore FILE), or move the file away to begin anew; "
+            "what is at the broker is found again."
+        )
+    times = ", ".join(f"{b.at:%Y-%m-%d %H:%M}" for b in there[:3])
+    more = f" and {len(there) - 3} older" if len(there) > 3 else ""
+    return f"Restore the newest backup with: greenlight restore latest. There are those of {times} UTC{more}, in {folder}."

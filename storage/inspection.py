@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from core.errors import StorageError
-from storage.database import lock_of
+from storage.files import coming_of, lock_of
 from storage.migrations import MIGRATIONS
 
 
@@ -39,12 +39,16 @@ def look(path: Path) -> Found:
         return Found(State.IN_USE)
     try:
         _ensure_writable(path)
+        if coming_of(path).exists():
+            raise StorageError(
+                f"A restore of {path} was cut off before its end. Run it again: greenlight restore latest."
+            )
         return Found(State.FREE, _version(path)) if path.exists() else Found(State.ABSENT)
     except (OSError, sqlite3.Error) as problem:
         if in_use(path):  # taken while we looked, so that what we saw may have been half of something
             return Found(State.IN_USE)
         raise StorageError(
-            f"The database {path} cannot be opened: {problem}. Restore a copy, or move it away."
+            f"The database {path} cannot be opened: {problem}. Restore a backup (greenlight restore latest), or move it away."
         ) from problem
 
 
