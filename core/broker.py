@@ -1,33 +1,29 @@
 """Interactive Brokers, and nothing else in the house knows it: one supervised connection, and what it says as a queue of events.
 
-ib_async carries the bytes. Its own picture of orders is not used, because it mistakes warnings for cancels, forgets everything when a
-socket drops, and lets early commissions fall: `_Ear` listens on the wire before that picture is drawn and hands on what was said.
+The bytes are `core.wire`'s, live prices `core.quotes`'.
 """
 
 import asyncio
 import logging
 import random
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, TypeVar
 
 import ib_async as ib
-from ib_async.client import Client
 from ib_async.ib import StartupFetchNONE
-from ib_async.wrapper import RequestError, Wrapper
+from ib_async.wrapper import RequestError
 
 from core import ib_mapping, ib_messages
-from core.errors import BadInput, BrokerError, Busy, NoAnswer, NotConnected, Refused
+from core.errors import BadInput, BrokerError, NoAnswer, NotConnected, Refused
 from core.model import (
     Account,
     Bar,
     BrokerBook,
     BrokerEvent,
     BrokerMessage,
-    Execution,
     Instrument,
     Link,
     LinkChanged,
@@ -40,14 +36,13 @@ from core.model import (
     WhatIf,
 )
 from core.ports import Clock
+from core.quotes import Quotes
+from core.wire import Budget, Line
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-MESSAGES_PER_SECOND = 45  # the broker disconnects a client above 50
-RESERVED_FOR_ORDERS = 15  # of them, so that a flood of data requests never makes a cancel wait
 ANSWER_SECONDS = 8.0
-FIRST_QUOTE_SECONDS = 4.0
 BARS_ANSWER_SECONDS, BARS_SECONDS = 15.0, 600.0
 DETAILS_SECONDS = 6 * 3600.0  # contract details have the hours of the next few days only
 HEARTBEAT_SECONDS = 5.0
@@ -55,160 +50,6 @@ ACCOUNT_SILENT_SECONDS = 240.0
 LONGEST_PAUSE_SECONDS = 30.0
 SNAPSHOT_TRIES = 6
 STEADY_SECONDS = 5.0  # a connection that lasts less is flapping, and is tried again with growing pauses
-NO_HARM_TO_DATA = frozenset(
-    {10167, 10090, *range(2100, 2200)}
-)  # "delayed instead", and notices about data farms
-
-
-class Budget:
-    """The broker's limit on messages. Orders and cancels take what is there or are refused; everything else waits."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._sent: deque[float] = deque()
-
-    def _used(self) -> int:
-        horizon = self._clock.monotonic() - 1.0
-        while self._sent and self._sent[0] <= horizon:
-            self._sent.popleft()
-        return len(self._sent)
-
-    def ensure(self, messages: int = 1) -> None:
-        """Raises Busy where there is no room for so many now."""
-        if self._used() + messages > MESSAGES_PER_SECOND:
-            raise Busy(
-                "The broker's limit of messages per second is reached, so nothing was sent. Try again in a second."
-            )
-
-    def take(self, messages: int = 1) -> None:
-        """Use so many now; raises Busy, and uses none, where they are not left."""
-        self.ensure(messages)
-        self._sent.extend([self._clock.monotonic()] * messages)
-
-    def note(self) -> None:
-        """One message leaves now, whatever is left: for the few that cannot wait and are no orders."""
-        self._sent.append(self._clock.monotonic())
-
-    async def wait(self) -> None:
-        """Use one message as soon as the part that is not reserved for orders allows it."""
-        while self._used() >= MESSAGES_PER_SECOND - RESERVED_FOR_ORDERS:  # noqa: ASYNC110 - time passing is the event
-            await asyncio.sleep(max(self._sent[0] + 1.0 - self._clock.monotonic(), 0.005))
-        self._sent.append(self._clock.monotonic())
-
-
-class _Ear(Wrapper):
-    """Hears every message about orders on the wire and hands it on as evidence, in the order in which it came."""
-
-    events: "asyncio.Queue[BrokerEvent]"
-    last_error: BrokerMessage | None = None
-    clock: Clock
-    account_heard = 0.0
-
-    def updateAccountValue(self, tag: str, val: str, currency: str, account: str) -> None:
-        self.account_heard = self.clock.monotonic()
-        super().updateAccountValue(tag, val, currency, account)
-
-    def openOrder(
-        self, orderId: int, contract: ib.Contract, order: ib.Order, orderState: ib.OrderState
-    ) -> None:
-        if order.whatIf:
-            super().openOrder(orderId, contract, order, orderState)
-            return
-        self._tell("openOrders", ib_mapping.open_order(orderId, contract, order, orderState))
-        self.ib.client.updateReqId(orderId + 1)
-
-    def orderStatus(
-        self,
-        orderId: int,
-        status: str,
-        filled: float,
-        remaining: float,
-        avgFillPrice: float,
-        permId: int,
-        parentId: int,
-        lastFillPrice: float,
-        clientId: int,
-        whyHeld: str,
-        mktCapPrice: float = 0.0,
-    ) -> None:
-        self.events.put_nowait(
-            ib_mapping.order_status(orderId, status, filled, avgFillPrice, permId, clientId, whyHeld)
-        )
-
-    def completedOrder(self, contract: ib.Contract, order: ib.Order, orderState: ib.OrderState) -> None:
-        self._tell("completedOrders", ib_mapping.open_order(0, contract, order, orderState))
-
-    def execDetails(self, reqId: int, contract: ib.Contract, execution: ib.Execution) -> None:
-        self._tell(reqId, ib_mapping.execution(contract, execution))
-
-    def commissionReport(self, commissionReport: ib.CommissionReport) -> None:
-        if (paid := ib_mapping.commission(commissionReport)) is not None:
-            self.events.put_nowait(paid)
-
-    def error(self, reqId: int, errorCode: int, errorString: str, advancedOrderRejectJson: str = "") -> None:
-        self.last_error = BrokerMessage(reqId, errorCode, errorString)
-        if reqId not in self._futures:
-            self.events.put_nowait(self.last_error)
-        super().error(reqId, errorCode, errorString, advancedOrderRejectJson)
-        if errorCode == 321:
-            self._refuse(reqId, RequestError(reqId, errorCode, errorString))
-
-    def _refuse(self, request_id: int, why: RequestError) -> None:
-        """End what was refused: ib_async takes 321 for a warning and would wait. Questions about orders bear no id, so it names none."""
-        of_orders = (
-            ("openOrders", "completedOrders") if ib_messages.is_read_only(why.code, why.message) else ()
-        )
-        for key in (request_id, *(of_orders if request_id == -1 else ())):
-            if key in self._futures:
-                self._endReq(key, why, success=False)  # type: ignore[no-untyped-call]
-
-    def _tell(self, key: Any, report: OrderReport | Execution) -> None:
-        if key in self._futures:
-            self._results[key].append(report)
-        else:
-            self.events.put_nowait(report)
-
-
-class _IB(ib.IB):
-    """ib_async with an ear on its wire, its own throttle off (ours has priorities) and errors raised."""
-
-    RaiseRequestErrors = True
-
-    def __init__(self, events: "asyncio.Queue[BrokerEvent]", binds: bool, clock: Clock) -> None:
-        super().__init__()
-        self._binds = binds
-        self.ear = _Ear(self)
-        self.ear.events, self.ear.clock, self.ear.account_heard = events, clock, clock.monotonic()
-        self.wrapper = self.ear
-        self.client = Client(self.ear)
-        self.client.apiEnd += self.disconnectedEvent
-        self.client.MaxRequests = 0
-
-    def reqAutoOpenOrders(self, autoBind: bool = True) -> None:
-        if self._binds:
-            super().reqAutoOpenOrders(autoBind)
-
-
-@dataclass(slots=True)
-class _Subscription:
-    """A stream of ticks, `first` its first two-sided quote or the broker's refusal; idle after `until` (monotonic seconds)."""
-
-    ticker: ib.Ticker
-    contract: ib.Contract
-    request_id: int
-    first: "asyncio.Future[Quote]"
-    until: float = 0.0
-    heard: datetime | None = None
-
-    def quote(self) -> Quote | None:
-        """The top of the book; None before the first tick."""
-        return None if self.heard is None else ib_mapping.quote(self.ticker, self.heard)
-
-    def fail(self, why: BrokerError) -> None:
-        """Tell whoever waits for the first quote."""
-        if not self.first.done():
-            self.first.set_exception(why)
-            self.first.exception()  # somebody may no longer wait: not worth a complaint of the loop
 
 
 class IBBroker:
@@ -232,13 +73,13 @@ class IBBroker:
         self._clock, self._binds = clock, binds
         self._events: asyncio.Queue[BrokerEvent] = asyncio.Queue()
         self._budget = Budget(clock)
-        self._ib: _IB | None = None
+        self._ib: Line | None = None
         self._link = Link(wanted=wanted, connected=False, reconciled=False, epoch=0, client_id=client_id)
         self._farms_down: frozenset[str] = frozenset()
         self._standing_trouble = ""  # what no restored connection mends: the wrong port or account
         self._changed = asyncio.Event()
         self._asking, self._asking_time = asyncio.Lock(), asyncio.Lock()
-        self._subscriptions: dict[int, _Subscription] = {}
+        self._quotes = Quotes(self._line, self._budget, clock)
         self._found: dict[str, tuple[float, Instrument]] = {}
         self._bars: dict[int, tuple[float, tuple[Bar, ...]]] = {}
 
@@ -308,7 +149,7 @@ class IBBroker:
     async def _connect(self) -> str:
         """Open, choose the account, load it. Returns what is wrong, or nothing."""
         where = {"host": self._host, "port": self._port, "client_id": self._client_id}
-        line = self._ib = _IB(self._events, self._binds, self._clock)
+        line = self._ib = Line(self._events, self._binds, self._clock)
         closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         line.client.apiError += lambda *_: None if closed.done() else closed.set_result(None)
         opening = asyncio.ensure_future(
@@ -386,7 +227,7 @@ class IBBroker:
                 async with asyncio.timeout(HEARTBEAT_SECONDS):
                     await self._changed.wait()
             except TimeoutError:
-                self._drop_idle_quotes()
+                self._quotes.end_idle()
                 self._watch_account()
                 try:
                     await self.server_time()
@@ -396,9 +237,7 @@ class IBBroker:
     def _close(self, trouble: str, *, announce: bool = True) -> None:
         line, self._ib = self._ib, None
         was_up = self._link.connected
-        for subscription in self._subscriptions.values():
-            subscription.fail(NotConnected("The connection to the broker was lost."))
-        self._subscriptions.clear()
+        self._quotes.lost(NotConnected("The connection to the broker was lost."))
         if line is not None:
             line.client.disconnect()
             line.wrapper.reset()
@@ -430,15 +269,11 @@ class IBBroker:
             self._farms_down = (self._farms_down - {name}) if works else (self._farms_down | {name})
             trouble = " ".join(ib_messages.FARM_DOWN.format(farm=name) for name in sorted(self._farms_down))
             self._link = replace(self._link, data_trouble=trouble)
-        for con_id, subscription in list(self._subscriptions.items()):
-            if subscription.request_id == message.request_id and message.code not in NO_HARM_TO_DATA:
-                subscription.fail(Refused(message.code, ib_messages.plain_words(message.code, message.text)))
-                del self._subscriptions[con_id]
+        self._quotes.hear(message)
 
     def _subscribe_anew(self) -> None:
         """The broker has forgotten every subscription although the socket held: quotes are asked anew when they are wanted, the account now."""
-        for con_id in list(self._subscriptions):
-            self._unsubscribe(con_id)
+        self._quotes.end_all()
         self._ask_account()
 
     def _ask_account(self) -> None:
@@ -456,7 +291,7 @@ class IBBroker:
             log.warning("no figures of the account for %.0f s; asking for them anew", ACCOUNT_SILENT_SECONDS)
             self._ask_account()
 
-    def _line(self) -> _IB:
+    def _line(self) -> Line:
         if self._ib is None or not self._ib.isConnected() or not self._link.connected:
             trouble = (
                 self._link.trouble or "Greenlight is just connecting to the broker; try again in a moment."
@@ -536,8 +371,7 @@ class IBBroker:
 
     def _priced(self, position: Position, item: Any) -> Position:
         """The holding at the live quote where one is subscribed, else at the price the account update had."""
-        live = self._subscriptions.get(position.con_id)
-        quote = live.quote() if live else None
+        quote = self._quotes.seen(position.con_id)
         market = (quote.last if quote else None) or (ib_mapping.price(item.marketPrice) if item else None)
         if market is None or position.average_cost is None:
             return position
@@ -577,7 +411,7 @@ class IBBroker:
             f"{symbol} is no US stock or fund that the broker knows{await self._similar(line, symbol)}"
         )
 
-    async def _similar(self, line: _IB, symbol: str) -> str:
+    async def _similar(self, line: Line, symbol: str) -> str:
         await self._budget.wait()
         try:
             samples = await self._ask(
@@ -595,60 +429,7 @@ class IBBroker:
         return f"; did you mean {', '.join(names)}?" if names else ". Check the spelling, e.g. /buy AAPL 10."
 
     async def quote(self, instrument: Instrument, max_age_seconds: float, keep_seconds: float) -> Quote:
-        self._line()
-        until = self._clock.monotonic() + keep_seconds
-        held = self._subscriptions.get(instrument.con_id)
-        if held is not None and held.first.done():
-            quote = held.quote()
-            age = self._clock.now() - quote.time if quote else None
-            if quote and age is not None and age.total_seconds() <= max_age_seconds:
-                held.until = max(held.until, until)
-                return quote
-            # A quiet stock may not tick for minutes; asking anew brings the standing quote at once.
-            self._unsubscribe(instrument.con_id)
-            held = None
-        if held is None:
-            await self._budget.wait()
-            held = self._subscribe(instrument)
-        held.until = max(held.until, until)
-        try:
-            async with asyncio.timeout(FIRST_QUOTE_SECONDS):
-                return await asyncio.shield(held.first)
-        except TimeoutError:
-            partial = held.quote()
-            self._unsubscribe(instrument.con_id)
-            if partial is not None and (partial.bid or partial.ask or partial.last):
-                return partial
-            raise NoAnswer(
-                f"No price for {instrument.symbol} came within {FIRST_QUOTE_SECONDS:.0f} s. "
-                "Is the market open, and does the account have its market data?"
-            ) from None
-
-    def _subscribe(self, instrument: Instrument) -> _Subscription:
-        line, contract = self._line(), ib_mapping.contract(instrument)
-        ticker = line.reqMktData(contract)
-        first: asyncio.Future[Quote] = asyncio.get_running_loop().create_future()
-        request_id = line.wrapper.ticker2ReqId["mktData"][ticker]
-        made = self._subscriptions[instrument.con_id] = _Subscription(ticker, contract, request_id, first)
-
-        def look(_ticker: ib.Ticker) -> None:
-            made.heard = self._clock.now()
-            if not first.done() and (seen := made.quote()) and seen.bid and seen.ask:
-                first.set_result(seen)
-
-        ticker.updateEvent += look
-        return made
-
-    def _unsubscribe(self, con_id: int) -> None:
-        gone = self._subscriptions.pop(con_id, None)
-        if gone is not None and self._ib is not None and self._ib.isConnected():
-            self._ib.cancelMktData(gone.contract)
-            self._ib.wrapper.tickers.pop(hash(gone.contract), None)
-
-    def _drop_idle_quotes(self) -> None:
-        now = self._clock.monotonic()
-        for con_id in [c for c, s in self._subscriptions.items() if s.until < now]:
-            self._unsubscribe(con_id)
+        return await self._quotes.quote(instrument, max_age_seconds, keep_seconds)
 
     async def bars(self, instrument: Instrument) -> tuple[Bar, ...]:
         known = self._bars.get(instrument.con_id)
@@ -706,12 +487,12 @@ class IBBroker:
         async with self._asking:
             return await self._open_orders(self._line())
 
-    async def _open_orders(self, line: _IB) -> tuple[OrderReport, ...]:
+    async def _open_orders(self, line: Line) -> tuple[OrderReport, ...]:
         await self._budget.wait()
         told: Any = await self._ask(line.reqAllOpenOrdersAsync)
         return tuple(order for order in told if order.account in ("", self._link.account))
 
-    async def _executions_around_positions(self, line: _IB) -> Any:
+    async def _executions_around_positions(self, line: Line) -> Any:
         """Executions that the positions contain: asked before and after them, until nothing was filled in between."""
         before: Any = None
         for _ in range(SNAPSHOT_TRIES):
@@ -731,7 +512,7 @@ class IBBroker:
         self._line()
         self._budget.ensure(messages)
 
-    def _own(self, orders: Sequence[Order]) -> _IB:
+    def _own(self, orders: Sequence[Order]) -> Line:
         """The line, for orders of this client: order ids mean nothing to the broker under another client id."""
         line = self._line()
         for order in orders:

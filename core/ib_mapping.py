@@ -192,16 +192,26 @@ def order_status(
 
 
 def execution(named: ib.Contract, raw: ib.Execution) -> Execution:
-    """A fill. The broker writes BOT and SLD, and an unset order id for orders typed into TWS."""
+    """A fill. The broker writes BOT and SLD, and an unset order id for orders typed into TWS.
+
+    Raises ValueError where it does not say what was traded, which way, how much of it and at what price: a fill that is half known is
+    not booked as one of nothing, and the next comparison of the books asks again.
+    """
+    quantity, paid = number(raw.shares), number(raw.price)
+    sides = {"BOT": Side.BUY, "SLD": Side.SELL}
+    if not raw.execId or named.conId <= 0 or raw.side not in sides or paid is None:
+        raise ValueError(f"an execution that cannot be read: {raw!r}")
+    if quantity is None or quantity < 0:
+        raise ValueError(f"an execution of no quantity that can be: {raw!r}")
     return Execution(
         exec_id=raw.execId,
         account=raw.acctNumber,
         con_id=named.conId,
         symbol=shown_symbol(named),
         currency=named.currency,
-        side=Side.BUY if raw.side == "BOT" else Side.SELL,
-        quantity=number(raw.shares) or Decimal(0),
-        price=number(raw.price) or Decimal(0),
+        side=sides[raw.side],
+        quantity=quantity,
+        price=paid,
         time=raw.time,
         client_id=raw.clientId,
         order_id=raw.orderId if number(raw.orderId) is not None else 0,

@@ -217,6 +217,10 @@ class Ledger(Protocol):
         """End cards whose time is over. Raises StaleCard, and does nothing, where one was answered meanwhile."""
         ...
 
+    async def found_sent(self, ticket_ids: Sequence[str]) -> None:
+        """Cards that count as expired turn out to have been sent: their orders are at the broker."""
+        ...
+
     async def history(self, account: str | None = None) -> History:
         """Everything that lots and gains of an account (None: of all) are derived from; deriving is core.lots', off the loop."""
         ...

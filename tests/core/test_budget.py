@@ -5,8 +5,8 @@ from datetime import datetime
 
 import pytest
 
-from core.broker import MESSAGES_PER_SECOND, RESERVED_FOR_ORDERS, Budget
 from core.errors import Busy
+from core.wire import MESSAGES_PER_SECOND, RESERVED_FOR_ORDERS, Budget
 from tests.values import NOW
 
 

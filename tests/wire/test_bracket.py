@@ -83,7 +83,7 @@ async def test_failed_sale_puts_the_protection_back(live: House) -> None:
     await live.phone.taps("Send", card)
     await live.phone.hears("REJECTED SELL 10 MSFT")
     await live.phone.hears("sale did not happen.*Protected again")
-    await live.phone.sees(lambda m: "BUY 10 MSFT" in m["text"] and m["text"].count("working") == 2)
+    await live.phone.sees(lambda m: "BUY 10 MSFT" in m["text"] and "#6 · 🟢 working" in m["text"])
     await live.phone.asks("/orders", "SELL 10 MSFT stop 380.00 GTC.*working")
     assert await standing(live) == {"LMT": ("SELL", 10), "STP": ("SELL", 10)}
 
