@@ -9,7 +9,9 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
+from datetime import datetime
 from html import escape
+from pathlib import Path
 
 from telegram import Bot, BotCommand
 from telegram.error import TelegramError
@@ -23,7 +25,7 @@ from bot.dispatch import Dispatcher
 from bot.inbox import Poller
 from bot.lanes import Lanes
 from bot.notifier import OutboxSender
-from bot.schedule import Schedule
+from bot.schedule import Backups, Schedule
 from bot.services import Desk
 from bot.settings import Settings
 from bot.transport import AiohttpRequest
@@ -36,8 +38,11 @@ from core.guard import Guard
 from core.orderbook import OrderBook
 from core.ports import Clock
 from core.proposer import Proposer
+from core.recovery import Recovery
 from core.risk import Limits
+from storage import backup
 from storage.database import Database
+from storage.files import backups_of
 from storage.ledger import SqliteLedger
 
 log = logging.getLogger(__name__)
@@ -57,7 +62,8 @@ async def running(
     """
     clock = clock or SystemClock()
     started_at = clock.now()
-    database = await Database.open(settings.database_path)
+    folder = settings.backup_dir or backups_of(settings.database_path)
+    database = await Database.open(settings.database_path, folder, clock.now)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(database.close)
         ledger = SqliteLedger(database, clock, settings.telegram_allowed_users)
@@ -90,6 +96,10 @@ async def running(
         keeper.after_compare.append(executor.closer.resume)
         guard = Guard(broker, ledger, notifier, clock, book, child=executor.child, write=executor.write)
         keeper.after_compare.append(guard.look_again)
+        recovery = Recovery(broker, ledger, notifier, clock, book, settings.telegram_allowed_users)
+        await recovery.load()
+        keeper.claim = recovery.claim
+        keeper.after_compare.append(recovery.tell)
         key = settings.anthropic_api_key
         analyst = AnthropicAnalyst(
             api_key=key.get_secret_value() if key else None,
@@ -105,6 +115,13 @@ async def running(
         lanes = Lanes()
         poller = Poller(chat, ledger, clock)
         schedule = Schedule(broker, ledger, notifier, clock, book)
+        backups = Backups(
+            lambda now: _back_up(settings.database_path, folder, now, settings.backup_keep),
+            lambda: [one.at for one in backup.found(folder) if not one.migrates],
+            ledger,
+            notifier,
+            clock,
+        )
         desk = Desk(
             executor,
             proposer,
@@ -116,6 +133,7 @@ async def running(
             started_at,
             poller.last_poll_seconds,
             schedule.look,
+            backups,
         )
         dispatcher = Dispatcher(chat, desk, ledger, notifier, lanes)
         await book.load()
@@ -131,6 +149,7 @@ async def running(
                 parts.create_task(_poll(poller, dispatcher, keeper), name="poller")
                 parts.create_task(proposals.keep(desk, notifier), name="proposals")
                 parts.create_task(schedule.run(poller.first_poll), name="schedule")
+                parts.create_task(backups.run(), name="backups")
                 parts.create_task(_announce(chat, poller, clock), name="announce")
                 parts.create_task(health.keep(desk), name="health")
 
@@ -141,6 +160,11 @@ async def running(
             await lanes.close(PATIENCE_SECONDS)
             life.cancel()
             await asyncio.wait({life}, timeout=PATIENCE_SECONDS)
+
+
+def _back_up(database: Path, folder: Path, now: datetime, keep: int) -> None:
+    backup.make(database, folder, now)
+    backup.prune(folder, keep)
 
 
 async def _poll(poller: Poller, dispatcher: Dispatcher, keeper: Bookkeeper) -> None:

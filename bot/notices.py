@@ -318,6 +318,43 @@ async def _summary(desk: Desk, message: Outgoing) -> Worded:
     return statements.summary_text(message.data, desk.settings.timezone), ()
 
 
+async def _backup_failed(desk: Desk, message: Outgoing) -> Worded:
+    last = message.data["last"]
+    known = f"The last backup is of {last[:16].replace('T', ' ')} UTC." if last else "There is no backup yet."
+    return (
+        f"⚠️ <b>Today's backup of the database failed</b>\n{escape(message.data['trouble'])}\n{known} Trading goes on; it is tried again "
+        "every ten minutes, and /status tells."
+    ), ()
+
+
+async def _restored(desk: Desk, message: Outgoing) -> Worded:
+    """A backup was restored: up to when it knew everything, and what the broker had to tell."""
+    data, last = message.data, message.data["known_until"]
+    until = f"{last[:16].replace('T', ' ')} UTC" if last else "a time that it does not tell"
+    lines = [
+        f"♻️ <b>A backup was restored</b>\nIt knows what happened until {until}. Taken from the broker since:"
+    ]
+    fills = data["fills"]
+    lines.append(f"{fills} fill{'s' if fills != 1 else ''} that it did not know" if fills else "No fills.")
+    lines += [
+        f"#{order.number} {text.terms(order)}\n   {text.order_state(order)}"
+        for order in await _orders(desk, data["numbers"])
+    ]
+    if data["cards"]:
+        lines.append(
+            f"Cards that were open in it are over: {data['cards']}. Nothing is sent from a card of before."
+        )
+    lines += [
+        f"⚠️ A sale of {escape(symbol)} was moving its stops and targets: /orders shows which of them stand."
+        for symbol in data["sales"]
+    ]
+    lines.append(
+        "The broker tells fills of today only. Where older ones are missing, /positions and the books differ: you are told, and new orders "
+        "in that symbol wait for your word."
+    )
+    return "\n".join([*lines, text.badge(desk.broker.link)]), ()
+
+
 _WORDS: Mapping[str, Callable[[Desk, Outgoing], Awaitable[Worded]]] = {
     "order": _order,
     "order_news": _order_news,
@@ -328,6 +365,8 @@ _WORDS: Mapping[str, Callable[[Desk, Outgoing], Awaitable[Worded]]] = {
     "away": _away,
     "drift": _drift,
     "elsewhere": _elsewhere,
+    "backup_failed": _backup_failed,
+    "restored": _restored,
     "link_down": _link_down,
     "link_up": _link_up,
     "card": _card,

@@ -1,4 +1,4 @@
-"""What happens by itself: the daily summary, once for each session of the exchange, after its close.
+"""What happens by itself: the daily summary, once for each session of the exchange, after its close; and the daily backup.
 
 apscheduler rings in UTC, every minute; whether anything is due is decided by the desk's own clock, the hours that the broker tells, and what
 the database says was done. So neither restarts, nor summer time, nor a clock that jumps make it once too often or too few.
@@ -8,7 +8,8 @@ import asyncio
 import importlib
 import json
 import logging
-from datetime import date, datetime, timedelta
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from core import sessions, summary
@@ -24,6 +25,9 @@ RINGS_EVERY_SECONDS = 60
 REMEMBERED = timedelta(days=14)
 TIMEPIECE = "SPY"
 """The instrument whose hours are those of the exchange; a holding's where the broker does not know it."""
+BACKUP_FAILED = "backup_failed"
+BACKUP_AFTER_SECONDS = 10.0
+BACKUP_RETRY = timedelta(minutes=10)
 SESSIONS, SINCE = "exchange_sessions", "schedule_since"
 
 
@@ -126,6 +130,69 @@ class Schedule:
             if hours.sessions:
                 return hours
         return Hours()
+
+
+class Backups:
+    """The daily backup, once for each day (UTC) by what lies in its folder: so one that was missed is made up for after the start.
+
+    `make` makes one of a moment and sees to the old ones, `made` tells the times of those that there are; both take as long as the disk does.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[datetime], object],
+        made: Callable[[], Sequence[datetime]],
+        ledger: Ledger,
+        notifier: Notifier,
+        clock: Clock,
+    ) -> None:
+        self._make, self._made, self._ledger, self._notifier, self._clock = (
+            make,
+            made,
+            ledger,
+            notifier,
+            clock,
+        )
+        self._not_before: datetime | None = None
+        self.last: datetime | None = None
+        self.trouble = ""
+
+    async def run(self) -> None:
+        """Look now and then, for ever, whether or not anybody can be reached; the start comes first."""
+        await asyncio.sleep(BACKUP_AFTER_SECONDS)
+        while True:
+            try:
+                await self.look()
+            except StorageError as problem:
+                log.warning("that the backup failed could not be told: %s", problem)
+            except Exception:
+                log.exception("the backup is tried again in a minute")
+            await asyncio.sleep(RINGS_EVERY_SECONDS)
+
+    async def look(self) -> None:
+        """Make the backup of today, if there is none. Its failure is told once a day. Raises StorageError where not even that can be."""
+        now = self._clock.now()
+        try:
+            times = await asyncio.to_thread(self._made)
+            self.last = max(times, default=None)
+            if any(at.astimezone(UTC).date() == now.astimezone(UTC).date() for at in times):
+                self.trouble = ""
+                return
+            if self._not_before is not None and self._not_before - BACKUP_RETRY <= now < self._not_before:
+                return
+            await asyncio.to_thread(self._make, now)
+            self.last, self.trouble = now, ""
+        except StorageError as problem:
+            log.warning("no backup: %s", problem)
+            self.trouble = str(problem)
+            facts = {
+                "trouble": self.trouble,
+                "last": self.last.astimezone(UTC).isoformat() if self.last else "",
+            }
+            run = JobRun(BACKUP_FAILED, now.astimezone(UTC).date(), now, facts)
+            if await self._ledger.run_job(run, [Notice(BACKUP_FAILED, facts, urgent=True)]):
+                self._notifier.wake()
+            self._not_before = now + BACKUP_RETRY
 
 
 def _session(opened: str, closed: str, day: str) -> Session:

@@ -19,6 +19,20 @@ class Switch(Protocol):
         ...
 
 
+class Backups(Protocol):
+    """How it stands with the backups of the database."""
+
+    @property
+    def last(self) -> datetime | None:
+        """When the newest was made; None where there is none, or nobody has looked yet."""
+        ...
+
+    @property
+    def trouble(self) -> str:
+        """Why today's could not be made; empty where nothing is wrong."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Desk:
     """Everything that a command works with."""
@@ -34,3 +48,4 @@ class Desk:
     last_poll_seconds: Callable[[], float | None]
     do_what_is_due: Callable[[], Awaitable[None]]
     """Look at the clock now, without waiting for the schedule to ring."""
+    backups: Backups | None = None

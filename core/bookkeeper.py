@@ -40,6 +40,12 @@ BROKER_DAY = ZoneInfo("America/New_York")  # its executions are those since midn
 MOST_LOOKS = 3  # at books that cannot be opened yet, before it waits for the next regular comparison
 
 
+Claim = Callable[
+    [BrokerBook, tuple[Order, ...], Sequence[Order], Callable[[Order], Sequence[Execution]]],
+    Awaitable[tuple[Order, ...]],
+]
+
+
 class Bookkeeper:
     """Listens to the broker for ever. The only one who marks the books as reconciled."""
 
@@ -57,6 +63,8 @@ class Bookkeeper:
         """Set it to have the books compared now."""
         self.after_compare: list[Callable[[], Awaitable[None]]] = []
         """What is to be taken up after each comparison that succeeded."""
+        self.claim: Claim = _as_they_are
+        """Who knows of orders found at the broker that they are ours after all."""
         self.first_word = asyncio.Event()
         """Set as soon as it is known how the first attempt to reach the broker went."""
         self._gap = True
@@ -240,6 +248,9 @@ class Bookkeeper:
         moved = [old for old in before.values() if self._book.has_moved(old, mark)]
         newer_numbers = {o.number for o in moved}
         seen = tuple(o for o in seen if o.number not in newer_numbers)
+        strangers = await self.claim(
+            told, strangers, tuple(before.values()), lambda order: self._book.executions_of(order, fills)
+        )
         gap, self._gap = self._gap, False
         seen, words = self._cancels_that_were_lost(seen, told, gap)
         seen, more = self._changes_that_were_lost(seen, told, gap)
@@ -398,6 +409,15 @@ def _elsewhere(execution: Execution) -> Notice:
 def as_news(trade: Notice) -> Notice:
     """The same as a message of its own."""
     return Notice("elsewhere", trade.data)
+
+
+async def _as_they_are(
+    told: BrokerBook,
+    strangers: tuple[Order, ...],
+    known: Sequence[Order],
+    executions_of: Callable[[Order], Sequence[Execution]],
+) -> tuple[Order, ...]:
+    return strangers
 
 
 def _facts(book: BrokerBook) -> tuple[frozenset[str], frozenset[tuple[int, Decimal]]]:

@@ -19,7 +19,7 @@ from typing import Any
 
 from core.errors import StorageError
 from storage import migrations, rows
-from storage.files import coming_of, index_of, log_of, owned, to_disk
+from storage.files import coming_of, index_of, log_of, owned, same_owner, to_disk
 
 KEPT_BEFORE_MIGRATIONS = 3
 LEAP = 1000
@@ -87,9 +87,13 @@ def make(database: Path, folder: Path, now: datetime, before: int | None = None)
     Raises StorageError with what went wrong; then there is no new backup.
     """
     why = "" if before is None else f"-before-v{before}"
+    if not database.is_file():
+        raise StorageError(f"There is no database {database}, so there is nothing to back up.")
     path = folder / f"greenlight-{now.astimezone(UTC):%Y%m%d-%H%M%S}Z{why}.db"
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not folder.is_dir():
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            same_owner(folder, database)
     except OSError as problem:
         raise StorageError(
             f"The folder for backups {folder} cannot be made: {problem.strerror}."
@@ -116,6 +120,7 @@ def write(database: Path, target: Path) -> Contents:
         _sweep(target.parent)
         with _made(half):
             told = _copy(database, half)
+            same_owner(half, database)
             to_disk(half)
             _compare(half, told)
             os.replace(half, target)
@@ -167,6 +172,7 @@ def restore(database: Path, wanted: Path | None, folder: Path, now: datetime) ->
             with _made(half):
                 _copy(backup, half)
                 cards = _prepare(half, _known_since(database), backup, now)
+                same_owner(half, database if database.exists() else database.parent)
                 to_disk(half)
                 check(half)
                 os.replace(half, coming)  # from here on the bot does not start before this is finished
@@ -204,6 +210,8 @@ def _set_aside(database: Path, now: datetime) -> Path | None:
     there = database.exists()
     if there:
         os.rename(database, kept)
+    if log_of(database).exists() and not log_of(database).stat().st_size:
+        log_of(database).unlink()
     if log_of(database).exists():
         last = kept if there else next(iter(_aside(database)[-1:]), kept)
         os.rename(log_of(database), log_of(last))

@@ -59,6 +59,13 @@ def owned(path: Path) -> Iterator[None]:
         yield
 
 
+def same_owner(path: Path, like: Path) -> None:
+    """Give a file that root makes to whom the other one belongs: the bot must be able to use it. Raises OSError."""
+    if os.geteuid() == 0:
+        told = like.stat()
+        os.chown(path, told.st_uid, told.st_gid)
+
+
 def to_disk(path: Path) -> None:
     """Wait until a file, or the names in a folder, are on the disk. Raises OSError."""
     opened = os.open(path, os.O_RDONLY)

@@ -50,7 +50,13 @@ class SqliteLedger:
 
     async def last_order_number(self) -> int:
         return await self._database.read(
-            lambda db: int(db.execute("SELECT coalesce(max(number), 0) FROM orders").fetchone()[0])
+            # After a restore the numbers that were given since the backup are not given again.
+            lambda db: int(
+                db.execute(
+                    "SELECT max(coalesce((SELECT max(number) FROM orders), 0), "
+                    "coalesce((SELECT CAST(value AS INTEGER) FROM wishes WHERE key = 'order_numbers_from'), 0))"
+                ).fetchone()[0]
+            )
         )
 
     async def find_orders(self, order_refs: Sequence[str], perm_ids: Sequence[int]) -> tuple[Order, ...]:
@@ -246,6 +252,14 @@ class SqliteLedger:
             _post(db, messages)
 
         await self._database.write(work)
+
+    async def found_sent(self, ticket_ids: Sequence[str]) -> None:
+        await self._database.write(
+            lambda db: db.execute(
+                "UPDATE tickets SET state = 'sent' WHERE state = 'expired' AND ticket_id IN (SELECT value FROM json_each(?))",
+                (json.dumps(list(ticket_ids)),),
+            )
+        )
 
     async def history(self, account: str | None = None) -> History:
         return await asyncio.to_thread(books.history, await self._database.read(books.read, account))

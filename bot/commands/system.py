@@ -75,10 +75,21 @@ async def status(desk: Desk, who: Caller) -> Reply:
     lines.append(
         f"Telegram: last heard {polled:.0f} s ago." if polled is not None else "Telegram: not heard yet."
     )
+    lines += _backup_lines(desk)
     lines.append(
         f"Open orders: {len(desk.executor.orders)}.\nRunning since {text.local(desk.started_at, desk.settings.timezone)}."
     )
     return Reply("\n".join(lines))
+
+
+def _backup_lines(desk: Desk) -> list[str]:
+    if desk.backups is None:
+        return []
+    last = desk.backups.last
+    hours = 0.0 if last is None else max((desk.clock.now() - last).total_seconds(), 0) / 3600
+    age = f"{hours:.0f} h ago" if hours >= 1 else "less than an hour ago"
+    said = "Last backup: none yet." if last is None else f"Last backup: {age}."
+    return [f"⚠️ {said} {escape(desk.backups.trouble)}" if desk.backups.trouble else said]
 
 
 @command("/connect")
