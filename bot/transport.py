@@ -7,6 +7,8 @@ from telegram._utils.defaultvalue import DEFAULT_NONE
 from telegram.error import NetworkError, TimedOut
 from telegram.request import BaseRequest, RequestData
 
+DRIP_SECONDS = 15.0
+
 
 class AiohttpRequest(BaseRequest):
     """One keep-alive session. Timeouts are in seconds."""
@@ -40,10 +42,11 @@ class AiohttpRequest(BaseRequest):
     ) -> tuple[int, bytes]:
         await self.initialize()
         assert self._session is not None
-        limits = aiohttp.ClientTimeout(
-            sock_read=self._read_timeout if read_timeout is DEFAULT_NONE else read_timeout,
-            sock_connect=self._connect_timeout if connect_timeout is DEFAULT_NONE else connect_timeout,
-        )
+        read = self._read_timeout if read_timeout is DEFAULT_NONE else read_timeout
+        connect = self._connect_timeout if connect_timeout is DEFAULT_NONE else connect_timeout
+        # An answer that comes by the drop is silence too: every byte resets `sock_read`, nothing resets the whole.
+        whole = None if read is None or connect is None else read + connect + DRIP_SECONDS
+        limits = aiohttp.ClientTimeout(total=whole, sock_read=read, sock_connect=connect)
         try:
             async with self._session.request(method, url, data=_body(request_data), timeout=limits) as answer:
                 return answer.status, await answer.read()
