@@ -199,7 +199,7 @@ def execution(named: ib.Contract, raw: ib.Execution) -> Execution:
     """
     quantity, paid = number(raw.shares), number(raw.price)
     sides = {"BOT": Side.BUY, "SLD": Side.SELL}
-    if not raw.execId or named.conId <= 0 or raw.side not in sides or paid is None:
+    if not raw.execId or not 0 < named.conId < 2**31 or raw.side not in sides or paid is None:
         raise ValueError(f"an execution that cannot be read: {raw!r}")
     if quantity is None or quantity < 0:
         raise ValueError(f"an execution of no quantity that can be: {raw!r}")

@@ -250,6 +250,33 @@ def test_an_execution(told: str, side: Side) -> None:
     assert (found.account, found.symbol, found.order_ref) == (ACCOUNT, "AAPL", "")
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"execId": ""},
+        {"side": "1e5"},
+        {"shares": float("nan")},
+        {"shares": -3.0},
+        {"price": float("inf")},
+        {"price": ib.util.UNSET_DOUBLE},
+    ],
+    ids=str,
+)
+def test_an_execution_that_is_half_known_is_none(odd: dict[str, Any]) -> None:
+    """What cannot be read is not booked as a fill of nothing, for nothing, or the other way round."""
+    told = {"execId": "a.01", "side": "BOT", "shares": 10.0, "price": 187.5, **odd}
+    with pytest.raises(ValueError, match="execution"):
+        ib_mapping.execution(ib_mapping.contract(AAPL), ib.Execution(**told))
+
+
+@pytest.mark.parametrize("con_id", [0, -1, 2**31])
+def test_an_execution_of_no_contract_is_none(con_id: int) -> None:
+    """The contract is what was traded."""
+    raw = ib.Execution("a.01", side="BOT", shares=10.0, price=187.5)
+    with pytest.raises(ValueError, match="execution"):
+        ib_mapping.execution(ib.Contract(conId=con_id), raw)
+
+
 def test_a_commission() -> None:
     """A report without an amount is none; a realized gain that is unset is unknown; a rebate is negative."""
     found = ib_mapping.commission(ib.CommissionReport("a.01", -0.35, "USD", UNSET))
