@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.crash.life import Json
-from tests.crash.stage import HOUR, Stage
+from tests.crash.stage import HOUR, Lost, Stage
 
 ENDED = "FILLED|cancelled|not at the broker|REJECTED"
 STANDS = f"{ENDED}|working|partly"
 GUARDED = 20.0  # seconds, in which an entry without its stop is seen to
+LATER = "try again in a moment|being compared|not known|not connected|not reachable|Not sent"
 EVENING = 22  # UTC: the session in New York has closed, whatever the season
 OVER = ("Filled", "Cancelled", "Inactive")
 
@@ -38,10 +39,30 @@ class Flow:
 
 
 async def _sent(stage: Stage, line: str, pattern: str, button: str = "Send") -> Json:
-    """A card that was asked for and sent."""
-    card = await stage.phone.asks(line, pattern)
-    await stage.tap(button, card)
-    return card
+    """A card that was asked for and sent. Who is told that it cannot be done right now tries again in a moment."""
+    for _ in range(8):
+        said = await stage.phone.asks(line, f"{pattern}|{LATER}")
+        card = next(m for m in await stage.phone.chat() if m["id"] == said["id"])
+        if not any(b["text"] == button for row in card["buttons"] for b in row):
+            await stage.passes(2.0)
+            continue
+        for _ in range(8):
+            name = await stage.tap(button, card)
+            told = len(await _not_sent(stage))
+
+            async def answered(name: str = name, told: int = told) -> bool:
+                (state,) = stage.file(f"SELECT state FROM tickets WHERE ticket_id = '{name}'")
+                return state[0] != "open" or len(await _not_sent(stage)) > told
+
+            await stage.until(answered, f"an answer to {button} of {line}")
+            if stage.file(f"SELECT 1 FROM tickets WHERE ticket_id = '{name}' AND state <> 'open'"):
+                return card
+            await stage.passes(2.0)
+    raise Lost(f"{line} cannot be sent, however often it is tried")
+
+
+async def _not_sent(stage: Stage) -> list[Json]:
+    return [m for m in await stage.phone.chat() if "Not sent" in m["text"]]
 
 
 async def _shows(stage: Stage, terms: str, words: str) -> Json:
@@ -253,8 +274,7 @@ async def approve(stage: Stage) -> None:
     """A proposal of the analyst is approved: an entry with a stop and a target."""
     await stage.control.post("/model/script", model="scripted-1", answers=[{"verdict": "BUY", "confidence": 78}] * 6)  # fmt: skip
     await stage.arm()
-    card = await stage.phone.asks("/analyze MSFT", "BUY MSFT.*confidence 78%")
-    await stage.tap("Approve", card)
+    await _sent(stage, "/analyze MSFT", "BUY MSFT.*confidence 78%", "Approve")
     await _shows(stage, "BUY \\d+ MSFT", ENDED)
 
 

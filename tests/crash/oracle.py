@@ -84,6 +84,7 @@ def differences(books: Books) -> list[str]:
     for check in (
         _changes,
         _jobs,
+        _children,
         _life,
         _approvals,
         _orders,
@@ -358,6 +359,22 @@ def _cards(books: Books) -> Iterator[str]:
             and f"{_plain(ours['filled'])}/{_plain(ours['quantity'])}" not in card["text"]
         ):
             yield f"#{ours['number']} has {ours['filled']} filled, its card says: {_one_line(card['text'])}"
+
+
+def _children(books: Books) -> Iterator[str]:
+    """The stop and target on a card stand there as they stand at the broker: of each the one that came last."""
+    shown = {m["id"]: m["text"] for m in books.chat}
+    latest: dict[tuple[str, str], Row] = {}
+    for ours in sorted(books.tables["orders"], key=lambda o: int(o["number"])):
+        if ours["owner"] is not None and ours["role"] != "ENTRY":
+            latest[_card(ours["order_ref"]), ours["role"]] = ours
+    for (card, role), ours in latest.items():
+        copies = [m["telegram_id"] for m in books.tables["messages"] if m["subject"] == card and not m["is_edit"] and m["telegram_id"]]  # fmt: skip
+        text = shown.get(copies[-1], "") if copies else ""
+        if not re.search(
+            rf"{role.lower()} [^\n]*#{ours['number']} · [^\n]*({SHOWN.get(ours['state'], '(?!)')})", text
+        ):
+            yield f"{role} #{ours['number']} is {ours['state']}, its card says: {_one_line(text)}"
 
 
 def _plain(value: str) -> str:

@@ -183,12 +183,12 @@ class Stage(House):
         await self.phone.hears("Connected")
 
     async def tap(self, button: str, message: Json) -> str:
-        """Tap a button that approves; remembers what was approved."""
-        data = next(b["data"] for row in message["buttons"] for b in row if b["text"] == button)
-        await self.control.post("/telegram/press", message_id=message["id"], data=data, late=True)
-        self.approved.append(data.partition(":")[2].partition(":")[0])
-        self.pressed.append((message["id"], data))
-        return str(data)
+        """Tap a button that approves; remembers what was approved, and returns its name."""
+        (data,) = [b["data"] for row in message["buttons"] for b in row if b["text"] == button]
+        await self.press(data, message)
+        name: str = data.partition(":")[2].partition(":")[0]
+        self.approved.append(name)
+        return name
 
     async def press(self, data: str, message: Json) -> None:
         """Tap a button that approves nothing."""
@@ -271,6 +271,9 @@ FAULTS: tuple[tuple[float, tuple[str, Json]], ...] = (
     (0.10, ("/tws/fill_first", {"count": 1})),
     (0.08, ("/tws/no_ack", {"count": 1})),
     (0.05, ("/tws/swallow", {"count": 1})),
+    (0.10, ("/tws/fragment", {"on": True})),
+    (0.08, ("/tws/delay", {"milliseconds": 300})),
+    (0.05, ("/tws/roll_back_ids", {"next": 1})),
     (0.10, ("/tws/commissions", {"mode": "before"})),
     (0.05, ("/tws/commissions", {"mode": "never"})),
     (0.06, ("/telegram/fault", {"kind": "lost_answer", "method": "sendMessage"})),

@@ -115,7 +115,7 @@ class Worker:
 
     async def _run(self, job: Job, place: AbstractAsyncContextManager[Stage]) -> Result:
         flow, result = FLOWS[job.flow], Result(job=asdict(job))
-        chance = random.Random(f"{job.flow} {job.kills} {job.seed}") if job.seed else None
+        chance = random.Random(f"{job.flow} {job.seed}") if job.seed else None
         async with place as made:
             made.kills, made.chance, made.mutations = list(job.kills), chance, job.mutations
             made.trouble = list(job.trouble)
