@@ -13,6 +13,11 @@ from bot.transport import AiohttpRequest
 async def dripping(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """An answer that is always about to go on."""
     await reader.readline()
+    with contextlib.closing(writer):
+        await _drip(writer)
+
+
+async def _drip(writer: asyncio.StreamWriter) -> None:
     writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
     with contextlib.suppress(ConnectionError):
         while True:
