@@ -138,7 +138,7 @@ def check(path: Path) -> Contents:
         with closing(_reading(path)) as db:
             (said,) = db.execute("PRAGMA integrity_check(1)").fetchone()
             if said != "ok":
-                raise StorageError(f"{path} is damaged: {said}.")
+                raise StorageError(f"{path} is damaged: {one_line(said)}.")
             told = _contents(db)
     except sqlite3.Error as problem:
         raise StorageError(f"{path} is no database that can be read: {problem}.") from problem
@@ -398,6 +398,11 @@ def _contents(db: sqlite3.Connection) -> Contents:
         rows.moment(last("executions", "time")),
         last("orders", "number") or 0,
     )
+
+
+def one_line(said: str) -> str:
+    """What SQLite says of damage, without its line ends and stars."""
+    return " ".join(said.replace("*", " ").split())
 
 
 def _words(problem: Exception) -> str:

@@ -98,7 +98,7 @@ class Database:
 def _prepare(db: sqlite3.Connection) -> None:
     (found,) = db.execute("PRAGMA quick_check(1)").fetchone()
     if found != "ok":
-        raise sqlite3.DatabaseError(f"it is damaged ({found})")
+        raise sqlite3.DatabaseError(f"it is damaged ({backup.one_line(found)})")
     db.row_factory = sqlite3.Row
     db.execute("PRAGMA journal_mode=WAL")
     db.execute("PRAGMA synchronous=FULL")  # an intent that is committed is on the disk, whatever happens next
