@@ -17,9 +17,14 @@ def shares(request: Request, price: Decimal | None, free: Decimal | None) -> Dec
     if request.quantity is not None:
         return request.quantity
     if request.fraction is not None:
-        if request.side is not Side.SELL or free is None or free <= 0:
+        if free is None:
             raise BadInput(
-                f"There is nothing of {request.symbol} to sell: the holding, less what is already on sale, is {free or 0}."
+                f"How many {request.symbol} you hold is not known yet, so a part of it cannot be sold; the positions come a few seconds "
+                "after connecting."
+            )
+        if request.side is not Side.SELL or free <= 0:
+            raise BadInput(
+                f"There is nothing of {request.symbol} to sell: the holding, less what is already on sale, is {free:f}."
             )
         part = (free * request.fraction).to_integral_value(ROUND_FLOOR)
         if part < 1:

@@ -47,7 +47,7 @@ def test_shares(request_: Request, price: str | None, free: str | None, count: i
         (ask(amount=100), "-1", None, "no price"),
         (ask(Side.SELL, fraction=1), None, "0", "nothing of AAPL to sell"),
         (ask(Side.SELL, fraction=1), None, "-3", "nothing of AAPL to sell"),
-        (ask(Side.SELL, fraction=1), None, None, "nothing of AAPL to sell"),
+        (ask(Side.SELL, fraction=1), None, None, "not known yet"),
         (ask(Side.BUY, fraction=1), None, "10", "nothing of AAPL to sell"),
         (ask(Side.SELL, fraction="0.25"), None, "3", "less than one share"),
     ],
