@@ -136,6 +136,7 @@ def what_if(state: ib.OrderState) -> WhatIf:
         commission=number(state.commission),
         commission_currency=state.commissionCurrency,
         warning=state.warningText,
+        maintenance_margin_after=number(state.maintMarginAfter),
     )
 
 

@@ -116,14 +116,20 @@ def port_trouble(port: int, account: str | None) -> str:
     return ""
 
 
-def of_the_calendar(now: datetime) -> str:
-    """What the broker's own calendar says about a connection that is gone at this moment; empty where nothing.
+def in_reset_window(now: datetime) -> bool:
+    """Whether the broker restarts its servers at this moment.
 
-    The windows are those that the broker publishes for its North American servers ("System Status", server reset times).
+    The windows are those that it publishes for North America ("System Status", server reset times).
     """
     there = now.astimezone(NEW_YORK)
     day, clock = there.weekday(), there.time()
     weekend = (day == 4 and clock >= time(23)) or (day == 5 and clock < time(3))
-    if weekend or (day != 4 and clock >= time(23, 45)) or (day != 5 and clock < time(0, 45)):
+    return weekend or (day != 4 and clock >= time(23, 45)) or (day != 5 and clock < time(0, 45))
+
+
+def of_the_calendar(now: datetime) -> str:
+    """What the broker's own calendar says about a connection that is gone at this moment; empty where nothing."""
+    if in_reset_window(now):
         return NIGHTLY
-    return WEEKLY if day == 6 and time(1) <= clock else ""
+    there = now.astimezone(NEW_YORK)
+    return WEEKLY if there.weekday() == 6 and time(1) <= there.time() else ""

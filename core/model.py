@@ -48,6 +48,14 @@ class Mode(StrEnum):
     LIVE = "LIVE"
 
 
+class TradingState(StrEnum):
+    """What the owner, or a rule that he set, allows: everything; only what makes a holding smaller; the same, and nothing by the analyst."""
+
+    ACTIVE = "ACTIVE"
+    REDUCING = "REDUCING"
+    HALTED = "HALTED"
+
+
 class OrderState(StrEnum):
     """Where an order stands. All but SENDING and UNKNOWN come only from what the broker said."""
 
@@ -138,6 +146,7 @@ class Quote:
     last: Decimal | None
     time: datetime
     delayed: bool = False
+    halted: bool = False
 
     def far_side(self, side: Side) -> Decimal | None:
         """The price at which a market order of `side` would trade now."""
@@ -186,6 +195,14 @@ class WhatIf:
     commission: Decimal | None
     commission_currency: str
     warning: str = ""
+    maintenance_margin_after: Decimal | None = None
+
+    @property
+    def excess_liquidity_after(self) -> Decimal | None:
+        """What stays free of maintenance margin after the order, in base currency."""
+        if self.equity_with_loan_after is None or self.maintenance_margin_after is None:
+            return None
+        return self.equity_with_loan_after - self.maintenance_margin_after
 
 
 @dataclass(frozen=True, slots=True)
@@ -543,6 +560,40 @@ class Link:
     def ready(self) -> bool:
         """Whether an order could leave now, as far as the road is concerned."""
         return self.connected and self.reconciled and self.account is not None and not self.trouble
+
+
+@dataclass(frozen=True, slots=True)
+class Trading:
+    """The trading state, why, and since when; `before` is the state that an unclean stop has covered until the books agree."""
+
+    state: TradingState = TradingState.ACTIVE
+    reason: str = ""
+    since: datetime | None = None
+    before: TradingState | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """Who said yes, when the card that they saw was drawn, and the hash of the terms that it showed."""
+
+    user: int
+    shown_at: datetime
+    terms_hash: str
+    is_owner: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """An order that left, as the rules of rate and value count it. `worth` is in base currency at the rate of that moment."""
+
+    at: datetime
+    con_id: int
+    side: Side
+    terms_hash: str
+    worth: Decimal | None
+    opens: bool
+    filled: bool = False
+    rejected_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,177 @@
+"""The rules that every order must pass: pure functions over (ticket, snapshot, limits), each a denial or None.
+
+Every rule says whether it also binds an order that only reduces a position: identity, connection, freshness and the sanity of
+quantity and price always do; rules of size, rate, loss, exposure, liquidity and count never do, because nobody may be kept from getting out.
+The order of RULES is the order in which denials are shown (trading state, identity and mode, data, shape, limits, capital); all are
+returned, not only the first. A limit that is missing, or no number, denies what it would bound.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from core.model import Denial, Ticket
+from core.risk.bounds import (
+    collar,
+    crossing,
+    day_loss,
+    day_value,
+    excess_liquidity,
+    fills_per_symbol,
+    gross_exposure,
+    hour_value,
+    order_shares,
+    order_value,
+    orders_per_day,
+    orders_per_minute,
+    position_cap,
+    rejects,
+    risk_per_trade,
+    same_ticket,
+    symbol_allowed,
+)
+from core.risk.data import delayed_data, jump, price_known, spread, trading_time
+from core.risk.road import (
+    account_agrees,
+    analyst_halted,
+    approval,
+    books_explain,
+    connected,
+    drift,
+    trading_state,
+)
+from core.risk.shape import bracket_sides, price_sane, quantity_sane, sale_covered, stop_side
+from core.risk.terms import (
+    Limits,
+    Rule,
+    Snapshot,
+    at_risk,
+    drifted,
+    offered_stop,
+    reduces,
+    stop_distance,
+    worst_price,
+)
+
+__all__ = [
+    "RULES",
+    "Limits",
+    "Rule",
+    "RuleRow",
+    "Snapshot",
+    "at_risk",
+    "check",
+    "drifted",
+    "offered_stop",
+    "reduces",
+    "stop_distance",
+    "worst_price",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class RuleRow:
+    """A rule, whether it binds an order that only reduces a position, the limits that it needs, and whether it binds new prices of a stop
+    or target, which close what is held or bought with them, whatever is held now.
+    """
+
+    rule: Rule
+    binds_exits: bool
+    needs: tuple[str, ...] = ()
+    binds_protection: bool = True
+
+
+def _entry(rule: Rule, *needs: str, binds_protection: bool = False) -> RuleRow:
+    return RuleRow(rule, False, needs, binds_protection)
+
+
+def _always(rule: Rule, *needs: str, binds_protection: bool = True) -> RuleRow:
+    return RuleRow(rule, True, needs, binds_protection)
+
+
+RULES: tuple[RuleRow, ...] = (
+    # trading state
+    _entry(trading_state),
+    _always(analyst_halted),
+    # identity and mode
+    _always(connected),
+    _always(account_agrees, "live_account"),
+    _always(approval),
+    _entry(books_explain),
+    # data
+    _always(price_known, "max_quote_age_seconds"),
+    _entry(drift, "max_drift", binds_protection=True),
+    _entry(delayed_data, binds_protection=True),
+    _entry(spread, "max_spread_percent"),
+    _entry(jump, "max_jump_percent"),
+    _entry(trading_time),
+    # shape
+    _always(quantity_sane),
+    _always(price_sane, "max_price_factor"),
+    _always(stop_side),
+    _always(bracket_sides),
+    _always(sale_covered, binds_protection=False),
+    _always(crossing, binds_protection=False),
+    # limits
+    _entry(symbol_allowed, "allowed_symbols", "denied_symbols"),
+    _entry(order_shares, "max_order_shares"),
+    _entry(order_value, "max_order_value"),
+    _entry(hour_value, "max_hour_value"),
+    _entry(day_value, "max_day_value"),
+    _entry(collar, "max_collar_percent", "max_collar_percent_below_5"),
+    _entry(position_cap, "max_position_size"),
+    _entry(gross_exposure, "max_gross_exposure_percent"),
+    _entry(risk_per_trade, "max_portfolio_risk", "assumed_stop_atr"),
+    _entry(day_loss, "reduce_at_day_loss_percent"),
+    _entry(same_ticket, "same_ticket_seconds"),
+    _entry(orders_per_minute, "max_orders_per_minute"),
+    _entry(orders_per_day, "max_orders_per_day"),
+    _entry(fills_per_symbol, "max_filled_orders_per_symbol_hour"),
+    _entry(rejects, "halt_at_rejects"),
+    # capital
+    _entry(excess_liquidity, "min_excess_liquidity_percent"),
+)
+
+
+def _figures(ticket: Ticket, snapshot: Snapshot) -> list[Decimal]:
+    quote, account = snapshot.quote, snapshot.account
+    told = [
+        ticket.quantity,
+        ticket.limit_price,
+        ticket.stop_price,
+        ticket.stop_loss,
+        ticket.take_profit,
+        snapshot.atr,
+    ]
+    told += [quote.bid, quote.ask] if quote else []
+    told += [account.net_liquidation, account.rate(ticket.instrument.currency)] if account else []
+    told += [p.signed_quantity for p in snapshot.positions or ()]
+    return [figure for figure in told if figure is not None]
+
+
+def check(
+    ticket: Ticket, snapshot: Snapshot, limits: Limits, *, protects: bool = False
+) -> tuple[Denial, ...]:
+    """Every denial, in the order of RULES; none means that the order may leave. `protects`: it is a stop or target that gets new prices."""
+    if not all(figure.is_finite() for figure in _figures(ticket, snapshot)):
+        # Nothing can be measured against a figure that is no number, so no further rule is asked.
+        return (
+            Denial("NOT_A_NUMBER", "A quantity or price of this order, or of the market, is not a number."),
+        )
+    exits = protects or reduces(ticket, snapshot)
+    rows = (row for row in RULES if (row.binds_exits or not exits) and (row.binds_protection or not protects))
+    return tuple(
+        denial for row in rows if (denial := _missing(row, limits) or row.rule(ticket, snapshot, limits))
+    )
+
+
+def _missing(row: RuleRow, limits: Limits) -> Denial | None:
+    """Why a rule cannot be asked: a limit that it needs is not there, or is no number."""
+    for name in row.needs:
+        limit = getattr(limits, name)
+        if limit is None or (isinstance(limit, Decimal | float) and not Decimal(limit).is_finite()):
+            return Denial(
+                "LIMIT_MISSING",
+                f"The limit {name.upper()} is not set, so nothing that it bounds is sent.",
+                remedy=f"set {name.upper()}",
+            )
+    return None

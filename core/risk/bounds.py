@@ -1,0 +1,411 @@
+"""How much: values, positions, losses and counts, against what the owner allows. None of these keeps anybody from getting out."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+from core.model import Denial, OrderType, Side, Ticket
+from core.risk.terms import Limits, Snapshot, at_risk, worst_price
+
+ZERO, HUNDRED = Decimal(0), Decimal(100)
+EXCHANGE = ZoneInfo("America/New_York")
+
+
+def value(ticket: Ticket, snapshot: Snapshot) -> Decimal | None:
+    """What the order is worth in base currency at its worst price and the stamped rate; None where that cannot be told."""
+    price = worst_price(ticket, snapshot.quote)
+    rate = snapshot.account.rate(ticket.instrument.currency) if snapshot.account else None
+    if price is None or rate is None:
+        return None
+    return price * ticket.quantity * ticket.instrument.multiplier * rate
+
+
+def _unmeasured(code: str, what: str) -> Denial:
+    return Denial(
+        code,
+        f"{what} cannot be measured: price or exchange rate is not known yet.",
+        remedy="try again in a few seconds",
+    )
+
+
+def symbol_allowed(ticket: Ticket, _snapshot: Snapshot, limits: Limits) -> Denial | None:
+    """The owner's lists: nothing that is denied, and where there is a list of what is allowed, nothing else."""
+    symbol = ticket.instrument.symbol
+    if symbol in limits.denied_symbols:
+        return Denial(
+            "SYMBOL",
+            f"{symbol} is on your list of what is never bought (DENIED_SYMBOLS).",
+            remedy="another symbol",
+        )
+    if limits.allowed_symbols and symbol not in limits.allowed_symbols:
+        return Denial(
+            "SYMBOL",
+            f"{symbol} is not on your list of what may be bought (ALLOWED_SYMBOLS).",
+            remedy="another symbol",
+        )
+    return None
+
+
+def order_shares(ticket: Ticket, _snapshot: Snapshot, limits: Limits) -> Denial | None:
+    """No more shares than one order may have: nobody types that many on purpose."""
+    if ticket.quantity <= limits.max_order_shares:
+        return None
+    most = f"{limits.max_order_shares:f}"
+    return Denial(
+        "ORDER_SHARES",
+        "That is more shares than one order may have.",
+        f"{ticket.quantity:,f}",
+        f"{limits.max_order_shares:,f}",
+        most,
+    )
+
+
+def order_value(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
+    """One order is not worth more than MAX_ORDER_VALUE."""
+    worth = value(ticket, snapshot)
+    if worth is None:
+        return _unmeasured("ORDER_VALUE", "The value of the order")
+    return _over(
+        "ORDER_VALUE",
+        "The order is worth more than MAX_ORDER_VALUE.",
+        worth,
+        limits.max_order_value,
+        worth,
+        ticket,
+        snapshot,
+    )
+
+
+def hour_value(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
+    """What was sent in an hour, with this, is not worth more than MAX_HOUR_VALUE."""
+    since = snapshot.now - timedelta(hours=1)
+    return _sent_value("HOUR_VALUE", "in an hour", ticket, snapshot, limits.max_hour_value, since)
+
+
+def day_value(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
+    """What was sent today (New York), with this, is not worth more than MAX_DAY_VALUE."""
+    return _sent_value("DAY_VALUE", "today", ticket, snapshot, limits.max_day_value, day_began(snapshot.now))
+
+
+def day_began(now: datetime) -> datetime:
+    """Midnight in New York before a moment."""
+    return now.astimezone(EXCHANGE).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _sent_value(
+    code: str, when: str, ticket: Ticket, snapshot: Snapshot, limit: Decimal, since: datetime
+) -> Denial | None:
+    worth = value(ticket, snapshot)
+    before = (
+        _total(s.worth for s in snapshot.sent if s.opens and s.at >= since)
+        if snapshot.sent is not None
+        else None
+    )
+    if worth is None or before is None:
+        return _unmeasured(code, f"What was sent {when}")
+    return _over(
+        code,
+        f"The entries sent {when} would be worth more than MAX_{code}.",
+        before + worth,
+        limit,
+        worth,
+        ticket,
+        snapshot,
+    )
+
+
+def _total(values: Iterable[Decimal | None]) -> Decimal | None:
+    total = ZERO
+    for one in values:
+        if one is None:
+            return None
+        total += one
+    return total
+
+
+def _over(
+    code: str, words: str, figure: Decimal, limit: Decimal, worth: Decimal, ticket: Ticket, snapshot: Snapshot
+) -> Denial | None:
+    """A denial where the figure is above its limit, with the quantity that would fit."""
+    if figure <= limit:
+        return None
+    unit = worth / ticket.quantity if ticket.quantity > 0 else ZERO
+    fits = max(int((limit - (figure - worth)) / unit), 0) if unit > 0 else 0
+    base = snapshot.account.currency if snapshot.account else ""
+    return Denial(code, words, f"{figure:,.2f} {base}", f"{limit:,f} {base}", f"{fits}" if fits else "")
+
+
+def collar(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
+    """A limit is not further through the market than the collar: above it for a purchase, below it for a sale."""
+    if ticket.order_type is not OrderType.LIMIT or ticket.limit_price is None:
+        return None
+    market = snapshot.quote.far_side(ticket.side) if snapshot.quote else None
+    if market is None or market <= 0:
+        return _unmeasured("COLLAR", "How far the limit is from the market")
+    width = limits.max_collar_percent if market >= 5 else limits.max_collar_percent_below_5
+    through = (ticket.limit_price - market) * ticket.side.sign * HUNDRED / market
+    if through <= width:
+        return None
+    edge = market * (1 + ticket.side.sign * width / HUNDRED)
+    return Denial(
+        "COLLAR",
+        f"The limit is far through the market of {market:f}.",
+        f"{through:.2f} %",
+        f"{width:f} %",
+        f"{edge:.2f} or {'less' if ticket.side is Side.BUY else 'more'}",
+    )
+
+
+def position_cap(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
+    """The position, with everything that is working, stays under MAX_POSITION_SIZE in the account's base currency."""
+    if ticket.side is Side.SELL:
+        return None  # `sale_covered` is its measure
+    instrument = ticket.instrument
+    held, price = snapshot.held_at_most(instrument.con_id), worst_price(ticket, snapshot.quote)
+    rate = snapshot.account.rate(instrument.currency) if snapshot.account else None
+    if held is None or price is None or rate is None or snapshot.account is None:
+        return Denial(
+            "POSITION_CAP",
+            "The size of the position cannot be measured: holding, price or exchange rate is not known yet.",
+            remedy="try again in a few seconds",
+        )
+    unit = price * rate * instrument.multiplier
+    waiting = snapshot.working_quantity(instrument.con_id, ticket.side)
+    after = abs(held + ticket.side.sign * (ticket.quantity + waiting))
+    if after * unit <= limits.max_position_size:
+        return None
+    room = limits.max_position_size / unit - (after - ticket.quantity)
+    fits = max(int(room), 0)
+    base = snapshot.account.currency
+    return Denial(
+        "POSITION_CAP",
+        f"The position in {instrument.symbol}{f', with the {waiting:f} that wait,' if waiting else ''} would be larger than MAX_POSITION_SIZE.",
+        f"{after * unit:,.2f} {base}",
+        f"{limits.max_position_size:,f} {base}",
+        f"{fits}" if fits else "",
+    )
+
+
+def gross_exposure(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
+    """Everything held, everything that works and this, long and short added up, is not worth more than a part of net liquidation.
+
+    Working entries count at their worst, not netted against anything.
+    """
+    account, positions = snapshot.account, snapshot.positions
+    worth = value(ticket, snapshot)
+    if account is None or account.net_liquidation is None or positions is None or worth is None:
+        return _unmeasured("GROSS_EXPOSURE", "The exposure of the account")
+    held = _total(_exposed(p.market_value, account.rate(p.currency)) for p in positions if p.signed_quantity)
+    waiting = _total(
+        _exposed(None if price is None else price * o.remaining, account.rate(o.currency))
+        for o in snapshot.working
+        if not o.protects
+        for price in [o.limit_price or o.stop_price or snapshot.price_of(o.con_id)]
+    )
+    if held is None or waiting is None:
+        return _unmeasured("GROSS_EXPOSURE", "The exposure of the account")
+    limit = account.net_liquidation * limits.max_gross_exposure_percent / HUNDRED
+    return _over(
+        "GROSS_EXPOSURE",
+        f"Everything held and on its way would be worth more than {limits.max_gross_exposure_percent:f} % of the account.",
+        held + waiting + worth,
+        limit,
+        worth,
+        ticket,
+        snapshot,
+    )
+
+
+def _exposed(worth: Decimal | None, rate: Decimal | None) -> Decimal | None:
+    return None if worth is None or rate is None else abs(worth) * rate
+
+
+def risk_per_trade(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
+    """What is lost at the stop stays under MAX_PORTFOLIO_RISK of net liquidation."""
+    if ticket.side is Side.SELL:
+        return None
+    lost = at_risk(ticket, snapshot, limits)
+    worth = snapshot.account.net_liquidation if snapshot.account else None
+    if lost is None or worth is None or snapshot.account is None:
+        return Denial(
+            "RISK_PER_TRADE",
+            "What this order could lose cannot be measured: no stop, and no average range of the last sessions to assume one.",
+            remedy="give it a stop: sl 180",
+        )
+    allowed = worth * limits.max_portfolio_risk
+    if lost <= allowed:
+        return None
+    fits = int(allowed / (lost / ticket.quantity)) if lost else 0
+    assumed = (
+        ""
+        if ticket.stop_loss is not None
+        else f", measured at {limits.assumed_stop_atr:f} x ATR because it has no stop"
+    )
+    return Denial(
+        "RISK_PER_TRADE",
+        f"It could lose more than MAX_PORTFOLIO_RISK of the account{assumed}.",
+        f"{lost:,.2f} {snapshot.account.currency}",
+        f"{allowed:,.2f} {snapshot.account.currency}",
+        f"{fits}" if fits else "",
+    )
+
+
+def day_loss(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
+    """A day that has lost its measure takes no new entries. The state goes to REDUCING, and further down to HALTED, by the same figure."""
+    worth = snapshot.account.net_liquidation if snapshot.account else None
+    if snapshot.day_loss is None or worth is None or worth + snapshot.day_loss <= 0:
+        return Denial(
+            "DAY_LOSS",
+            "What the account lost today is not known yet.",
+            remedy="it comes a few seconds after connecting",
+        )
+    percent = lost_percent(snapshot.day_loss, worth)
+    if percent < limits.reduce_at_day_loss_percent:
+        return None
+    return Denial(
+        "DAY_LOSS",
+        "The account has lost its measure for today; nothing new is opened.",
+        f"{percent:.2f} %",
+        f"{limits.reduce_at_day_loss_percent:f} %",
+        "tomorrow",
+    )
+
+
+def lost_percent(lost: Decimal, worth: Decimal) -> Decimal:
+    """A loss as a percentage of what the account was worth before it."""
+    return lost * HUNDRED / (worth + lost)
+
+
+def same_ticket(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
+    """The same order again within a minute is most likely a slip: it is asked for once more."""
+    if snapshot.confirmed:
+        return None
+    if snapshot.sent is None:
+        return _uncounted("SAME_TICKET")
+    since = snapshot.now - timedelta(seconds=limits.same_ticket_seconds)
+    if not any(s.terms_hash == ticket.terms_hash() and s.at > since for s in snapshot.sent):
+        return None
+    return Denial(
+        "SAME_TICKET",
+        f"The same order left less than {limits.same_ticket_seconds} s ago.",
+        remedy="Send once more if you mean a second one",
+    )
+
+
+def _uncounted(code: str) -> Denial:
+    return Denial(code, "What was sent lately is not known yet.", remedy="try again in a few seconds")
+
+
+def orders_per_minute(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
+    """No more entries a minute than a person makes on purpose."""
+    return _count(
+        "ORDERS_PER_MINUTE",
+        "a minute",
+        snapshot,
+        snapshot.now - timedelta(minutes=1),
+        limits.max_orders_per_minute,
+    )
+
+
+def orders_per_day(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
+    """No more entries a day (New York) than planned."""
+    return _count("ORDERS_PER_DAY", "a day", snapshot, day_began(snapshot.now), limits.max_orders_per_day)
+
+
+def _count(code: str, what: str, snapshot: Snapshot, since: datetime, limit: int) -> Denial | None:
+    if snapshot.sent is None:
+        return _uncounted(code)
+    count = sum(1 for s in snapshot.sent if s.opens and s.at > since)
+    if count < limit:
+        return None
+    return Denial(
+        code, f"That would be more entries {what} than MAX_{code}.", f"{count + 1}", f"{limit}", "wait"
+    )
+
+
+def fills_per_symbol(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
+    """No more filled orders in one symbol an hour (orders, not their parts): more is a loop, or a chase."""
+    if snapshot.sent is None:
+        return _uncounted("FILLS_PER_SYMBOL")
+    since = snapshot.now - timedelta(hours=1)
+    count = sum(
+        1 for s in snapshot.sent if s.filled and s.at > since and s.con_id == ticket.instrument.con_id
+    )
+    if count < limits.max_filled_orders_per_symbol_hour:
+        return None
+    return Denial(
+        "FILLS_PER_SYMBOL",
+        f"{count} orders in {ticket.instrument.symbol} were filled within an hour.",
+        f"{count + 1}",
+        f"{limits.max_filled_orders_per_symbol_hour}",
+        "wait",
+    )
+
+
+def rejects(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
+    """Several rejections in five minutes mean that something is wrong that the next order would meet too."""
+    if snapshot.sent is None:
+        return _uncounted("REJECTS")
+    count = recent_rejects(snapshot)
+    if count < limits.halt_at_rejects:
+        return None
+    return Denial(
+        "REJECTS",
+        f"The broker has rejected {count} orders within five minutes.",
+        f"{count}",
+        f"{limits.halt_at_rejects}",
+        "read why, then /resume",
+    )
+
+
+def recent_rejects(snapshot: Snapshot) -> int:
+    """How many orders the broker rejected in the last five minutes."""
+    since = snapshot.now - timedelta(minutes=5)
+    return sum(1 for s in snapshot.sent or () if s.rejected_at is not None and s.rejected_at > since)
+
+
+def crossing(ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial | None:
+    """It does not trade with an order of ours that rests on the other side."""
+    far = snapshot.quote.far_side(ticket.side) if snapshot.quote else None
+    price = ticket.limit_price if ticket.order_type is OrderType.LIMIT else far
+    if ticket.order_type is OrderType.STOP or price is None:
+        return None
+    resting = [
+        o
+        for o in snapshot.working
+        if o.con_id == ticket.instrument.con_id
+        and o.side is not ticket.side
+        and not o.protects
+        and o.limit_price is not None
+        and (price - o.limit_price) * ticket.side.sign >= 0
+    ]
+    if not resting:
+        return None
+    first = resting[0]
+    return Denial(
+        "CROSSING",
+        f"It would trade with your own order #{first.number} at {first.limit_price:f}.",
+        remedy=f"/cancel {first.number} first",
+    )
+
+
+def excess_liquidity(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
+    """After the order, by the broker's own forecast, enough of the account stays free of margin. The last rule: it asks the broker."""
+    forecast, account = snapshot.what_if, snapshot.account
+    worth = account.net_liquidation if account else None
+    free = forecast.excess_liquidity_after if forecast else None
+    if free is None or worth is None or worth <= 0:
+        return Denial(
+            "EXCESS_LIQUIDITY", "The broker has not said what the order does to margin.", remedy="try again"
+        )
+    percent = free * HUNDRED / worth
+    if percent >= limits.min_excess_liquidity_percent:
+        return None
+    return Denial(
+        "EXCESS_LIQUIDITY",
+        "It would leave too little of the account free of margin.",
+        f"{percent:.1f} %",
+        f"{limits.min_excess_liquidity_percent:f} %",
+        "a smaller order",
+    )

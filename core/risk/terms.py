@@ -1,0 +1,199 @@
+"""What the rules look at: the owner's limits, one moment of the desk, and what an order is measured by."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import ROUND_FLOOR, Decimal
+
+from core.model import (
+    Account,
+    Approval,
+    Denial,
+    Drift,
+    Link,
+    Order,
+    OrderType,
+    Position,
+    Quote,
+    Sent,
+    Side,
+    Ticket,
+    Trading,
+    WhatIf,
+)
+
+ACTIVE = Trading()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the owner allows. Money in the base currency of the account; a unit stands in every name that needs one.
+
+
+    `max_portfolio_risk` is the part of net liquidation that one trade may lose at its stop (0.02 is 2 %); an entry without a stop is
+    measured as if it had one `assumed_stop_atr` times the ATR of 14 sessions away. `max_drift` is the part of the price (0.005 is half a
+    percent) that it may move between card and order. docs/risk.md says where each default comes from.
+    """
+
+    max_position_size: Decimal
+    max_portfolio_risk: Decimal = Decimal("0.02")
+    assumed_stop_atr: Decimal = Decimal(3)
+    max_quote_age_seconds: float = 15.0
+    max_order_shares: Decimal = Decimal(10_000)
+    max_price_factor: Decimal = Decimal(2)
+    max_drift: Decimal = Decimal("0.005")
+    max_spread_percent: Decimal = Decimal(3)
+    max_jump_percent: Decimal = Decimal(15)
+    max_collar_percent: Decimal = Decimal(2)
+    max_collar_percent_below_5: Decimal = Decimal(5)
+    max_order_value: Decimal = Decimal(25_000)
+    max_hour_value: Decimal = Decimal(50_000)
+    max_day_value: Decimal = Decimal(100_000)
+    max_gross_exposure_percent: Decimal = Decimal(100)
+    reduce_at_day_loss_percent: Decimal = Decimal(3)
+    halt_at_day_loss_percent: Decimal = Decimal(5)
+    same_ticket_seconds: int = 60
+    max_orders_per_minute: int = 5
+    max_orders_per_day: int = 30
+    max_filled_orders_per_symbol_hour: int = 3
+    halt_at_rejects: int = 3
+    min_excess_liquidity_percent: Decimal = Decimal(20)
+    allowed_symbols: frozenset[str] = frozenset()
+    denied_symbols: frozenset[str] = frozenset()
+    live_account: str = ""
+    """The LIVE account that its owner has armed by name; empty: none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything a rule may look at, taken at one moment. None is unknown, and unknown denies.
+
+    `sent` are the entries that left in the last 24 hours; `day_loss` is what the account lost today in base currency (a gain is below
+    zero); `close` the last price of the session before; `open_now` whether the exchange trades; `confirmed` that its owner was asked twice.
+    """
+
+    now: datetime
+    link: Link
+    account: Account | None
+    quote: Quote | None
+    positions: tuple[Position, ...] | None
+    working: tuple[Order, ...]
+    atr: Decimal | None = None
+    trading: Trading = ACTIVE
+    approved: Approval | None = None
+    sent: tuple[Sent, ...] | None = ()
+    day_loss: Decimal | None = None
+    close: Decimal | None = None
+    what_if: WhatIf | None = None
+    open_now: bool | None = None
+    confirmed: bool = False
+    drifts: tuple[Drift, ...] = ()
+    told: tuple[Position, ...] | None = None
+
+    def held(self, con_id: int) -> Decimal | None:
+        """The signed holding that is certain: of our count and the broker's word (`told`) the one nearer to zero; None while unknown.
+
+        Our count knows a fill before the positions do, the positions know of trades that nobody told us: a sale is measured by the less.
+        """
+        counted, told = self._sum(self.positions, con_id), self._sum(self.told, con_id)
+        if counted is None or self.told is None or told is None:
+            return counted
+        if counted * told < 0:
+            return Decimal(0)
+        return min(counted, told, key=abs)
+
+    def held_at_most(self, con_id: int) -> Decimal | None:
+        """The same, but the larger of both: a position is capped by the more."""
+        counted, told = self._sum(self.positions, con_id), self._sum(self.told, con_id)
+        return counted if counted is None or told is None else max(counted, told, key=abs)
+
+    @staticmethod
+    def _sum(positions: tuple[Position, ...] | None, con_id: int) -> Decimal | None:
+        if positions is None:
+            return None
+        return sum((p.signed_quantity for p in positions if p.con_id == con_id), Decimal(0))
+
+    def price_of(self, con_id: int) -> Decimal | None:
+        """What a unit of a holding trades at, as the broker last told; None where it has not."""
+        return next((p.market_price for p in self.positions or () if p.con_id == con_id), None)
+
+    def working_quantity(self, con_id: int, side: Side) -> Decimal:
+        """What orders that may still trade would add on one side, without those that protect a holding."""
+        orders = (o for o in self.working if o.con_id == con_id and o.side is side and not o.protects)
+        return sum((o.remaining for o in orders), Decimal(0))
+
+    def on_sale(self, con_id: int) -> Decimal:
+        """The shares that working sales may take. Stops and targets that protect them do not count: a sale moves them away first."""
+        return self.working_quantity(con_id, Side.SELL)
+
+
+def reduces(ticket: Ticket, snapshot: Snapshot) -> bool:
+    """Whether the order can only make the holding smaller, whatever else is working."""
+    held = snapshot.held(ticket.instrument.con_id)
+    if held is None:
+        return False
+    against = held if ticket.side is Side.SELL else -held
+    return (
+        against > 0
+        and ticket.quantity + snapshot.working_quantity(ticket.instrument.con_id, ticket.side) <= against
+    )
+
+
+def worst_price(ticket: Ticket, quote: Quote | None) -> Decimal | None:
+    """The price at which the order is valued: its limit or stop; for a market order the far side of the quote that its card showed.
+
+    The card's own price, so that what was approved is what is measured; `drift` sees to it that the market is still there.
+    """
+    if ticket.order_type is OrderType.LIMIT:
+        return ticket.limit_price
+    far = quote.far_side(ticket.side) if quote else None
+    if ticket.order_type is OrderType.STOP and ticket.stop_price is not None:
+        return (
+            max(ticket.stop_price, far or ticket.stop_price) if ticket.side is Side.BUY else ticket.stop_price
+        )
+    return far if far is None or ticket.reference_price <= 0 else ticket.reference_price
+
+
+def drifted(ticket: Ticket, quote: Quote | None, limits: Limits) -> Decimal | None:
+    """How far the price is from the card's, as a fraction of it, where that is more than is allowed; else None."""
+    now = quote.far_side(ticket.side) if quote else None
+    if now is None or ticket.reference_price <= 0:
+        return None
+    moved = abs(now - ticket.reference_price) / ticket.reference_price
+    return moved if moved > limits.max_drift else None
+
+
+def stop_distance(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Decimal | None:
+    """How far the price may go against an entry, per share: to its stop, or to the assumed one. None where that is unknown."""
+    price = worst_price(ticket, snapshot.quote)
+    if ticket.stop_loss is not None:
+        return None if price is None else abs(price - ticket.stop_loss)
+    return None if snapshot.atr is None else snapshot.atr * limits.assumed_stop_atr
+
+
+def at_risk(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Decimal | None:
+    """What the order loses if its stop is hit, in base currency; None where that cannot be measured."""
+    distance = stop_distance(ticket, snapshot, limits)
+    rate = snapshot.account.rate(ticket.instrument.currency) if snapshot.account else None
+    if distance is None or rate is None:
+        return None
+    return distance * ticket.quantity * ticket.instrument.multiplier * rate
+
+
+def offered_stop(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Decimal | None:
+    """A stop for an entry that has none: the assumed distance below the entry, on the tick. None where there is nothing to offer."""
+    price, tick = worst_price(ticket, snapshot.quote), ticket.instrument.min_tick
+    if (
+        ticket.stop_loss is not None
+        or price is None
+        or snapshot.atr is None
+        or reduces(ticket, snapshot)
+        or tick <= 0
+    ):
+        return None
+    stop = price - ticket.side.sign * snapshot.atr * limits.assumed_stop_atr
+    on_tick = (stop / tick).to_integral_value(ROUND_FLOOR) * tick
+    return on_tick if on_tick > 0 else None
+
+
+Rule = Callable[[Ticket, Snapshot, Limits], Denial | None]
