@@ -307,6 +307,7 @@ class OrderBook:
 
         `changes` are (before, after); `away` makes one message of all the news, `silent` none at all; `more` is said besides.
         """
+        executions = newest(executions)
         changed = [(old, new) for old, new in changes if old != new]
         if not changed and not executions and not more:
             return
@@ -382,6 +383,15 @@ class OrderBook:
         except TimeoutError:
             return False
         return True
+
+
+def newest(executions: Sequence[Execution]) -> tuple[Execution, ...]:
+    """Of each execution the newest revision: one snapshot may tell a fill and its correction."""
+    found: dict[str, Execution] = {}
+    for execution in executions:
+        if execution.key not in found or found[execution.key].revision <= execution.revision:
+            found[execution.key] = execution
+    return tuple(found.values())
 
 
 _LOUD = frozenset(
