@@ -196,6 +196,14 @@ class Dispatcher:
             self._told.add(user)
             await self._say_to(user, NOTHING_IS_STORED)
 
+    async def storage_fails(self, fails: bool) -> None:
+        """Somebody else than a lane found that nothing can be written down, or that it can again: every owner hears of the former once."""
+        if not fails:
+            self._told.clear()
+            return
+        for owner in self._owners:
+            await self._say_storage_fails(owner)
+
     async def say_at_once(self, html: str) -> None:
         """Tell every owner now, as no row of the outbox: for what is said before the end, which must not be said at the next start."""
         for owner in self._owners:

@@ -17,6 +17,7 @@ from core.errors import StorageError
 from storage import backup, migrations
 from storage.files import backups_of, coming_of, own
 
+_OUR_FAULT = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError)
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -26,6 +27,8 @@ class Database:
 
     def __init__(self, connection: aiosqlite.Connection, lock: IO[str]) -> None:
         self._connection, self._lock = connection, lock
+        self.trouble = ""
+        """Why the last transaction could not be written, where that was the disk's fault or a lock's; empty since one could."""
 
     @classmethod
     async def open(
@@ -74,7 +77,16 @@ class Database:
                 raise
             return result
 
-        return await self._run(transaction)
+        try:
+            done = await self._run(transaction)
+        except StorageError as problem:
+            if isinstance(problem.__cause__, sqlite3.DatabaseError) and not isinstance(
+                problem.__cause__, _OUR_FAULT
+            ):
+                self.trouble = str(problem.__cause__)
+            raise
+        self.trouble = ""
+        return done
 
     async def read(
         self, work: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
