@@ -538,6 +538,11 @@ class Executor:
                 f"#{order.number} was placed under client id {order.client_id}, and only that can change it: set "
                 f"IBKR_CLIENT_ID={order.client_id}, or do it in TWS. Nothing was sent."
             )
+        if order.order_id <= 0:
+            raise BrokerError(
+                f"#{order.number} was typed into TWS and has no number that a message from here could name. Nothing was sent: change or "
+                "cancel it there."
+            )
         if self._book.is_doubtful(order, link.epoch):
             raise BrokerError(
                 f"The broker has never confirmed #{order.number}, so its number there may mean another order. Nothing was sent: "
