@@ -5,6 +5,7 @@ function with everything from BEGIN to COMMIT is one item in aiosqlite's queue, 
 """
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import Callable
 from datetime import datetime
@@ -43,7 +44,7 @@ class Database:
         lock = own(path)
         connection = aiosqlite.connect(path, isolation_level=None)
         try:
-            _ensure_restored(path)
+            _ensure_usable(path)
             await connection
             database = cls(connection, lock)
             await database._run(_prepare)
@@ -126,7 +127,12 @@ async def _let_go(connection: aiosqlite.Connection) -> None:
         await asyncio.to_thread(connection._thread.join)
 
 
-def _ensure_restored(path: Path) -> None:
+def _ensure_usable(path: Path) -> None:
+    # SQLite opens a file that it must not write for reading alone, and says so only at the first order.
+    if path.exists() and not os.access(path, os.R_OK | os.W_OK):
+        raise StorageError(
+            f"DATABASE_PATH {path} cannot be used: the file is not ours to write. Change its owner or mode, or set another path."
+        )
     if coming_of(path).exists():
         raise StorageError(
             f"A restore of {path} was cut off before its end, so nothing is traded with it. Run it again: greenlight restore latest, "
