@@ -32,6 +32,9 @@ QUICK_SECONDS = (
     0.25  # work that takes longer has its update stored by itself, so that the next ones are not kept waiting
 )
 REMEMBERED = 2000
+LARGEST_ID = (
+    2**31 - 1
+)  # Telegram's are 32-bit numbers; to ask for what is behind a larger one would be to hear nothing any more
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
 CONFLICT_SECONDS = 60.0  # a poll of our own that a restart left behind is over sooner
 ANOTHER_POLLS = (
@@ -141,8 +144,8 @@ class Poller:
         try:
             update = Update.de_json(json.loads(raw), self._bot)
             user, query = update.effective_user, update.callback_query
-            tapped = query.message.message_id if query and query.message else None
-            return Arrival(update, Origin(update_id, user.id if user else 0, raw, tapped))
+            tapped = _whole(query.message.message_id) if query and query.message else None
+            return Arrival(update, Origin(update_id, _whole(user.id) if user else 0, raw, tapped))
         except Exception:
             log.exception("update %s cannot be read", update_id)
             return Arrival(None, Origin(update_id, _sender(raw), raw))
@@ -176,7 +179,7 @@ async def fetch(bot: Bot, offset: int | None, wait: int) -> dict[int, str]:
     updates = {
         raw["update_id"]: json.dumps(raw)
         for raw in told
-        if isinstance(raw, dict) and isinstance(raw.get("update_id"), int)
+        if isinstance(raw, dict) and type(raw.get("update_id")) is int and 0 < raw["update_id"] <= LARGEST_ID
     }
     if told and not updates:
         raise TelegramError("updates without ids")
@@ -188,9 +191,16 @@ def _sender(raw: str) -> int:
     try:
         told: Any = json.loads(raw)
         kind = next(part for part in told.values() if isinstance(part, dict))
-        return int(kind["from"]["id"])
+        return _whole(kind["from"]["id"])
     except (ValueError, KeyError, TypeError, AttributeError, StopIteration):
         return 0
+
+
+def _whole(value: object) -> int:
+    """A number that the disk takes. Raises ValueError for anything else: the library checks nothing, and an id may be text, or a googol."""
+    if type(value) is not int or not -(2**63) <= value < 2**63:
+        raise ValueError("an id that is none")
+    return value
 
 
 def seconds(limited: RetryAfter) -> float:
