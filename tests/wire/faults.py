@@ -81,7 +81,8 @@ async def agree(house: House) -> oracle.Books:
         complaints=[],
         log="",
     )
-    assert oracle.differences(books) == []
+    found = oracle.differences(books)
+    assert not found, "\n".join(found)
     return books
 
 
