@@ -4,6 +4,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 ODD: tuple[Any, ...] = (
@@ -78,12 +79,12 @@ class BodySpoiler:
         for _ in range(self.chance.choice((1, 1, 2, 4))):
             places = list(_places(copy))
             if not places:
-                return self.chance.choice(ODD)
+                return deepcopy(self.chance.choice(ODD))
             owner, key = self.chance.choice(places)
             if gone:
                 del owner[key]
             else:
-                owner[key] = self.chance.choice(ODD)
+                owner[key] = deepcopy(self.chance.choice(ODD))
         return copy
 
 

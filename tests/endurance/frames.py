@@ -18,7 +18,7 @@ ODD = (
 """What a field may be spoilt into."""
 KEPT = 40
 """True frames that are kept of each type."""
-READ = {b"3": (1, 3, 6), b"5": (1, 2, 14), b"11": (3, 19, 20), b"101": (1, 13)}
+READ = {3: (1, 3, 6), 5: (1, 2, 14), 11: (3, 19, 20), 101: (1, 13)}
 """The numbers of them that the desk goes by: which order or contract, and how much of it.
 
 A message about orders in which they can be read is untrue rather than malformed, and nobody could tell: none of those is made.
@@ -51,7 +51,7 @@ class Spoiler:
         while True:
             chosen = kind or self.chance.choices(KINDS, WEIGHTS)[0]
             made = self._spoil(payload, chosen)
-            if not reads(made[4:]):
+            if not reads(made[4:]) and not alters(made[4:], payload):
                 self.made[chosen] += 1
                 return made
             kind = ""
@@ -101,8 +101,19 @@ class Spoiler:
 def reads(spoilt: bytes) -> bool:
     """Whether this is a message about orders that can be read: there are numbers where the desk goes by them."""
     values = spoilt.split(b"\0")
-    wanted = READ.get(values[0], ())
+    try:
+        wanted = READ.get(int(values[0].decode()), ())  # as Python reads: digits of any script
+    except ValueError:
+        return False
     return bool(wanted) and len(values) > max(wanted) and all(_can_be(values[n]) for n in wanted)
+
+
+def alters(spoilt: bytes, true: bytes) -> bool:
+    """Whether a message about orders has another number where the true one has one: half of it would be untrue and not malformed."""
+    now, before = spoilt.split(b"\0"), true.split(b"\0")
+    of_orders = before[0].isdigit() and int(before[0]) in READ
+    pairs = zip(now[1:], before[1:], strict=False)
+    return of_orders and any(a != b and a and _can_be(a) and _can_be(b) for a, b in pairs)
 
 
 def _can_be(value: bytes) -> bool:

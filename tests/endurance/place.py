@@ -151,6 +151,7 @@ async def place(state: Path, shared: Shared, page: Path) -> AsyncIterator[Place]
         finally:
             loop.common.bot_lives = False
             loop.common.on_jump = lambda seconds: None
+    await asyncio.sleep(0.1)  # what hung up closes
 
 
 def on_one_clock(folder: Path, begins: datetime) -> tuple[asyncio.Runner, Shared, Path]:

@@ -46,6 +46,7 @@ class Bound:
 BOUNDS = {
     "memory_kib": Bound(0.03, 2048),
     "objects": Bound(0.03, 2000),
+    "blocks": Bound(0.03, 5000),
     "tasks": Bound(0, 2),
     "threads": Bound(0, 2),
     "files": Bound(0, 2),
@@ -218,12 +219,12 @@ async def live(where: Place, bot: Watched, days: int, seed: int, month: Month) -
 
 def _line(number: int, day: Json, differences: int, seconds: float) -> str:
     return (
-        f"{number:>3} {day['date']} {day['memory_kib'] / 1024:>7.1f} {day['objects']:>9,} {day['tasks']:>5} {day['threads']:>7} {day['files']:>5} "
+        f"{number:>3} {day['date']} {day['memory_kib'] / 1024:>7.1f} {day['objects']:>9,} {day['blocks']:>9,} {day['tasks']:>5} {day['threads']:>7} {day['files']:>5} "
         f"{day['orders_new']:>6} {day['executions']:>6} {day['messages']:>8} {day['updates']:>7} {differences:>5} {seconds:>6.1f}"
     )
 
 
-HEAD = "day            RSS MiB   objects tasks threads files orders  execs messages updates diffs  took s"
+HEAD = "day            RSS MiB   objects    blocks tasks threads files orders  execs messages updates diffs  took s"
 
 
 def run(days: int, warm: int, seed: int, folder: Path, plant: str = "", bounds: dict[str, Bound] = BOUNDS) -> tuple[Month, list[str]]:  # fmt: skip

@@ -124,6 +124,7 @@ def held() -> Json:
     return {
         "memory_kib": int(found[1]),
         "objects": len(gc.get_objects()),
+        "blocks": sys.getallocatedblocks(),
         "tasks": len(asyncio.all_tasks()),
         "threads": threading.active_count(),
         "files": len(os.listdir(OPEN_FILES)),
