@@ -95,7 +95,16 @@ async def running(
         keeper = Bookkeeper(broker, ledger, notifier, clock, book)
         executor = Executor(broker, ledger, notifier, clock, book, limits, Timing(), keeper.compare)
         keeper.after_compare.append(executor.closer.resume)
-        guard = Guard(broker, ledger, notifier, clock, book, child=executor.child, write=executor.write)
+        guard = Guard(
+            broker,
+            ledger,
+            notifier,
+            clock,
+            book,
+            doubt=keeper.compare,
+            child=executor.child,
+            write=executor.write,
+        )
         keeper.after_compare.append(guard.look_again)
         recovery = Recovery(broker, ledger, notifier, clock, book, settings.telegram_allowed_users)
         await recovery.load()

@@ -36,6 +36,7 @@ LARGEST_ID = (
     2**31 - 1
 )  # Telegram's are 32-bit numbers; to ask for what is behind a larger one would be to hear nothing any more
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
+QUIET_SECONDS = 90.0  # without a conflict, and the next one begins a new dispute
 CONFLICT_SECONDS = 60.0  # a poll of our own that a restart left behind is over sooner
 ANOTHER_POLLS = (
     "Another program takes the messages of this Telegram bot (a second Greenlight, or something else with the same token). Two of them "
@@ -67,6 +68,7 @@ class Poller:
         self._bot, self._inbox, self._clock = bot, inbox, clock
         self._seen: deque[int] = deque(maxlen=REMEMBERED)
         self._last_poll: float | None = None
+        self._conflicts: list[float] = []
         self.first_poll = asyncio.Event()
 
     def last_poll_seconds(self) -> float | None:
@@ -92,7 +94,7 @@ class Poller:
 
     async def _poll(self, offset: int | None) -> dict[int, str]:
         """What Telegram answers, however long it takes until it does."""
-        pause, disputed = FIRST_PAUSE_SECONDS, None
+        pause = FIRST_PAUSE_SECONDS
         while True:
             try:
                 updates = await self._fetch(offset)
@@ -105,9 +107,7 @@ class Poller:
                 await asyncio.sleep(seconds(limited))
                 continue
             except Conflict as problem:
-                now = self._clock.monotonic()
-                disputed = now if disputed is None else disputed
-                if now - disputed >= CONFLICT_SECONDS:
+                if self._is_disputed():
                     said = WEBHOOK_IS_SET if "webhook" in problem.message else ANOTHER_POLLS
                     raise SecondInstance(said) from None
                 log.warning("Telegram: %s; trying again in %.0f s", problem.message, pause)
@@ -122,6 +122,14 @@ class Poller:
                 log.exception("Telegram's answer makes no sense; trying again in %.0f s", pause)
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+    def _is_disputed(self) -> bool:
+        """Whether somebody else has polled for a minute, however often we got through in between: two pollers take turns."""
+        now = self._clock.monotonic()
+        if not self._conflicts or now - self._conflicts[-1] > QUIET_SECONDS:
+            self._conflicts.clear()
+        self._conflicts.append(now)
+        return len(self._conflicts) >= 3 and now - self._conflicts[0] >= CONFLICT_SECONDS
 
     async def _take_up(self, hand_on: Callable[[Arrival], None]) -> None:
         while True:
