@@ -75,7 +75,20 @@ class AiohttpRequest(BaseRequest):
             raise TimedOut("no answer in time") from problem
         except (aiohttp.ClientError, OSError) as problem:
             # The address holds the bot's token, so only the kind of the problem is told.
-            raise NetworkError(f"cannot be reached ({type(problem).__name__})") from None
+            raise NetworkError(f"cannot be reached ({_kind(problem)})") from None
+
+
+def _kind(problem: Exception) -> str:
+    """What went wrong on the network, in a few words without an address."""
+    if isinstance(problem, aiohttp.ClientConnectorDNSError):
+        return "its name is not known here: is there a network?"
+    if isinstance(problem, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
+        return "its certificate is not trusted"
+    if isinstance(problem, aiohttp.ClientConnectorError):
+        return "the connection is refused or finds no way"
+    if isinstance(problem, aiohttp.ServerDisconnectedError | ConnectionError):
+        return "the connection was cut"
+    return "the connection broke"
 
 
 def _body(data: RequestData | None) -> Any:

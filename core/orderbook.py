@@ -450,7 +450,7 @@ def announcements(old: Order | None, new: Order, held: Mapping[int, Decimal] | N
 
 def _news(order: Order, held: Mapping[int, Decimal] | None) -> dict[str, object]:
     facts: dict[str, object] = {"number": order.number, "state": order.state}
-    if order.state is OrderState.FILLED and held is not None:
+    if order.state is OrderState.FILLED and order.filled and held is not None:
         after = held.get(order.con_id, ZERO)
         facts |= {"before": f"{after - order.side.sign * order.filled:f}", "after": f"{after:f}"}
     return facts
