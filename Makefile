@@ -4,7 +4,7 @@ VENV   := .venv
 RUN    := $(VENV)/bin/python
 DEMO_ARGS ?= --tws-port 0 --telegram-port 0 --model-port 0 --control-port 0 --state .demo
 
-.PHONY: install demo run setup doctor test check format oracle crash bench lock clean
+.PHONY: install demo run setup doctor test check format oracle crash properties bench lock clean soak fuzz
 .DEFAULT_GOAL := help
 help:
 	@printf '%s\n' 'make demo    the whole thing in a box: simulated broker, chat page and bot (no account needed)' \
@@ -14,6 +14,9 @@ help:
 	  'make test    every test' 'make check   format, lint, types, import contracts' \
 	  'make oracle  300,000 random texts read by the simulated Telegram and by tdjson, the original' \
 	  'make crash   kill the bot everywhere and compare the books: KILLS=10000 SIGKILLS=300 SEED=1' \
+	  'make properties   random lives of the desk against a model of a broker: EXAMPLES=10000 SEED=1' \
+	  'make soak    a month of trading in minutes: the books agree every evening, and nothing grows' \
+	  'make fuzz    a million malformed broker frames, 100,000 answers of Telegram and of the model: N=20000' \
 	  'make bench   the benchmarks' 'make lock    write the locked requirements anew (needs uv)'
 
 install: $(VENV)/.runtime
@@ -67,6 +70,19 @@ SIGKILLS ?= 60
 SEED ?= 1
 crash: $(VENV)/.test
 	$(RUN) -m tests.crash --kills $(KILLS) --sigkill $(SIGKILLS) --seed $(SEED) $(CRASH_ARGS)
+
+# Random lives of the desk against a model of a broker; EXAMPLES lives of sixty steps each.
+EXAMPLES ?= 1000
+properties: $(VENV)/.test
+	$(RUN) -m tests.properties --examples $(EXAMPLES) --seed $(SEED) $(PROPERTIES_ARGS)
+
+# SOAK_ARGS="--days 60 --seed 2" lives longer, or another month.
+soak: $(VENV)/.test
+	$(RUN) -m tests.endurance.soak $(SOAK_ARGS)
+
+# N=20000 throws less; FUZZ_ARGS="tws --seed 2" only frames, and other ones.
+fuzz: $(VENV)/.test
+	$(RUN) -m tests.endurance.fuzz $(if $(N),--number $(N)) $(FUZZ_ARGS)
 
 bench: $(VENV)/.test
 	$(RUN) -m benchmarks

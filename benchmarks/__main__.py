@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-ALL = ("tap", "card", "fifo", "ticks")
+ALL = ("tap", "card", "fifo", "ticks", "reconcile")
 
 for name in sys.argv[1:] or ALL:
     print(f"== {name}")

@@ -49,6 +49,7 @@ log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 4.0
 BROKER_FIRST_SECONDS = 2.0
+DISK_LOOK_SECONDS = 2.0
 assert _commands
 
 
@@ -94,7 +95,16 @@ async def running(
         keeper = Bookkeeper(broker, ledger, notifier, clock, book)
         executor = Executor(broker, ledger, notifier, clock, book, limits, Timing(), keeper.compare)
         keeper.after_compare.append(executor.closer.resume)
-        guard = Guard(broker, ledger, notifier, clock, book, child=executor.child, write=executor.write)
+        guard = Guard(
+            broker,
+            ledger,
+            notifier,
+            clock,
+            book,
+            doubt=keeper.compare,
+            child=executor.child,
+            write=executor.write,
+        )
         keeper.after_compare.append(guard.look_again)
         recovery = Recovery(broker, ledger, notifier, clock, book, settings.telegram_allowed_users)
         await recovery.load()
@@ -150,6 +160,7 @@ async def running(
                 parts.create_task(proposals.keep(desk, notifier), name="proposals")
                 parts.create_task(schedule.run(poller.first_poll), name="schedule")
                 parts.create_task(backups.run(), name="backups")
+                parts.create_task(_watch_disk(database, dispatcher), name="disk")
                 parts.create_task(_announce(chat, poller, clock), name="announce")
                 parts.create_task(health.keep(desk), name="health")
 
@@ -177,6 +188,18 @@ async def _poll(poller: Poller, dispatcher: Dispatcher, keeper: Bookkeeper) -> N
     except SecondInstance as taken:
         await dispatcher.say_at_once(f"🛑 <b>Greenlight stops.</b>\n{escape(str(taken))}")
         raise
+
+
+async def _watch_disk(database: Database, dispatcher: Dispatcher) -> None:
+    """Nothing can be written down and nobody asked for anything: a fill that waits for room must not wait unheard. A short lock is none of it."""
+    before = told = False
+    while True:
+        await asyncio.sleep(DISK_LOOK_SECONDS)
+        fails = bool(database.trouble)
+        if (fails and before) or (told and not fails):
+            await dispatcher.storage_fails(fails)
+            told = fails
+        before = fails
 
 
 async def _announce(chat: Bot, poller: Poller, clock: Clock) -> None:

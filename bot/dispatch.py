@@ -52,10 +52,10 @@ class Dispatcher:
 
     def take(self, arrival: Arrival) -> None:
         """Begin the work on an update, in the order in which its sender asked."""
-        verdict = self._judge(arrival)
+        verdict, lane = self._judge(arrival)
         user = arrival.origin.user
         if verdict is Verdict.ACT:
-            self._lanes.add(self._lane(arrival), lambda: self._settle(arrival, verdict))
+            self._lanes.add(lane, lambda: self._settle(arrival, verdict))
         elif verdict is Verdict.UNREADABLE and user in self._owners:
             self._lanes.add((user, False), lambda: self._settle(arrival, verdict))
         else:
@@ -79,12 +79,14 @@ class Dispatcher:
         self._alarm = None
         self._sum_up()
 
-    def _judge(self, arrival: Arrival) -> Verdict:
+    def _judge(self, arrival: Arrival) -> tuple[Verdict, tuple[int, bool]]:
+        """What to do with it, and in which lane. The library checks nothing, so that a text may be a number."""
         try:
-            return gate.judge(arrival.update, self._owners)
+            verdict = gate.judge(arrival.update, self._owners)
+            return verdict, self._lane(arrival) if verdict is Verdict.ACT else STRANGERS
         except Exception:
             log.exception("update %s cannot be judged", arrival.origin.update_id)
-            return Verdict.UNREADABLE
+            return Verdict.UNREADABLE, STRANGERS
 
     def _lane(self, arrival: Arrival) -> tuple[int, bool]:
         """(who asks, whether it is slow): what takes long has a lane of its own beside the ordinary one."""
@@ -195,6 +197,14 @@ class Dispatcher:
         if user not in self._told:
             self._told.add(user)
             await self._say_to(user, NOTHING_IS_STORED)
+
+    async def storage_fails(self, fails: bool) -> None:
+        """Somebody else than a lane found that nothing can be written down, or that it can again: every owner hears of the former once."""
+        if not fails:
+            self._told.clear()
+            return
+        for owner in self._owners:
+            await self._say_storage_fails(owner)
 
     async def say_at_once(self, html: str) -> None:
         """Tell every owner now, as no row of the outbox: for what is said before the end, which must not be said at the next start."""

@@ -32,7 +32,11 @@ QUICK_SECONDS = (
     0.25  # work that takes longer has its update stored by itself, so that the next ones are not kept waiting
 )
 REMEMBERED = 2000
+LARGEST_ID = (
+    2**31 - 1
+)  # Telegram's are 32-bit numbers; to ask for what is behind a larger one would be to hear nothing any more
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
+QUIET_SECONDS = 90.0  # without a conflict, and the next one begins a new dispute
 CONFLICT_SECONDS = 60.0  # a poll of our own that a restart left behind is over sooner
 ANOTHER_POLLS = (
     "Another program takes the messages of this Telegram bot (a second Greenlight, or something else with the same token). Two of them "
@@ -64,6 +68,7 @@ class Poller:
         self._bot, self._inbox, self._clock = bot, inbox, clock
         self._seen: deque[int] = deque(maxlen=REMEMBERED)
         self._last_poll: float | None = None
+        self._conflicts: list[float] = []
         self.first_poll = asyncio.Event()
 
     def last_poll_seconds(self) -> float | None:
@@ -89,7 +94,7 @@ class Poller:
 
     async def _poll(self, offset: int | None) -> dict[int, str]:
         """What Telegram answers, however long it takes until it does."""
-        pause, disputed = FIRST_PAUSE_SECONDS, None
+        pause = FIRST_PAUSE_SECONDS
         while True:
             try:
                 updates = await self._fetch(offset)
@@ -102,9 +107,7 @@ class Poller:
                 await asyncio.sleep(seconds(limited))
                 continue
             except Conflict as problem:
-                now = self._clock.monotonic()
-                disputed = now if disputed is None else disputed
-                if now - disputed >= CONFLICT_SECONDS:
+                if self._is_disputed():
                     said = WEBHOOK_IS_SET if "webhook" in problem.message else ANOTHER_POLLS
                     raise SecondInstance(said) from None
                 log.warning("Telegram: %s; trying again in %.0f s", problem.message, pause)
@@ -119,6 +122,14 @@ class Poller:
                 log.exception("Telegram's answer makes no sense; trying again in %.0f s", pause)
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+    def _is_disputed(self) -> bool:
+        """Whether somebody else has polled for a minute, however often we got through in between: two pollers take turns."""
+        now = self._clock.monotonic()
+        if not self._conflicts or now - self._conflicts[-1] > QUIET_SECONDS:
+            self._conflicts.clear()
+        self._conflicts.append(now)
+        return len(self._conflicts) >= 3 and now - self._conflicts[0] >= CONFLICT_SECONDS
 
     async def _take_up(self, hand_on: Callable[[Arrival], None]) -> None:
         while True:
@@ -141,8 +152,8 @@ class Poller:
         try:
             update = Update.de_json(json.loads(raw), self._bot)
             user, query = update.effective_user, update.callback_query
-            tapped = query.message.message_id if query and query.message else None
-            return Arrival(update, Origin(update_id, user.id if user else 0, raw, tapped))
+            tapped = _whole(query.message.message_id) if query and query.message else None
+            return Arrival(update, Origin(update_id, _whole(user.id) if user else 0, raw, tapped))
         except Exception:
             log.exception("update %s cannot be read", update_id)
             return Arrival(None, Origin(update_id, _sender(raw), raw))
@@ -176,7 +187,7 @@ async def fetch(bot: Bot, offset: int | None, wait: int) -> dict[int, str]:
     updates = {
         raw["update_id"]: json.dumps(raw)
         for raw in told
-        if isinstance(raw, dict) and isinstance(raw.get("update_id"), int)
+        if isinstance(raw, dict) and type(raw.get("update_id")) is int and 0 < raw["update_id"] <= LARGEST_ID
     }
     if told and not updates:
         raise TelegramError("updates without ids")
@@ -188,9 +199,16 @@ def _sender(raw: str) -> int:
     try:
         told: Any = json.loads(raw)
         kind = next(part for part in told.values() if isinstance(part, dict))
-        return int(kind["from"]["id"])
+        return _whole(kind["from"]["id"])
     except (ValueError, KeyError, TypeError, AttributeError, StopIteration):
         return 0
+
+
+def _whole(value: object) -> int:
+    """A number that the disk takes. Raises ValueError for anything else: the library checks nothing, and an id may be text, or a googol."""
+    if type(value) is not int or not -(2**63) <= value < 2**63:
+        raise ValueError("an id that is none")
+    return value
 
 
 def seconds(limited: RetryAfter) -> float:

@@ -88,10 +88,18 @@ async def _news(desk: Desk, order: Order, state: OrderState, data: Mapping[str, 
         if order.side is Side.SELL and gains and all(one is not None for one in gains):
             total = sum((one for one in gains if one is not None), Decimal(0))
             gain = text.money(total, order.currency, signed=True)
+        if order.role is Role.ENTRY and order.side is Side.BUY and await _lost_its_stop(desk, order):
+            notes.append("⚠️ Its stop is not at the broker.")
         if "after" in data:
             before, after = (text.quantity(Decimal(data[key])) for key in ("before", "after"))
             position = f"Position {before} → {after} {escape(order.symbol)}"
     return text.order_news(order, state, commission, position, desk.broker.link, gain, notes)
+
+
+async def _lost_its_stop(desk: Desk, entry: Order) -> bool:
+    """Whether it was approved with a stop that is over without having done its work."""
+    stops = [o for o in await desk.ledger.family(entry.card) if o.role is Role.STOP]
+    return any(not o.state.is_open and not o.filled for o in stops)
 
 
 async def _left_bare(desk: Desk, cancelled: Sequence[Order]) -> list[str]:

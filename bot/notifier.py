@@ -243,7 +243,11 @@ class OutboxSender:
             sent = await self._bot.send_message(
                 chat, without_markup(text)[:LIMIT], reply_markup=keyboard(buttons)
             )
-        return sent.message_id
+        number = sent.message_id
+        if type(number) is not int or not 0 < number < 2**31:
+            # The library checks nothing. Without its number a card could not be kept up to date: better said twice than lost.
+            raise TelegramError("an answer that names no message")
+        return number
 
 
 async def _words(desk: Desk, message: Outgoing) -> notices.Worded:

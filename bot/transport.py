@@ -4,10 +4,11 @@ from typing import Any
 
 import aiohttp
 from telegram._utils.defaultvalue import DEFAULT_NONE
-from telegram.error import NetworkError, TimedOut
+from telegram.error import NetworkError, TelegramError, TimedOut
 from telegram.request import BaseRequest, RequestData
 
 DRIP_SECONDS = 15.0
+LONGEST_WAIT_SECONDS = 7 * 86_400  # who is told to wait for longer was told nonsense
 
 
 class AiohttpRequest(BaseRequest):
@@ -29,6 +30,26 @@ class AiohttpRequest(BaseRequest):
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+    @staticmethod
+    def parse_json_payload(payload: bytes) -> dict[str, Any]:
+        """An answer in the form that the library reads without looking. Raises TelegramError where it is none at all."""
+        try:
+            told: Any = BaseRequest.parse_json_payload(payload)
+        except (ValueError, RecursionError) as odd:
+            raise TelegramError(f"an answer that makes no sense ({type(odd).__name__})") from None
+        if not isinstance(told, dict):
+            raise TelegramError("an answer that is no object")
+        told.setdefault("result", None)
+        if not isinstance(told.get("description", ""), str):
+            del told["description"]
+        said = told.get("parameters")
+        told["parameters"] = {
+            name: value
+            for name, value in (said.items() if isinstance(said, dict) else ())
+            if type(value) is int and (name != "retry_after" or 0 <= value <= LONGEST_WAIT_SECONDS)
+        }
+        return told
 
     async def do_request(
         self,
@@ -54,7 +75,20 @@ class AiohttpRequest(BaseRequest):
             raise TimedOut("no answer in time") from problem
         except (aiohttp.ClientError, OSError) as problem:
             # The address holds the bot's token, so only the kind of the problem is told.
-            raise NetworkError(f"cannot be reached ({type(problem).__name__})") from None
+            raise NetworkError(f"cannot be reached ({_kind(problem)})") from None
+
+
+def _kind(problem: Exception) -> str:
+    """What went wrong on the network, in a few words without an address."""
+    if isinstance(problem, aiohttp.ClientConnectorDNSError):
+        return "its name is not known here: is there a network?"
+    if isinstance(problem, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
+        return "its certificate is not trusted"
+    if isinstance(problem, aiohttp.ClientConnectorError):
+        return "the connection is refused or finds no way"
+    if isinstance(problem, aiohttp.ServerDisconnectedError | ConnectionError):
+        return "the connection was cut"
+    return "the connection broke"
 
 
 def _body(data: RequestData | None) -> Any:

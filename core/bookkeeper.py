@@ -10,8 +10,9 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from core import lifecycle
+from core.asked import Asked
 from core.errors import BrokerError, NoAnswer, StorageError
-from core.ib_messages import of_the_calendar, plain_words
+from core.ib_messages import LINK_LOST, of_the_calendar, plain_words
 from core.model import (
     BrokerBook,
     BrokerEvent,
@@ -27,7 +28,7 @@ from core.model import (
 )
 from core.names import Index
 from core.opening import opening_lots
-from core.orderbook import Mark, OrderBook, change_note
+from core.orderbook import Mark, OrderBook, newest
 from core.ports import Broker, Clock, Ledger, Notifier
 from core.reconcile import external, reconcile
 
@@ -69,8 +70,8 @@ class Bookkeeper:
         """Set as soon as it is known how the first attempt to reach the broker went."""
         self._gap = True
         self._since: datetime | None = None  # when the gap began
-        self._refused: set[int] = set()  # orders of which the broker would not take a cancel
-        self._unchanged: dict[int, str] = {}  # orders of which it would not take a change, and why
+        self._asked = Asked()
+        self._say_when_back = True
         self._absent: dict[int, tuple[int, datetime]] = {}
         self._opened: str | None = None
         self._reckoned_for: str | None = None
@@ -105,16 +106,28 @@ class Bookkeeper:
             case BrokerMessage():
                 await self._on_message(event)
             case LinkChanged(up=True):
+                # Also after 1101 and 1102, where the socket held: what happened meanwhile was not told.
+                self._gap = True
                 if self._broker.link.account is None:
                     self.first_word.set()
                 self.compare.set()
             case LinkChanged(up=False):
                 self.first_word.set()
                 self._gap = True
-                self._since = self._since or self._clock.now()
+                await self._doubt_what_was_sent(event.epoch)
                 self._book.forget_positions()
-                words = [self._broker.link.trouble, of_the_calendar(self._clock.now())]
-                await self._say(Notice("link_down", {"trouble": " ".join(filter(None, words))}, urgent=True))
+                await self._say_gone(self._broker.link.trouble)
+
+    async def _say_gone(self, trouble: str) -> None:
+        """The broker cannot be reached: once for an outage, with what his own calendar says to it."""
+        self._since, self._say_when_back = self._since or self._clock.now(), True
+        words = " ".join(filter(None, [trouble, of_the_calendar(self._clock.now())]))
+        await self._say(Notice("link_down", {"trouble": words}, urgent=True))
+
+    async def _doubt_what_was_sent(self, epoch: int) -> None:
+        """An order that the line took with it before a word on it came is UNKNOWN from that moment on."""
+        unheard = [o for o in self._book.orders if o.state is OrderState.SENDING and o.epoch <= epoch]
+        await self._book.book([(o, replace(o, state=OrderState.UNKNOWN)) for o in unheard])
 
     async def _on_report(self, report: OrderReport) -> None:
         order = self._book.find(report, self._broker.link.epoch)
@@ -146,6 +159,8 @@ class Bookkeeper:
             self.compare.set()
 
     async def _on_message(self, message: BrokerMessage) -> None:
+        if message.code == 1100 and not self._since:
+            await self._say_gone(LINK_LOST)
         if message.request_id < 0:
             return
         link = self._broker.link
@@ -156,16 +171,16 @@ class Bookkeeper:
         if order is None:
             return
         words = plain_words(message.code, message.text)
-        if order.change is not None and lifecycle.refuses_change(message.code):
+        if order.change is not None and lifecycle.may_concern_change(message.code):
             # The order may work on with its old terms, be filled, or be gone: the broker is asked which.
-            self._unchanged[order.number] = words
+            self._asked.refuse_change(order.number, words, certain=message.code in lifecycle.CHANGE_REFUSED)
             self.compare.set()
             return
         if message.code in lifecycle.NOT_FINAL:
             note = Notice("order_note", {"number": order.number, "text": words}, to=order.owner)
             if message.code in lifecycle.CANCEL_REFUSED:
                 # The order may work on, be over unheard, or be on its way out by an earlier cancel: the broker is asked which.
-                self._refused.add(order.number)
+                self._asked.refused_cancels.add(order.number)
                 self.compare.set()
             if message.code != 202:
                 await self._say(note)
@@ -208,7 +223,12 @@ class Bookkeeper:
         async with self._book.lock:
             if told.epoch != self._broker.link.epoch:
                 raise NoAnswer("The connection changed while the books were compared.")
-            await self._take_over(told, mark)
+            known = self._asked.copy(), self._since
+            try:
+                await self._take_over(told, mark)
+            except BaseException:
+                self._asked, self._since = known  # what was not committed is judged, and told, another time
+                raise
             if again is not None:
                 await self._open_books(told, again)
             self._broker.mark_reconciled(told.epoch)
@@ -230,20 +250,21 @@ class Bookkeeper:
 
     async def _take_over(self, told: BrokerBook, mark: Mark) -> None:
         """Our orders, executions and holdings as the snapshot has them; what has moved since the question is newer than the answer."""
-        news = [e for e in told.executions if self._book.is_news(e)]
+        news = newest([e for e in told.executions if self._book.is_news(e)])
         fills = Index(news)
         mentioned: list[OrderReport | Execution] = [*told.open_orders, *told.completed_orders, *news]
         older = await self._ledger.find_orders(
             [r.order_ref for r in mentioned if r.order_ref], [r.perm_id for r in mentioned if r.perm_id]
         )
         before = {o.number: o for o in (*older, *self._book.orders)}
+        corrected = frozenset(e.key for e in news if e.key in self._book.executions)
         seen, strangers = reconcile(
             tuple(before.values()),
             told,
             lambda order: self._book.executions_of(order, fills),
             self._clock.now(),
             self._book.next_number,
-            frozenset(e.key for e in news if e.key in self._book.executions),
+            corrected,
         )
         moved = [old for old in before.values() if self._book.has_moved(old, mark)]
         newer_numbers = {o.number for o in moved}
@@ -252,13 +273,17 @@ class Bookkeeper:
             told, strangers, tuple(before.values()), lambda order: self._book.executions_of(order, fills)
         )
         gap, self._gap = self._gap, False
-        seen, words = self._cancels_that_were_lost(seen, told, gap)
-        seen, more = self._changes_that_were_lost(seen, told, gap)
-        words += more
+        seen, words, look_again = self._asked.judge(seen, told, self._clock.now())
+        # An order of which something is still open may have moved by the very statuses that came with the answers.
+        if look_again or any(o.change or o.cancel_requested_at for o in moved):
+            asyncio.get_running_loop().call_later(ABSENT_SECONDS, self.compare.set)
         seen = tuple(self._not_at_broker(o, told) for o in seen)
         changes: list[tuple[Order | None, Order]] = [(before[o.number], o) for o in seen]
         # What has moved since the question keeps its newer state; but executions are facts, and never older than anything.
-        changes += [(o, lifecycle.filled_by(o, self._book.executions_of(o, fills))) for o in moved]
+        for order in moved:
+            mine = self._book.executions_of(order, fills)
+            changed = any(e.key in corrected for e in mine)
+            changes.append((order, lifecycle.filled_by(order, mine, corrected=changed)))
         changes += [(None, o) for o in strangers]
         have = {e.exec_id for e in told.executions}
         newer = [e for e in self._book.executed_since(mark) if e.exec_id not in have]
@@ -269,8 +294,9 @@ class Bookkeeper:
             self._book.start_positions(told.positions)
         elif self._book.as_counted(told.positions) is None:
             raise NoAnswer("Orders are being filled while the positions are told; trying again.")
-        if gap:
+        if gap and self._say_when_back:
             await self._say(Notice("link_up"))
+            self._say_when_back = False
 
     def _traded_elsewhere(self, news: Sequence[Execution], orders: Sequence[Order]) -> list[Notice]:
         """Executions that no order here explains. What an account did before its first contact is no news."""
@@ -314,49 +340,6 @@ class Bookkeeper:
             return
         await self._ledger.open_books(account, openings)
         self._opened = account
-
-    def _cancels_that_were_lost(
-        self, seen: tuple[Order, ...], told: BrokerBook, gap: bool
-    ) -> tuple[tuple[Order, ...], list[Notice]]:
-        """Orders that work on although a cancel was asked, which a gap lost or the broker refused: they can be cancelled again.
-
-        Of a refusal their owners have heard; of what was lost they hear here.
-        """
-        working = {r.perm_id for r in told.open_orders if r.status in ("Submitted", "PreSubmitted")}
-        refused, self._refused = self._refused, set()
-        alive = [o for o in seen if o.cancel_requested_at and o.state.is_open and o.perm_id in working]
-        lost = [o for o in alive if gap or o.number in refused]
-        after = tuple(replace(o, cancel_requested_at=None) if o in lost else o for o in seen)
-        yours = "Your cancel did not reach the broker: the order works on. Cancel it again if you still want that."
-        its = "Its cancel did not reach the broker: it works on, and protects as before."
-        return after, [
-            Notice(
-                "order_note",
-                {"number": o.number, "text": its if o.protects else yours},
-                to=o.owner,
-                urgent=True,
-            )
-            for o in lost
-            if o.number not in refused
-        ]
-
-    def _changes_that_were_lost(
-        self, seen: tuple[Order, ...], told: BrokerBook, gap: bool
-    ) -> tuple[tuple[Order, ...], list[Notice]]:
-        """Orders that work on with their old terms although others were asked, because a gap lost that or the broker refused it."""
-        working = {r.perm_id for r in told.open_orders if r.status in ("Submitted", "PreSubmitted")}
-        refused, self._unchanged = self._unchanged, {}
-        lost = {
-            o.number: refused.get(o.number, "The change did not reach the broker.")
-            for o in seen
-            if o.change and o.perm_id in working and (gap or o.number in refused)
-        }
-        after = tuple(replace(o, change=None) if o.number in lost else o for o in seen)
-        return after, [
-            change_note(o, f"Not changed: it works on with its old terms. {lost[o.number]}")
-            for o in after
-            if o.number in lost
-        ]
 
     def _not_at_broker(self, order: Order, told: BrokerBook) -> Order:
         """An UNKNOWN order that provably never reached the broker, or else the order as it is.

@@ -510,7 +510,7 @@ class IBBroker:
 
     def ensure_room(self, messages: int = 1) -> None:
         self._line()
-        self._budget.ensure(messages)
+        self._budget.keep(messages)
 
     def _own(self, orders: Sequence[Order]) -> Line:
         """The line, for orders of this client: order ids mean nothing to the broker under another client id."""

@@ -88,6 +88,30 @@ def measured(
     return rest, replace(snapshot, working=tuple(o for o in snapshot.working if o.number != order.number))
 
 
+def terms_of(order: Order) -> str:
+    """The terms of an order in short: what the card of a change was drawn from, and must still find at its tap."""
+    prices = [f"{p:f}" if p is not None else "" for p in (order.limit_price, order.stop_price)]
+    return "|".join([f"{order.quantity:f}", *prices])
+
+
+def as_entry(ticket: Ticket, order: Order, entry: Order, family: tuple[Order, ...]) -> Ticket:
+    """The entry that waits, with the new price of its stop or target: they have to lie on their own sides of it."""
+    children = {o.role: o for o in family if o.parent == entry.number and o.number != order.number}
+    stop, target = children.get(Role.STOP), children.get(Role.TARGET)
+    return replace(
+        ticket,
+        side=entry.side,
+        quantity=entry.quantity,
+        order_type=entry.order_type,
+        limit_price=entry.limit_price,
+        stop_price=entry.stop_price,
+        stop_loss=ticket.stop_price if order.role is Role.STOP else (stop.stop_price if stop else None),
+        take_profit=ticket.limit_price
+        if order.role is Role.TARGET
+        else (target.limit_price if target else None),
+    )
+
+
 def ask(order: Order, ticket: Ticket, now: datetime) -> Order:
     """The order with a change on its way."""
     return replace(

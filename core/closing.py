@@ -99,16 +99,17 @@ class Closer:
                 )
         return None
 
-    async def moves(self, order: Order) -> Denial | None:
-        """Why a stop or target cannot be changed while a sale moves the protection of its shares."""
-        if not order.protects:
-            return None
+    async def moves(self, order: Order, change: Ticket) -> Denial | None:
+        """Why an order cannot be changed while a sale moves the protection of its shares: not that protection, and not how much is sold."""
         for closing in await self._ledger.unfinished_closings():
-            if closing.ticket.instrument.con_id == order.con_id:
+            of_it = closing.ticket.ticket_id == order.card and change.quantity != order.quantity
+            if of_it or (order.protects and closing.ticket.instrument.con_id == order.con_id):
                 return Denial(
                     "SALE_UNDER_WAY",
-                    f"A sale of {order.symbol} is under way, which may move this order.",
-                    remedy=f"the same when that has ended; /orders {order.symbol} tells",
+                    f"A sale of {order.symbol} is under way that has moved stops and targets for its quantity.",
+                    remedy=f"/cancel {order.number}, then /sell anew"
+                    if of_it
+                    else f"the same when that has ended; /orders {order.symbol} tells",
                 )
         return None
 
@@ -119,7 +120,7 @@ class Closer:
             return Denial(
                 "PROTECTION",
                 f"A change of {what.lower()} is not confirmed yet.",
-                remedy="try again in a few seconds",
+                remedy=f"wait for the broker's word, or /cancel {order.number}",
             )
         if self._reaches(order):
             return None
@@ -337,7 +338,7 @@ class Closer:
             await self._say(Notice("order_note", {"number": order.number, "text": text}, to=sale.owner))
         await self._until(lambda: not self._book.is_open(order.number))
         sale = await self._ledger.order(order_ref=ref) or sale
-        if sale.state is OrderState.FILLED:
+        if sale.state is OrderState.FILLED and sale.filled >= closing.ticket.quantity:
             await self._ledger.move_closing(ref, ClosingState.DONE, [], [])
             return
         self._why[ref] = f"The sale #{sale.number} ended without selling everything."

@@ -5,8 +5,9 @@ the bookkeeper's. A sale of shares that a stop or target protects goes a longer 
 """
 
 import asyncio
+import functools
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
@@ -42,6 +43,8 @@ from core.ports import Broker, Clock, Ledger, Notifier
 
 log = logging.getLogger(__name__)
 
+CANCEL_PORTION = 20  # so that many cancels fit into the broker's limit, the first at once
+ROOM_SECONDS = 3.0
 ACK_SECONDS = 3.0  # silence after a sending, until the broker is asked what became of it
 
 
@@ -224,6 +227,7 @@ class Executor:
         ticket = replace(
             self._ticket(_as_request(after), instrument, after.quantity, quote, price, owner, None),
             modifies=order.number,
+            instead_of=changes.terms_of(order),
         )
         snapshot = await self.snapshot(instrument, quote, ticket)
         denials = await self._against(ticket, order, snapshot)
@@ -255,11 +259,22 @@ class Executor:
             unreachable = ""
         except BrokerError as problem:
             unreachable = str(problem)
-        stuck = changes.objection(order, unreachable) or await self.closer.moves(order)
+        stuck = changes.objection(order, unreachable) or await self.closer.moves(order, ticket)
+        if stuck is None and ticket.instead_of != changes.terms_of(order):
+            stuck = Denial(
+                "CHANGED_SINCE",
+                f"#{order.number} is not what it was when this card was drawn.",
+                remedy="look at /orders, and make a new card",
+            )
         if stuck is not None:
             return (stuck,)
-        measured, around = changes.measured(ticket, order, await self._family(order), snapshot)
+        family = await self._family(order)
+        measured, around = changes.measured(ticket, order, family, snapshot)
         denials = risk.check(measured, around, self._limits, protects=order.protects)
+        entry = next((o for o in family if o.number == order.parent and o.state.is_open), None)
+        if entry is not None:
+            wrong = risk.bracket_sides(changes.as_entry(ticket, order, entry, family), snapshot, self._limits)
+            denials += () if wrong is None else (wrong,)
         if (
             not denials
             and not order.protects
@@ -395,6 +410,7 @@ class Executor:
             raise Denied(*denials)
         self._broker.ensure_room()
         parent = await self._ledger.order(number=order.parent) if order.parent else None
+        epoch = self._broker.link.epoch
         asked = changes.ask(order, ticket, self._clock.now())
         words = [
             Notice("order", subject=ticket.ticket_id, to=ticket.owner, urgent=True),
@@ -404,6 +420,7 @@ class Executor:
         self._cards.pop(ticket.ticket_id, None)
         self._book.opened([asked])
         try:
+            self._ensure_same(epoch)
             self._broker.place([changes.on_the_wire(asked)], ticket.instrument, _parent_id(order, parent))
         except (NotConnected, Busy) as problem:
             # Certain knowledge again: not a byte has left.
@@ -416,8 +433,7 @@ class Executor:
     async def write(self, orders: Sequence[Order], instrument: Instrument) -> None:
         """Write committed orders to the socket. Where that is impossible they are known never to have left."""
         try:
-            if self._broker.link.epoch != orders[0].epoch:
-                raise NotConnected("The connection changed while the order was being written down.")
+            self._ensure_same(orders[0].epoch)
             self._broker.place(orders, instrument)
         except (NotConnected, Busy) as problem:
             # Certain knowledge, the only one without the broker: these are raised before a byte is written.
@@ -427,6 +443,11 @@ class Executor:
             )
             return
         asyncio.get_running_loop().call_later(ACK_SECONDS, self._expect_word, orders)
+
+    def _ensure_same(self, epoch: int) -> None:
+        """Raises NotConnected where this is not the connection any more in which it was decided: its order ids may mean others there."""
+        if self._broker.link.epoch != epoch:
+            raise NotConnected("The connection changed while this was being written down.")
 
     def _intents(self, ticket: Ticket) -> list[Order]:
         """The entry, and with it the stop and target that protect what it buys."""
@@ -496,7 +517,7 @@ class Executor:
     def _expect_word(self, orders: Sequence[Order]) -> None:
         """Silence is not an answer: ask the broker, which makes the order UNKNOWN at worst, and never send it again."""
         now = [order for o in orders if (order := self._book.current(o)) is not None]
-        if any(order.state is OrderState.SENDING or order.change is not None for order in now):
+        if any(o.state is OrderState.SENDING or o.change or o.cancel_requested_at for o in now):
             self._doubt.set()
 
     async def cancel(
@@ -512,6 +533,27 @@ class Executor:
         `announce` puts a message into the same commit, so that it stands in the chat before the answer of the broker; it names those
         that were `left_alone` too.
         """
+        asked: list[Order] = []
+        for first in range(0, max(len(orders), 1), CANCEL_PORTION):
+            portion, left = orders[first : first + CANCEL_PORTION], () if first else left_alone
+            act = functools.partial(self._cancel_portion, portion, origin, announce, left)
+            asked += await self._when_there_is_room(act)
+        return tuple(asked)
+
+    async def _when_there_is_room(self, act: Callable[[], Awaitable[tuple[Order, ...]]]) -> tuple[Order, ...]:
+        """Do it as soon as the broker's limit of messages a second allows. Raises Busy where it does not for seconds."""
+        until = self._clock.monotonic() + ROOM_SECONDS
+        while True:
+            try:
+                return await act()
+            except Busy:
+                if self._clock.monotonic() >= until:
+                    raise
+            await asyncio.sleep(0.1)  # time passing is the event
+
+    async def _cancel_portion(
+        self, orders: Sequence[Order], origin: Origin, announce: bool, left_alone: Sequence[Order]
+    ) -> tuple[Order, ...]:
         async with self._book.lock:
             now = self._clock.now()
             standing = [order for o in orders if (order := self._book.current(o)) is not None]
@@ -523,10 +565,13 @@ class Executor:
             if announce:
                 facts = {"numbers": [o.number for o in asked], "left_alone": [o.number for o in left_alone]}
                 words.append(Notice("cancel_asked", facts, to=origin.user, urgent=True))
+            epoch = self._broker.link.epoch
             await asyncio.shield(self._ledger.record_cancel(asked, origin, words))
             self._book.opened(asked)
-            for order in asked:
+            # On another connection they are not sent: the comparison that follows it finds them lost, and says so.
+            for order in asked if self._broker.link.epoch == epoch else ():
                 self._broker.cancel(order)
+            asyncio.get_running_loop().call_later(ACK_SECONDS, self._expect_word, asked)
         self._notifier.wake()
         return tuple(asked)
 
@@ -537,6 +582,11 @@ class Executor:
             raise BrokerError(
                 f"#{order.number} was placed under client id {order.client_id}, and only that can change it: set "
                 f"IBKR_CLIENT_ID={order.client_id}, or do it in TWS. Nothing was sent."
+            )
+        if order.order_id <= 0:
+            raise BrokerError(
+                f"#{order.number} was typed into TWS and has no number that a message from here could name. Nothing was sent: change or "
+                "cancel it there."
             )
         if self._book.is_doubtful(order, link.epoch):
             raise BrokerError(

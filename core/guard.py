@@ -16,7 +16,7 @@ from ulid import ULID
 
 from core import protection
 from core.errors import BrokerError, StorageError
-from core.lifecycle import is_in_doubt
+from core.lifecycle import belongs, is_in_doubt
 from core.model import Instrument, Notice, Order, OrderState, Role
 from core.orderbook import OrderBook
 from core.ports import Broker, Clock, Ledger, Notifier
@@ -26,7 +26,6 @@ log = logging.getLogger(__name__)
 BARE_SECONDS = 5.0
 RETRY_SECONDS = 5.0
 ZERO = Decimal(0)
-_GONE = frozenset({OrderState.REJECTED, OrderState.NOT_AT_BROKER})
 _CONFIRMED = frozenset({OrderState.WORKING, OrderState.PARTIAL, OrderState.SUSPENDED})
 
 
@@ -47,6 +46,7 @@ class Guard:
         clock: Clock,
         book: OrderBook,
         *,
+        doubt: asyncio.Event,
         child: _Child,
         write: Callable[[Sequence[Order], Instrument], Awaitable[None]],
     ) -> None:
@@ -54,6 +54,10 @@ class Guard:
         self._book, self._child, self._write = book, child, write
         self._bare_since: dict[str, float] = {}
         self._told: set[tuple[str, str]] = set()
+        self._needed: dict[int, str] = {}
+        self._instruments: dict[int, Instrument] = {}
+        self._looked: set[str] = set()  # cards for which the positions were asked once more
+        self._doubt = doubt  # set it, and the broker is asked what it has
         self._again = asyncio.Event()
 
     async def run(self) -> None:
@@ -65,12 +69,20 @@ class Guard:
                 try:
                     async with self._book.lock:
                         await self._look()
+                    await self._find_what_is_needed()
                 except (BrokerError, StorageError) as problem:
                     log.warning("a bracket could not be guarded yet: %s", problem)
                     asyncio.get_running_loop().call_later(RETRY_SECONDS, self._again.set)
                 except Exception:
                     log.exception("a bracket could not be guarded")
                     asyncio.get_running_loop().call_later(RETRY_SECONDS, self._again.set)
+
+    async def _find_what_is_needed(self) -> None:
+        """A question to the broker, and so asked without the lock."""
+        needed, self._needed = self._needed, {}
+        for con_id, symbol in needed.items():
+            self._instruments[con_id] = await self._broker.find(symbol)
+            self._again.set()
 
     async def look_again(self) -> None:
         """The books were compared: what is known now may be more."""
@@ -82,6 +94,7 @@ class Guard:
             self._bare_since.clear()
             return
         now = self._clock.monotonic()
+        await self._take_back_twins()
         for card in self._book.doubtful_cards:
             bare = await self._bare(card)
             if bare is None:
@@ -105,11 +118,13 @@ class Guard:
         if not is_in_doubt(stop) or (target is not None and target.state is OrderState.FILLED):
             self._book.settle_doubt(card)
             return None
-        if not entry.state.is_open and (not entry.filled or stop.state is OrderState.CANCELLED):
+        taken_away = stop.state is OrderState.CANCELLED and not self._book.went_before_the_fill(card)
+        if not entry.state.is_open and (not entry.filled or taken_away):
             self._book.settle_doubt(card)
             return None
+        mine = {o.number for o in (stop, target) if o is not None}
         for closing in await self._ledger.unfinished_closings():
-            if closing.ticket.instrument.con_id == entry.con_id:
+            if mine & {number for number, _ in closing.protection}:
                 return None  # it is moving this protection, and puts it back itself
         return entry, stop, target
 
@@ -120,13 +135,19 @@ class Guard:
                 await self._cancel(entry, text)
         elif entry.state.is_open:
             return  # not even the entry is certain: the comparison of the books settles both
-        elif stop.state not in _GONE:
+        elif stop.state.is_open or (stop.state is OrderState.NOT_AT_BROKER and stop.perm_id is not None):
             text = (
                 f"#{stop.number}, the stop of these shares, is not confirmed by the broker. It may be there, so no second one is sent: "
                 "look in TWS, and settle it there."
             )
             await self._tell(card, "unconfirmed", stop, text)
-        elif await self._stops_of(card) > 1:
+        elif (count := self._to_protect(card, entry, stop, target)) is None:
+            return
+        elif count <= 0:
+            text = "Its stop is not at the broker and is not sent again: as many shares were sold, or are on sale, since then."
+            await self._tell(card, "sold", stop, text)
+            self._book.settle_doubt(card)
+        elif await self._ledger.count_orders(card, Role.STOP, (OrderState.REJECTED,)) > 1:
             text = "The broker has refused the stop of these shares twice: they are NOT protected. Set a stop by hand, or sell."
             await self._tell(card, "refused twice", stop, text)
             self._book.settle_doubt(card)
@@ -135,22 +156,53 @@ class Guard:
                 text = "Its stop is not at the broker. The target goes first, because it and a new stop would not cancel each other."
                 await self._cancel(target, text)
         else:
-            await self._protect(card, entry, stop, target)
+            await self._protect(card, entry, stop, count)
 
-    async def _stops_of(self, card: str) -> int:
-        return await self._ledger.count_orders(card, Role.STOP)
+    def _to_protect(self, card: str, entry: Order, stop: Order, target: Order | None) -> Decimal | None:
+        """How many shares still need the stop that was approved for them; None while what is held is not certain.
 
-    async def _protect(self, card: str, entry: Order, stop: Order, target: Order | None) -> None:
-        """The stop that was approved, once more, for what was bought and is still there."""
-        held = self._book.held(entry.con_id)
+        What was sold since by other orders were most likely these: older shares of the same kind were never approved with this stop.
+        """
+        held = self._held(card, entry.con_id)
         if held is None or stop.stop_price is None:
-            return
+            return None
+        mine, since = (
+            (entry, stop, target),
+            entry.sent_at.replace(microsecond=0),
+        )  # the broker's times have no more
+        sold = sum(
+            (
+                e.quantity
+                for e in self._book.executions.values()
+                if e.con_id == entry.con_id
+                and e.side is not entry.side
+                and e.time >= since
+                and not any(o is not None and belongs(o, e) for o in mine)
+            ),
+            ZERO,
+        )
         bought = entry.filled - stop.filled - (target.filled if target is not None else ZERO)
-        count = min(bought, protection.room(entry.con_id, held, self._book.orders))
-        if count <= 0:
-            self._book.settle_doubt(card)
+        return min(bought - sold, protection.room(entry.con_id, held, self._book.orders))
+
+    async def _take_back_twins(self) -> None:
+        """A stop that was replaced here and stands at the broker after all: the younger one goes, or both would sell the same shares."""
+        standing: dict[str, list[Order]] = {}
+        for order in self._book.orders:
+            if order.role is Role.STOP and not order.external and order.state in _CONFIRMED:
+                standing.setdefault(order.card, []).append(order)
+        for twins in standing.values():
+            for younger in twins[1:]:
+                if younger.cancel_requested_at is None:
+                    text = f"#{twins[0].number}, the stop that was thought lost, is at the broker after all, so #{younger.number} goes."
+                    await self._cancel(younger, text)
+
+    async def _protect(self, card: str, entry: Order, stop: Order, count: Decimal) -> None:
+        """The stop that was approved, once more, for what was bought and is still there."""
+        instrument = self._instruments.get(entry.con_id)
+        if instrument is None:
+            self._needed[entry.con_id] = entry.symbol
             return
-        instrument = await self._broker.find(entry.symbol)
+        assert stop.stop_price is not None
         self._broker.ensure_room()
         again = replace(
             self._child(
@@ -181,6 +233,19 @@ class Guard:
         self._bare_since.pop(card, None)
         self._notifier.wake()
 
+    def _held(self, card: str, con_id: int) -> Decimal | None:
+        """What is certainly held: of our count and the broker's word the less, and where they differ only after one more comparison."""
+        counted = self._book.held(con_id)
+        told = self._broker.positions
+        if counted is None or told is None:
+            return None
+        at_broker = sum((p.signed_quantity for p in told if p.con_id == con_id), ZERO)
+        if counted != at_broker and card not in self._looked:
+            self._looked.add(card)
+            self._doubt.set()
+            return None
+        return ZERO if counted * at_broker < 0 else min(counted, at_broker, key=abs)
+
     async def _cancel(self, order: Order, text: str) -> None:
         link = self._broker.link
         if order.client_id != link.client_id or self._book.is_doubtful(order, link.epoch):
@@ -193,7 +258,8 @@ class Guard:
         words = [self._note(order, text), Notice("order", subject=order.card, to=order.owner)]
         await asyncio.shield(self._ledger.record([asked], notices=words))
         self._book.opened([asked])
-        self._broker.cancel(asked)
+        if self._broker.link.epoch == link.epoch:
+            self._broker.cancel(asked)
         self._notifier.wake()
 
     async def _tell(self, card: str, what: str, order: Order, text: str) -> None:

@@ -17,17 +17,38 @@ CANCELLED = frozenset({"Cancelled", "ApiCancelled"})
 # Messages about an order that leave it alive: warnings, "order held until the open", modify and cancel requests that failed.
 # Source: the broker's table of message codes; 10147-10149 and 161 answer a cancel, 104-106 and 10326 a modify.
 NOT_FINAL = frozenset(
-    {105, 161, 165, 202, 329, 399, 404, 434, 492, 104, 106, 10147, 10148, 10149, 10167, 10197, 10326, 10349}
+    {
+        104,
+        105,
+        106,
+        161,
+        165,
+        202,
+        329,
+        399,
+        404,
+        434,
+        492,
+        10147,
+        10148,
+        10149,
+        10167,
+        10197,
+        10311,
+        10326,
+        10349,
+    }
+    | set(range(2100, 2200))  # the broker's warnings
 )
 
-
-# What answers a cancel, and a change, that could not be done. A change is refused by any error that is no mere warning, too.
+# What answers a cancel, and a change, that could not be done. Other errors may concern a change too: they are its reason, once it is
+# proved lost.
 CANCEL_REFUSED = frozenset({161, 10147, 10148, 10149})
-CHANGE_REFUSED = frozenset({104, 105, 106, 10326})
+CHANGE_REFUSED = frozenset({103, 104, 105, 106, 110, 201, 203, 321, 10326})
 
 
-def refuses_change(code: int) -> bool:
-    """Whether a message about an order says that a change of it was not taken; what is no mere warning does."""
+def may_concern_change(code: int) -> bool:
+    """Whether a message about an order with a change on its way is no mere warning, so that the change may have been refused."""
     return code in CHANGE_REFUSED or code not in NOT_FINAL
 
 
@@ -63,9 +84,14 @@ def advance(order: Order, report: OrderReport, *, snapshot: bool = False) -> Ord
     return settled(replace(known, state=_state(known, report, snapshot=snapshot)))
 
 
+def whole(order: Order) -> Decimal:
+    """The quantity at which the order is filled: while a larger one is asked, that one, since the broker may have it already."""
+    return order.quantity if order.change is None else max(order.quantity, order.change.quantity)
+
+
 def _state(order: Order, report: OrderReport, *, snapshot: bool) -> OrderState:
     over = not order.state.is_open and order.state is not OrderState.NOT_AT_BROKER
-    if report.status == "Filled" or order.filled >= order.quantity > 0:
+    if report.status == "Filled" or order.filled >= whole(order) > 0:
         return OrderState.FILLED
     if over and not snapshot:
         return order.state
@@ -91,7 +117,7 @@ def filled_by(order: Order, executions: Iterable[Execution], *, corrected: bool 
     if total <= 0 or total < order.filled:
         return order
     state = order.state
-    if total >= order.quantity > 0:
+    if total >= whole(order) > 0:
         state = OrderState.FILLED
     elif state in {OrderState.SENDING, OrderState.UNKNOWN, OrderState.WORKING, OrderState.NOT_AT_BROKER}:
         state = OrderState.PARTIAL

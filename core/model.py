@@ -238,7 +238,8 @@ class Ticket:
     """The exact terms that a card shows and that leave on approval; `ticket_id` becomes the order's order_ref.
 
     `stop_loss` and `take_profit` leave as a bracket with the entry. A `decision_id` makes the card a proposal of the analyst. One that
-    `modifies` is no new order: it gives the order of that number these terms.
+    `modifies` is no new order: it gives the order of that number these terms, and `instead_of` says which
+    it had when the card was drawn.
     """
 
     ticket_id: str
@@ -259,6 +260,7 @@ class Ticket:
     take_profit: Decimal | None = None
     decision_id: str | None = None
     modifies: int | None = None
+    instead_of: str = ""
 
     def terms(self) -> dict[str, str]:
         """What is approved, as plain text: the same words are hashed, stored and sent."""
@@ -274,6 +276,7 @@ class Ticket:
             "stop_loss": "" if self.stop_loss is None else f"{self.stop_loss:f}",
             "take_profit": "" if self.take_profit is None else f"{self.take_profit:f}",
             "modifies": "" if self.modifies is None else str(self.modifies),
+            "instead_of": self.instead_of,
         }
 
     def terms_hash(self) -> str:
@@ -455,6 +458,11 @@ class Drift:
     reckoned: Decimal
     told: Decimal
     average_cost: Decimal | None
+
+    @property
+    def more(self) -> Decimal:
+        """What the broker holds more than the books explain; less where it is negative."""
+        return self.told - self.reckoned
 
 
 @dataclass(frozen=True, slots=True)

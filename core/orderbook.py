@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from core import lifecycle
+from core.changes import settled
 from core.errors import NoAnswer
 from core.model import (
     Drift,
@@ -25,7 +26,7 @@ from core.model import (
     Position,
     Role,
 )
-from core.names import Index
+from core.names import Index, Name, names
 from core.ports import Clock, Ledger, Notifier
 
 ZERO = Decimal(0)
@@ -52,6 +53,8 @@ class OrderBook:
         self._ledger, self._notifier, self._clock = ledger, notifier, clock
         self.lock = asyncio.Lock()
         self._open: dict[int, Order] = {}
+        self._in_order: tuple[Order, ...] | None = None
+        self._named: dict[Name, set[int]] = {}
         self._executions: dict[str, Execution] = {}
         self._fills = Index[Execution]()
         self._tidied_at = clock.now()
@@ -61,7 +64,7 @@ class OrderBook:
         self.last_sign: datetime | None = None
         """When an earlier run last wrote something; None before the first."""
         self._watchers: set[asyncio.Event] = set()
-        self._doubtful: dict[str, None] = {}
+        self._doubtful: dict[str, bool] = {}
         self._reckoned: dict[int, tuple[str, str, Decimal]] | None = None
         self._suspected: dict[int, tuple[Drift, float]] = {}
         self.drifts: tuple[Drift, ...] = ()
@@ -71,16 +74,19 @@ class OrderBook:
         """Read what is open and what was filled lately. Before this, the book must not be asked."""
         self.last_sign = await self._ledger.last_sign()
         self._last_number = await self._ledger.last_order_number()
-        self._open = {order.number: order for order in await self._ledger.open_orders()}
+        for order in await self._ledger.open_orders():
+            self._enter(order)
         since = self._clock.now() - REMEMBERED_EXECUTIONS
         self._executions = {e.key: e for e in await self._ledger.executions_since(since)}
         self._fills = Index(self._executions.values())
-        self._doubtful = dict.fromkeys(stop.card for stop in await self._ledger.doubtful_stops())
+        self._doubtful = dict.fromkeys((stop.card for stop in await self._ledger.doubtful_stops()), False)
 
     @property
     def orders(self) -> tuple[Order, ...]:
         """Every order that may still trade, oldest first."""
-        return tuple(self._open[number] for number in sorted(self._open))
+        if self._in_order is None:
+            self._in_order = tuple(self._open[number] for number in sorted(self._open))
+        return self._in_order
 
     @property
     def executions(self) -> Mapping[str, Execution]:
@@ -102,9 +108,9 @@ class OrderBook:
 
     def find(self, evidence: OrderReport | Execution, epoch: int) -> Order | None:
         """The open order that evidence of this connection is about, the newest first."""
-        return next(
-            (order for order in reversed(self.orders) if lifecycle.belongs(order, evidence, epoch)), None
-        )
+        numbers = {number for name in names(evidence) for number in self._named.get(name, ())}
+        near = (self._open[number] for number in sorted(numbers, reverse=True) if number in self._open)
+        return next((order for order in near if lifecycle.belongs(order, evidence, epoch)), None)
 
     def is_doubtful(self, order: Order, epoch: int) -> bool:
         """Whether its order id may mean another order to the broker: then nothing can be changed by that id."""
@@ -131,6 +137,10 @@ class OrderBook:
     def doubtful_cards(self) -> tuple[str, ...]:
         """The cards whose latest stop does not, or may not, stand at the broker though nobody here took it away."""
         return tuple(self._doubtful)
+
+    def went_before_the_fill(self, card: str) -> bool:
+        """Whether the stop of a doubtful card was gone while its entry could still buy, as far as this run has seen it."""
+        return self._doubtful.get(card, False)
 
     def settle_doubt(self, card: str) -> None:
         """The card needs no stop, or has one."""
@@ -217,12 +227,12 @@ class OrderBook:
         before, self._suspected = self._suspected, {}
         for con_id, drift in found.items():
             known_drift, since = before.get(con_id, (drift, now))
-            same = (known_drift.reckoned, known_drift.told) == (drift.reckoned, drift.told)
+            same = known_drift.more == drift.more  # a trade in between moves both sides
             self._suspected[con_id] = (drift, since if same else now)
         sure = tuple(d for d, since in self._suspected.values() if now - since >= DRIFT_SECONDS)
-        had = {(d.con_id, d.told, d.reckoned) for d in self.drifts}
+        had = {(d.con_id, d.more) for d in self.drifts}
         self.drifts = tuple(sorted(sure, key=lambda d: d.symbol))
-        news = [d for d in self.drifts if (d.con_id, d.told, d.reckoned) not in had]
+        news = [d for d in self.drifts if (d.con_id, d.more) not in had]
         if news:
             await self._ledger.record(
                 notices=[Notice("drift", {"con_id": d.con_id}, urgent=True) for d in news]
@@ -246,7 +256,8 @@ class OrderBook:
         what = f"{drift.symbol}: {drift.reckoned:f} by the books, {drift.told:f} at the broker"
         await asyncio.shield(self._ledger.adjust(lot, origin, what))
         if self._reckoned is not None:
-            self._reckoned[drift.con_id] = (drift.symbol, drift.currency, drift.told)
+            _, _, so_far = self._reckoned.get(drift.con_id, ("", "", ZERO))
+            self._reckoned[drift.con_id] = (drift.symbol, drift.currency, so_far + lot.signed_quantity)
         self._suspected.pop(drift.con_id, None)
         self.drifts = tuple(d for d in self.drifts if d.con_id != drift.con_id)
 
@@ -278,17 +289,33 @@ class OrderBook:
 
     # --- writing --------------------------------------------------------------------------------------------------------
 
+    def _enter(self, order: Order) -> None:
+        self._open[order.number], self._in_order = order, None
+        for name in names(order):
+            self._named.setdefault(name, set()).add(order.number)
+
+    def _leave(self, order: Order) -> None:
+        self._in_order = None
+        for one in (order, self._open.pop(order.number, None)):
+            for name in names(one) if one is not None else ():
+                known = self._named.get(name)
+                if known is not None:
+                    known.discard(order.number)
+                    if not known:
+                        del self._named[name]
+
     def opened(self, orders: Sequence[Order]) -> None:
         """Orders that the ledger has just committed."""
         for order in orders:
             self._last_number = max(self._last_number, order.number)
             if order.state.is_open:
-                self._open[order.number] = order
+                self._enter(order)
             else:
-                self._open.pop(order.number, None)
+                self._leave(order)
             if order.role is Role.STOP and not order.external:
                 if lifecycle.is_in_doubt(order):
-                    self._doubtful[order.card] = None
+                    before = order.parent in self._open and not order.state.is_open
+                    self._doubtful[order.card] = self._doubtful.get(order.card, False) or before
                 elif order.state.is_open:
                     self._doubtful.pop(order.card, None)
         for watcher in self._watchers:
@@ -307,6 +334,8 @@ class OrderBook:
 
         `changes` are (before, after); `away` makes one message of all the news, `silent` none at all; `more` is said besides.
         """
+        executions = newest(executions)
+        changes = [(old, settled(new)) for old, new in changes]
         changed = [(old, new) for old, new in changes if old != new]
         if not changed and not executions and not more:
             return
@@ -384,6 +413,15 @@ class OrderBook:
         return True
 
 
+def newest(executions: Sequence[Execution]) -> tuple[Execution, ...]:
+    """Of each execution the newest revision: one snapshot may tell a fill and its correction."""
+    found: dict[str, Execution] = {}
+    for execution in executions:
+        if execution.key not in found or found[execution.key].revision <= execution.revision:
+            found[execution.key] = execution
+    return tuple(found.values())
+
+
 _LOUD = frozenset(
     {
         OrderState.FILLED,
@@ -412,7 +450,7 @@ def announcements(old: Order | None, new: Order, held: Mapping[int, Decimal] | N
 
 def _news(order: Order, held: Mapping[int, Decimal] | None) -> dict[str, object]:
     facts: dict[str, object] = {"number": order.number, "state": order.state}
-    if order.state is OrderState.FILLED and held is not None:
+    if order.state is OrderState.FILLED and order.filled and held is not None:
         after = held.get(order.con_id, ZERO)
         facts |= {"before": f"{after - order.side.sign * order.filled:f}", "after": f"{after:f}"}
     return facts

@@ -23,6 +23,7 @@ from core.model import (
     Notice,
     OpeningLot,
     Order,
+    OrderState,
     Origin,
     Outgoing,
     Position,
@@ -94,7 +95,10 @@ class Broker(Protocol):
         ...
 
     def ensure_room(self, messages: int = 1) -> None:
-        """Raises Busy where the message limit leaves no room for so many now, NotConnected where nothing can leave."""
+        """Keep room for so many messages, which `place` and `cancel` then use: what is being committed must not find it taken.
+
+        Raises Busy where the message limit leaves none now, NotConnected where nothing can leave.
+        """
         ...
 
     def place(self, orders: Sequence[Order], instrument: Instrument, parent_id: int = 0) -> None:
@@ -185,8 +189,8 @@ class Ledger(Protocol):
         """The latest stop of each card where that one is over without a fill or not confirmed, and its entry works or was filled."""
         ...
 
-    async def count_orders(self, card: str, role: Role) -> int:
-        """How many orders of a role a card has had."""
+    async def count_orders(self, card: str, role: Role, states: Sequence[OrderState]) -> int:
+        """How many orders of a role a card has had that ended, or stand, in one of these states."""
         ...
 
     async def trades(self, count: int) -> tuple[Trade, ...]:

@@ -27,6 +27,7 @@ class Budget:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._sent: deque[float] = deque()
+        self._kept: deque[float] = deque()
 
     def _used(self) -> int:
         horizon = self._clock.monotonic() - 1.0
@@ -41,8 +42,18 @@ class Budget:
                 "The broker's limit of messages per second is reached, so nothing was sent. Try again in a second."
             )
 
+    def keep(self, messages: int = 1) -> None:
+        """Set so many aside for what is being written down, so that nothing can take their room meanwhile. Raises Busy, and keeps none."""
+        self._kept.clear()  # what an earlier attempt kept and did not use
+        self.take(messages)
+        self._kept.extend([self._clock.monotonic()] * messages)
+
     def take(self, messages: int = 1) -> None:
-        """Use so many now; raises Busy, and uses none, where they are not left."""
+        """Use so many now, those that were kept first; raises Busy, and uses none, where they are not left."""
+        if len(self._kept) >= messages:
+            late = sum(1 for _ in range(messages) if self._kept.popleft() <= self._clock.monotonic() - 1.0)
+            self._sent.extend([self._clock.monotonic()] * late)
+            return
         self.ensure(messages)
         self._sent.extend([self._clock.monotonic()] * messages)
 

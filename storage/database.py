@@ -5,6 +5,7 @@ function with everything from BEGIN to COMMIT is one item in aiosqlite's queue, 
 """
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import Callable
 from datetime import datetime
@@ -17,6 +18,7 @@ from core.errors import StorageError
 from storage import backup, migrations
 from storage.files import backups_of, coming_of, own
 
+_OUR_FAULT = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError)
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -26,6 +28,8 @@ class Database:
 
     def __init__(self, connection: aiosqlite.Connection, lock: IO[str]) -> None:
         self._connection, self._lock = connection, lock
+        self.trouble = ""
+        """Why the last transaction could not be written, where that was the disk's fault or a lock's; empty since one could."""
 
     @classmethod
     async def open(
@@ -40,7 +44,7 @@ class Database:
         lock = own(path)
         connection = aiosqlite.connect(path, isolation_level=None)
         try:
-            _ensure_restored(path)
+            _ensure_usable(path)
             await connection
             database = cls(connection, lock)
             await database._run(_prepare)
@@ -74,7 +78,16 @@ class Database:
                 raise
             return result
 
-        return await self._run(transaction)
+        try:
+            done = await self._run(transaction)
+        except StorageError as problem:
+            if isinstance(problem.__cause__, sqlite3.DatabaseError) and not isinstance(
+                problem.__cause__, _OUR_FAULT
+            ):
+                self.trouble = str(problem.__cause__)
+            raise
+        self.trouble = ""
+        return done
 
     async def read(
         self, work: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
@@ -114,7 +127,12 @@ async def _let_go(connection: aiosqlite.Connection) -> None:
         await asyncio.to_thread(connection._thread.join)
 
 
-def _ensure_restored(path: Path) -> None:
+def _ensure_usable(path: Path) -> None:
+    # SQLite opens a file that it must not write for reading alone, and says so only at the first order.
+    if path.exists() and not os.access(path, os.R_OK | os.W_OK):
+        raise StorageError(
+            f"DATABASE_PATH {path} cannot be used: the file is not ours to write. Change its owner or mode, or set another path."
+        )
     if coming_of(path).exists():
         raise StorageError(
             f"A restore of {path} was cut off before its end, so nothing is traded with it. Run it again: greenlight restore latest, "

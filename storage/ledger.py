@@ -20,6 +20,7 @@ from core.model import (
     Notice,
     OpeningLot,
     Order,
+    OrderState,
     OrderType,
     Origin,
     Outgoing,
@@ -85,11 +86,12 @@ class SqliteLedger:
     async def doubtful_stops(self) -> tuple[Order, ...]:
         return await self._database.read(_orders, _DOUBTFUL)
 
-    async def count_orders(self, card: str, role: Role) -> int:
+    async def count_orders(self, card: str, role: Role, states: Sequence[OrderState]) -> int:
         def work(db: sqlite3.Connection) -> int:
             counted = db.execute(
-                "SELECT count(*) FROM orders WHERE role = ? AND (order_ref = ? OR order_ref LIKE ? || '.%')",
-                (role, card, card),
+                "SELECT count(*) FROM orders WHERE role = ? AND (order_ref = ? OR order_ref LIKE ? || '.%') "
+                "AND state IN (SELECT value FROM json_each(?))",
+                (role, card, card, json.dumps(list(states))),
             )
             return int(counted.fetchone()[0])
 

@@ -45,7 +45,8 @@ def make_group(seed: int) -> Json:
 def make_person(user_id: int, name: str) -> Json:
     """Somebody with a name that was chosen on the chat page or over the control port."""
     first, _, last = name.strip().partition(" ")
-    username = "".join(letter for letter in name.lower() if letter.isascii() and letter.isalnum())
+    letters = "".join(letter for letter in name.lower() if letter.isascii() and letter.isalnum())
+    username = letters[:28]  # with what follows, Telegram's 32 at most
     return (
         {"id": user_id, "is_bot": False, "first_name": first}
         | ({"last_name": last.strip()} if last.strip() else {})

@@ -180,6 +180,8 @@ def _sweep(crew: Crew, asked: argparse.Namespace, flows: Sequence[str]) -> int:
         for result in crew.run(iter([Job.told(json.loads(asked.replay))])):
             say(json.dumps(result, indent=1, ensure_ascii=False))
             return 1 if result["differences"] else 0
+    if asked.named:
+        return _named(crew)
     recorded = {r["job"]["flow"]: r for r in crew.run(iter([Job(flow) for flow in flows]))}
     for flow, result in recorded.items():
         say(f"recorded {flow}: {len(result['names'])} boundaries in {result['seconds']:.2f} s")
@@ -188,8 +190,6 @@ def _sweep(crew: Crew, asked: argparse.Namespace, flows: Sequence[str]) -> int:
             if asked.shown:
                 say(*result["story"], result["log"], sep="\n      ")
     names = {flow: result["names"] for flow, result in recorded.items()}
-    if asked.named:
-        return _named(crew, names)
     jobs = plan(names, asked.kills, asked.seed, mutations, asked.at)
     wrong = _told("in-process kills", crew.run(jobs), asked, flows)
     if asked.sigkill:
@@ -208,14 +208,14 @@ def named_plan(
     for number in range(kills):
         called, flow, boundary, trouble = rows[number % len(rows)]
         if "#" not in boundary:
-            boundary += f"#{chance.randint(1, max(names[flow].count(boundary), 1))}"
+            boundary += f"#{chance.randint(1, max(names.get(flow, []).count(boundary), 1))}"
         yield Job(flow, (boundary,), trouble=trouble, called=called, real=real)
 
 
-def _named(crew: Crew, names: dict[str, list[str]]) -> int:
+def _named(crew: Crew) -> int:
     """Each named crash once, in-process; one line of JSON each."""
     wrong = 0
-    for result in crew.run(named_plan(names, FAULTS, len(FAULTS), 1, real=False)):
+    for result in crew.run(named_plan({}, FAULTS, len(FAULTS), 1, real=False)):
         wrong += bool(result["differences"])
         say(json.dumps(result))
     return 1 if wrong else 0

@@ -1,5 +1,6 @@
 """A sample of `make crash`, and the proof that it bites: bots that are wrong on purpose are found out."""
 
+import fcntl
 import json
 import os
 import re
@@ -54,11 +55,19 @@ def test_real_sigkills() -> None:
 
 
 @pytest.fixture(scope="module")
-def results() -> dict[str, Any]:
-    """What became of each named crash."""
-    done = crash("--named")
-    told = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    assert len(told) == len(FAULTS), done.stdout + done.stderr
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What became of each named crash: tried once, whichever process of the tests asks first."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with (shared / "named-crashes").open("a+", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        if not (lines := file.read()):
+            done = crash("--named")
+            lines = "\n".join(line for line in done.stdout.splitlines() if line.startswith("{"))
+            assert lines.count("\n") == len(FAULTS) - 1, done.stdout + done.stderr
+            file.write(lines)
+    told = [json.loads(line) for line in lines.splitlines()]
     return {result["job"]["called"]: result for result in told}
 
 
@@ -84,6 +93,6 @@ def test_named_crash(results: dict[str, Any], fault: Row) -> None:
 def test_what_is_wrong_is_found(mutation: str) -> None:
     """A bot with one of its promises taken out does not pass."""
     flow, at, difference = WRONG[mutation]
-    done = crash("--kills", "6", "--mutate", mutation, "--flow", flow, "--at", at, "--shown", "9")
+    done = crash("--kills", "4", "--mutate", mutation, "--flow", flow, "--at", at, "--shown", "9")
     assert done.returncode == 1, done.stdout + done.stderr
     assert re.search(difference, done.stdout), done.stdout

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import random
 import struct
 from collections import Counter
@@ -17,11 +18,24 @@ ODD = (
 """What a field may be spoilt into."""
 KEPT = 40
 """True frames that are kept of each type."""
-OF_ORDERS = frozenset({b"3", b"5", b"11", b"101"})
-"""Messages that say what became of an order. One that can still be read as a whole is untrue and not malformed, and nobody could tell."""
-MOST = 1e9
-"""No number of an order is larger."""
-KINDS = ("fields", "cut", "grown", "swapped", "emptied", "flipped", "retyped", "noise", "long", "no end", "out of step")
+READ = {3: (1, 3, 6), 5: (1, 2, 14), 11: (3, 19, 20), 101: (1, 13)}
+"""The numbers of them that the desk goes by: which order or contract, and how much of it.
+
+A message about orders in which they can be read is untrue rather than malformed, and nobody could tell: none of those is made.
+"""
+KINDS = (
+    "fields",
+    "cut",
+    "grown",
+    "swapped",
+    "emptied",
+    "flipped",
+    "retyped",
+    "noise",
+    "long",
+    "no end",
+    "out of step",
+)
 WEIGHTS = (50, 12, 8, 8, 3, 10, 6, 3, 0.2, 1, 0.002)
 
 
@@ -37,7 +51,7 @@ class Spoiler:
         while True:
             chosen = kind or self.chance.choices(KINDS, WEIGHTS)[0]
             made = self._spoil(payload, chosen)
-            if not reads(made[4:], payload):
+            if not reads(made[4:]) and not alters(made[4:], payload):
                 self.made[chosen] += 1
                 return made
             kind = ""
@@ -84,17 +98,29 @@ class Spoiler:
             values[self.chance.randrange(len(values))] = self._odd()
 
 
-def reads(spoilt: bytes, true: bytes) -> bool:
-    """Whether a message about orders can be read as a whole: it has all the fields, and numbers that can be where the true one has them."""
-    now, before = spoilt.split(b"\0"), true.split(b"\0")
-    if now[0] not in OF_ORDERS or len(now) < len(before):
+def reads(spoilt: bytes) -> bool:
+    """Whether this is a message about orders that can be read: there are numbers where the desk goes by them."""
+    values = spoilt.split(b"\0")
+    try:
+        wanted = READ.get(int(values[0].decode()), ())  # as Python reads: digits of any script
+    except ValueError:
         return False
-    return all(_can_be(one) for one, other in zip(now, before, strict=False) if _can_be(other) and other)
+    return bool(wanted) and len(values) > max(wanted) and all(_can_be(values[n]) for n in wanted)
+
+
+def alters(spoilt: bytes, true: bytes) -> bool:
+    """Whether a message about orders has another number where the true one has one: half of it would be untrue and not malformed."""
+    now, before = spoilt.split(b"\0"), true.split(b"\0")
+    of_orders = before[0].isdigit() and int(before[0]) in READ
+    pairs = zip(now[1:], before[1:], strict=False)
+    return of_orders and any(a != b and a and _can_be(a) and _can_be(b) for a, b in pairs)
 
 
 def _can_be(value: bytes) -> bool:
     try:
-        return 0 <= float(value.decode() or 0) < MOST  # what Python reads is read: digits of any script, and nothing as 0
+        return math.isfinite(
+            float(value.decode() or 0)
+        )  # as Python reads: digits of any script, and nothing as 0
     except ValueError:
         return False
 

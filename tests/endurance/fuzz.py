@@ -11,8 +11,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from tests.crash.timeline import quiet
+from tests.endurance.bodies import STATUSES, BodySpoiler
 from tests.endurance.frames import KINDS, FalseTws, Spoiler
 from tests.endurance.place import Place, next_november, on_one_clock, place, table
+from tests.endurance.relays import BrokenBotApi, BrokenModel, Relay
 from tests.endurance.watched import Json, Watched
 
 say = partial(print, flush=True)
@@ -103,7 +106,106 @@ async def afterwards(where: Place, report: Report, bot: Watched, symbol: str) ->
     report.judge()
 
 
-RUNS = {"tws": (tws, 1_000_000)}
+async def telegram(where: Place, report: Report, number: int, plant: str = "") -> None:
+    """Malformed answers of the Bot API, and malformed updates in sound ones."""
+    # A 401 or 404 to the token ends the bot, and so does a 409 that lasts: that is right, and is tested elsewhere.
+    spoiler = BodySpoiler(report.seed, tuple(s for s in STATUSES if s not in (401, 404, 409)))
+    relay = BrokenBotApi(where.world.telegram.address, spoiler)
+    await relay.start()
+    try:
+        async with where.watched_bot(plant, telegram_api_url=relay.address) as bot:
+            await where.phone.hears("Connected")
+            for line in ("/positions", "/help", "/orders"):
+                await where.phone.says(line)
+            card = await where.phone.asks("/buy AAPL 1", "BUY 1 AAPL")
+            await where.phone.taps("Discard", card)
+            await where.phone.settled()
+            await _thrown(relay, report, number, bot)
+            # What was said of each unreadable update goes out at the speed that Telegram allows.
+            left = []
+            for _ in range(10 + number // 10):
+                left = where.rows(
+                    "SELECT id, chat, kind, state, is_edit, substr(text, 1, 80) FROM messages WHERE state = 'waiting'"
+                )
+                if not left:
+                    break
+                await asyncio.sleep(60)
+            report.failures += [f"never said: {row}" for row in left[:5]]
+            await afterwards(where, report, bot, "MSFT")
+    finally:
+        await relay.close()
+    report.counts["spoilt how"], report.counts["spoilt what"] = spoiler.made, relay.spoilt
+    ended = where.rows("SELECT coalesce(outcome, 'unfinished'), count(*) FROM updates GROUP BY 1")
+    report.counts["how updates ended"] = Counter(dict(ended))
+    report.counts["the bot's log"] = Counter(report.pulse["lines"])
+
+
+async def _thrown(relay: Relay, report: Report, number: int, bot: Watched) -> None:
+    """Wait until so many answers were spoilt."""
+    while report.thrown < number:
+        count = min(BATCH, number - report.thrown)
+        relay.ended.clear()
+        relay.left = count
+        try:
+            async with asyncio.timeout(1200 + 2 * count):  # seconds of the common clock
+                await relay.ended.wait()
+        except TimeoutError:
+            report.failures.append(f"it asks no more: {relay.left} of {count} answers were left")
+            relay.left = 0
+            report.pulse = await bot.do("pulse")
+            return
+        report.thrown += count
+        report.pulse = await bot.do("pulse")
+        if report.pulse["uncaught"] or report.pulse["dead"]:
+            relay.left = 0
+            break
+
+
+async def model(where: Place, report: Report, number: int, plant: str = "") -> None:
+    """Malformed answers of the model, most of them to the analyst, some to /analyze in the chat."""
+    there = where.world.model
+    spoiler = BodySpoiler(report.seed)
+    relay = BrokenModel(there.address, spoiler)
+    await relay.start()
+    settings = {
+        "anthropic_api_key": there.api_key,
+        "anthropic_base_url": relay.address,
+        "anthropic_model": there.model,
+        "analyst_daily_calls": 10**9,
+        "analyst_daily_dollars": "1000000",
+    }
+    outcomes, in_chat = Counter[str](), Counter[str]()
+    try:
+        async with where.watched_bot(plant, **settings) as bot:
+            await where.phone.hears("Connected")
+            await where.phone.asks("/analyze MSFT", "MSFT")
+            while report.thrown < number:
+                before, relay.left = sum(relay.spoilt.values()), 10**9
+                report.pulse = await bot.do("ask", number=min(BATCH, number - report.thrown))
+                outcomes.update(report.pulse["outcomes"])
+                for _ in range(3):
+                    told = await where.phone.asks("/analyze MSFT", "^(?!🔎)")
+                    in_chat[told["text"].splitlines()[0][:60]] += 1
+                relay.left = 0
+                report.thrown += sum(relay.spoilt.values()) - before
+                await quiet()
+                where.leap(86_400)  # the bot counts the day's calls before each: a real day has a hundred
+                await asyncio.sleep(60)
+                if report.pulse["uncaught"] or report.pulse["dead"]:
+                    break
+            await asyncio.sleep(70)  # a model that failed too often is left alone for a minute
+            answer = await bot.do("ask", number=1)
+            if answer["outcomes"] != {"decision": 1}:
+                report.failures.append(f"afterwards a true answer ended as {answer['outcomes']}")
+            await afterwards(where, report, bot, "MSFT")
+    finally:
+        await relay.close()
+    report.counts["spoilt how"], report.counts["the analyst's outcomes"] = spoiler.made, outcomes
+    report.counts["what the chat said"] = in_chat
+    report.counts["the bot's log"] = Counter(report.pulse["lines"])
+
+
+RUNS = {"tws": (tws, 1_000_000), "telegram": (telegram, 100_000), "model": (model, 100_000)}
 
 
 def run(name: str, number: int, seed: int, folder: Path, plant: str = "") -> Report:

@@ -61,9 +61,7 @@ class Place(House):
         """The bot, watched, on the common clock."""
         self.shared.cells.idle, self.common.bot_lives = 0, True  # time must not move before it waits
         try:
-            async with watched(
-                self.told(**changes), shared=self.shared, page=self.page, plant=plant
-            ) as bot:
+            async with watched(self.told(**changes), shared=self.shared, page=self.page, plant=plant) as bot:
                 yield bot
         finally:
             self.common.bot_lives = False
@@ -89,7 +87,7 @@ class Place(House):
         """The differences that remain when the two have had so many seconds of the common clock to agree."""
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
-        while (found := await self.differences()) and loop.time() < end:
+        while (found := await self.differences()) and loop.time() < end:  # noqa: ASYNC110 - looking again is all there is
             await asyncio.sleep(2)
         return found
 
@@ -153,6 +151,7 @@ async def place(state: Path, shared: Shared, page: Path) -> AsyncIterator[Place]
         finally:
             loop.common.bot_lives = False
             loop.common.on_jump = lambda seconds: None
+    await asyncio.sleep(0.1)  # what hung up closes
 
 
 def on_one_clock(folder: Path, begins: datetime) -> tuple[asyncio.Runner, Shared, Path]:

@@ -6,12 +6,15 @@ handle on it. What is planted is what a control needs: a leak, a stall or an err
 
 import asyncio
 import contextlib
+import ctypes
+import faulthandler
 import gc
 import json
 import logging
 import os
 import re
 import selectors
+import signal
 import socket
 import sys
 import threading
@@ -20,6 +23,8 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
+
+import aiosqlite
 
 from bot import app
 from bot.clock import SystemClock
@@ -112,14 +117,17 @@ class _Counting(logging.Handler):
 
 
 def held() -> Json:
-    """What this process holds, after everything that can go is gone."""
+    """What this process holds, after everything that can go is gone, and what is free is given back."""
     gc.collect()
+    with contextlib.suppress(OSError, AttributeError):  # only some C libraries can be asked
+        ctypes.CDLL(None).malloc_trim(0)
     status = Path("/proc/self/status").read_text("ascii")
     found = re.search(r"VmRSS:\s+(\d+)", status)
     assert found is not None
     return {
         "memory_kib": int(found[1]),
         "objects": len(gc.get_objects()),
+        "blocks": sys.getallocatedblocks(),
         "tasks": len(asyncio.all_tasks()),
         "threads": threading.active_count(),
         "files": len(os.listdir(OPEN_FILES)),
@@ -151,7 +159,7 @@ def _stall() -> None:
     async def waiting(self: IBBroker) -> Any:
         event = await true(self)
         if _once("stall"):
-            time.sleep(1.2)
+            time.sleep(1.2)  # noqa: ASYNC251 - this is the stall
         return event
 
     IBBroker.next_event = waiting  # type: ignore[method-assign]
@@ -186,6 +194,25 @@ def _once(name: str) -> bool:
 PLANTS: dict[str, Callable[[], None]] = {"": lambda: None, "leak": _leak, "stall": _stall, "error": _error}
 
 
+def _count_the_disk_as_work() -> None:
+    """Time must not move while the database's thread works."""
+    connection: Any = aiosqlite.Connection
+
+    def busy(method: Callable[..., Any]) -> Callable[..., Any]:
+        async def run(self: Any, *values: Any, **options: Any) -> Any:
+            loop = asyncio.get_running_loop()
+            assert isinstance(loop, Loop)
+            ended = loop.common.began()
+            try:
+                return await method(self, *values, **options)
+            finally:
+                ended(None)
+
+        return run
+
+    connection._execute, connection._connect = busy(connection._execute), busy(connection._connect)
+
+
 # --- the program ----------------------------------------------------------------------------------------------------------
 
 
@@ -212,7 +239,7 @@ async def _drained(desk: Desk) -> Json:
     """Wait until everything that the broker said is worked."""
     broker = desk.broker
     assert isinstance(broker, IBBroker)
-    while broker._events.qsize():
+    while broker._events.qsize():  # noqa: ASYNC110 - a queue says nothing when it is empty
         await asyncio.sleep(0.001)
     return {"connected": broker.link.connected, "reconciled": broker.link.reconciled}
 
@@ -252,6 +279,7 @@ async def _run(settings: Settings, clock: Clock, pulse: Pulse) -> None:
 
 def main() -> None:
     """Live until told to stop."""
+    faulthandler.register(signal.SIGUSR1)
     job, pulse = json.loads(sys.stdin.readline()), Pulse()
     PLANTS[job["plant"]]()
     settings = Settings(_env_file=None, **job["settings"])  # type: ignore[call-arg]
@@ -259,6 +287,7 @@ def main() -> None:
     selector: Any = selectors.DefaultSelector()
     make: Callable[[], asyncio.AbstractEventLoop] = lambda: asyncio.SelectorEventLoop(selector)  # noqa: E731
     if job["page"]:
+        _count_the_disk_as_work()
         shared = Shared(Path(job["page"]))
         shared.bot_end = socket.socket(fileno=job["end"])
         shared.bot_end.setblocking(False)
@@ -316,10 +345,16 @@ async def watched(
         await made.hears()
         yield made
         process.stdin.write(b'{"do": "stop"}\n')
-        async with asyncio.timeout(30):
-            await process.wait()
+        try:
+            async with asyncio.timeout(60):
+                await process.wait()
+        except TimeoutError:
+            process.send_signal(signal.SIGUSR1)  # it says on its standard error where it hangs
+            raise AssertionError("the bot that was watched does not stop") from None
     finally:
         if process.returncode is None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), 1)
             process.kill()
             await process.wait()
 

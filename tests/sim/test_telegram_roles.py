@@ -10,6 +10,7 @@ import pytest
 from aiogram.utils.web_app import check_webapp_signature, safe_parse_webapp_init_data
 from aiohttp import ClientSession, ClientWebSocketResponse, CookieJar
 
+from sim.telegram.people import make_person
 from sim.telegram.webapp import allowed
 from tests.sim.telegram_kit import PNG, Kit, telegram
 
@@ -237,3 +238,9 @@ async def test_every_route_says_what_it_does(kit: Kit) -> None:
         routes = (await response.json())["routes"]
     assert len([route for route in routes if route["path"].startswith("/telegram")]) >= 25
     assert [route["path"] for route in routes if len(route["does"]) < 10] == []
+
+
+def test_a_long_name_gets_a_username_that_telegram_allows() -> None:
+    made = make_person(702546163, "Mona Long-Name van der Überlegenheim")
+    assert made["username"] == "monalongnamevanderberlegenhe_163"
+    assert len(made["username"]) == 32

@@ -1,6 +1,7 @@
 """Backups and restores: whole or not there, whoever is killed in the middle; and what a restored file must not do again."""
 
 import asyncio
+import ctypes
 import json
 import os
 import resource
@@ -532,3 +533,49 @@ def test_an_empty_file_beside_it_does_no_harm(path: Path, beside: str) -> None:
     path.with_name(path.name + beside).write_bytes(b"")
     asyncio.run(open_and_close(path))
     assert ask(path, "SELECT count(*) FROM orders") == [(3,)]
+
+
+OPENING = """
+import asyncio, sys
+from pathlib import Path
+sys.path.insert(0, {root!r})
+from core.errors import StorageError
+from storage.database import Database
+try:
+    asyncio.run(Database.open(Path(sys.argv[1])))
+except StorageError as problem:
+    print(problem)
+    sys.exit(1)
+"""
+
+
+def as_anybody() -> None:
+    """Root without the right to pass over the modes of files."""
+    for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+        ctypes.CDLL(None).prctl(
+            24, capability, 0, 0, 0
+        )  # PR_CAPBSET_DROP, which holds from the next program on
+
+
+@pytest.mark.parametrize("locked", ["folder", "file"])
+def test_a_place_that_is_not_ours_to_write(path: Path, locked: str) -> None:
+    """A folder or a file that cannot be written is one sentence with the path, and no trace."""
+    place = path.parent if locked == "folder" else path
+    mode = place.stat().st_mode
+    if locked == "folder":
+        files.lock_of(path).unlink()
+    place.chmod(0o500 if locked == "folder" else 0o400)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", OPENING.format(root=str(ROOT)), path],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+            preexec_fn=as_anybody,
+        )
+    finally:
+        place.chmod(mode)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.count("\n") == 1
+    assert str(path) in done.stdout

@@ -98,6 +98,22 @@ async def test_disk_full_or_io_error_while_an_order_works(house: House, fault: s
             assert books.execute("SELECT count(*) FROM executions").fetchone() == (1,)
 
 
+async def test_a_fill_while_nobody_asks_for_anything(house: House) -> None:
+    """A fill that cannot be written down is told as trouble of the disk without anybody's asking, once; then it is booked."""
+    bot = await house.spawn()
+    await house.ready()
+    await house.control.post("/tws/fills", mode="hold")
+    first = await working(house, "/buy AAPL 10")
+    await house.phone.settled()
+    relieve = forbid_growth(bot.pid, house.state / "greenlight.db")
+    await house.control.post("/tws/fill", order=(await house.control.book())["orders"][0]["ref"])
+    await house.phone.hears("Nothing can be written down", after=first["id"])
+    relieve()
+    await house.phone.sees(lambda m: m["id"] == first["id"] and "FILLED 10/10" in m["text"])
+    assert await said(house, "Nothing can be written down") == 1
+    await end(bot)
+
+
 # --- at the start ---------------------------------------------------------------------------------------------------------
 
 

@@ -252,6 +252,29 @@ async def test_an_unreadable_update_is_passed_over(live: House) -> None:
     assert not (await live.control.book())["orders"]
 
 
+@pytest.mark.parametrize(
+    ("odd", "words"),
+    [
+        ({"text": 7}, "cannot read"),
+        ({"text": ["/buy AAPL 10"]}, "cannot read"),
+        ({"from": {"id": 10**30, "is_bot": False, "first_name": "Sam"}}, ""),
+        ({"from": {"id": "x", "is_bot": False, "first_name": "Sam"}}, ""),
+    ],
+    ids=str,
+)
+async def test_an_update_whose_parts_are_of_another_kind(live: House, odd: Json, words: str) -> None:
+    """A text that is a number, and a sender whom no disk can hold, end neither the bot nor what comes behind them."""
+    user = live.world.telegram.user_id
+    owner = {"id": user, "is_bot": False, "first_name": "Sam"}
+    sound = {"message_id": 1, "date": 1, "chat": {"id": user, "type": "private"}, "from": owner, "text": "x"}
+    await live.control.post("/telegram/update", content={**sound, **odd})
+    said = await live.phone.says("/whoami")
+    await live.phone.hears("Your id", after=said)
+    if words:
+        await live.phone.hears(words)
+    await live.phone.settled()
+
+
 async def test_an_unreadable_update_on_disk_does_not_stop_the_start(house: House) -> None:
     """Unfinished updates of an earlier run that cannot be read are put away at the start, which goes on."""
     async with house.bot():

@@ -1,0 +1,108 @@
+"""Broken parts, one at a time: what the machine has to find. Each is put in by `broken` and taken out again."""
+
+import contextlib
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from core import lifecycle, protection
+from core.bookkeeper import Bookkeeper
+from core.model import BrokerBook, Execution, Order, OrderState
+from core.orderbook import Mark
+from storage import ledger
+from tests.properties.life import STOCKS
+
+Patch = Callable[[pytest.MonkeyPatch], None]
+
+
+def executions_by_full_id(patch: pytest.MonkeyPatch) -> None:
+    """A corrected execution is a second one, because its whole id is its key."""
+    patch.setattr(Execution, "key", property(lambda self: self.exec_id))
+
+
+def resend_of_unknown(patch: pytest.MonkeyPatch) -> None:
+    """What is UNKNOWN after a comparison is sent once more."""
+    reconcile = Bookkeeper._reconcile
+
+    async def and_resend(self: Bookkeeper) -> None:
+        await reconcile(self)
+        for order in self._book.orders:
+            if order.state is OrderState.UNKNOWN and not order.perm_id:
+                self._broker.place([order], STOCKS[order.symbol])
+
+    patch.setattr(Bookkeeper, "_reconcile", and_resend)
+
+
+def tap_not_consumed(patch: pytest.MonkeyPatch) -> None:
+    """The card stays open when its order is written down, and the file takes a reference twice."""
+
+    def nothing(db: sqlite3.Connection, *values: Any) -> None:
+        db.execute("DROP INDEX IF EXISTS orders_ref")
+
+    patch.setattr(ledger, "_end_ticket", nothing)
+
+
+def correction_as_second_fill(patch: pytest.MonkeyPatch) -> None:
+    """What a correction names is added to what was filled before."""
+    filled_by = lifecycle.filled_by
+
+    def added(order: Order, executions: Sequence[Execution], *, corrected: bool = False) -> Order:
+        after = filled_by(order, executions, corrected=corrected)
+        if not corrected:
+            return after
+        return replace(after, filled=order.filled + list(executions)[-1].quantity)
+
+    patch.setattr(lifecycle, "filled_by", added)
+
+
+def leaves_before_the_books_agree(patch: pytest.MonkeyPatch) -> None:
+    """The line counts as compared as soon as it is up."""
+    reconcile = Bookkeeper._reconcile
+
+    async def too_early(self: Bookkeeper) -> None:
+        self._broker.mark_reconciled(self._broker.link.epoch)
+        await reconcile(self)
+
+    patch.setattr(Bookkeeper, "_reconcile", too_early)
+
+
+def fills_while_away_are_lost(patch: pytest.MonkeyPatch) -> None:
+    """Of a snapshot only the orders are taken over."""
+    take_over = Bookkeeper._take_over
+
+    async def without(self: Bookkeeper, told: BrokerBook, mark: Mark) -> None:
+        await take_over(self, replace(told, executions=()), mark)
+
+    patch.setattr(Bookkeeper, "_take_over", without)
+
+
+def protection_is_not_counted(patch: pytest.MonkeyPatch) -> None:
+    """A sale leaves beside the stops and targets of what it sells."""
+    patch.setattr(protection, "plan", lambda *_: protection.Plan())
+
+
+MUTATIONS: dict[str, tuple[Patch, str]] = {
+    "executions keyed by full exec id": (executions_by_full_id, "."),
+    "resend of UNKNOWN": (resend_of_unknown, "sent again|another order"),
+    "tap not consumed": (tap_not_consumed, "sent again|another order|two changes"),
+    "correction counted as a second fill": (correction_as_second_fill, "filled|orders"),
+    "executions of a snapshot are lost": (fills_while_away_are_lost, "."),
+}
+"""By name: what breaks it, and what the counterexample says. The machine finds each of them by itself."""
+
+TOLD: dict[str, tuple[Patch, str]] = {
+    "orders leave before the books agree": (leaves_before_the_books_agree, "outside a reconciled epoch"),
+    "protection is not counted": (protection_is_not_counted, "for sale"),
+}
+"""The same, of what needs a story of several steps: a test tells it."""
+
+
+@contextlib.contextmanager
+def broken(name: str) -> Iterator[None]:
+    """One part is broken for as long as the block lasts."""
+    with pytest.MonkeyPatch.context() as patch:
+        (MUTATIONS | TOLD)[name][0](patch)
+        yield
