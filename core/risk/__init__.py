@@ -59,6 +59,7 @@ __all__ = [
     "RuleRow",
     "Snapshot",
     "at_risk",
+    "bracket_sides",
     "check",
     "drifted",
     "offered_stop",
