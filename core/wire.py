@@ -75,6 +75,8 @@ class Ear(Wrapper):
     last_error: BrokerMessage | None = None
     clock: Clock
     account_heard = 0.0
+    heard = 0
+    """How many orders and executions were told so far."""
 
     def updateAccountValue(self, tag: str, val: str, currency: str, account: str) -> None:
         self.account_heard = self.clock.monotonic()
@@ -135,6 +137,7 @@ class Ear(Wrapper):
                 self._endReq(key, why, success=False)  # type: ignore[no-untyped-call]
 
     def _tell(self, key: Any, report: OrderReport | Execution) -> None:
+        self.heard += 1
         if key in self._futures:
             self._results[key].append(report)
         else:
