@@ -282,7 +282,7 @@ class Bookkeeper:
         # What has moved since the question keeps its newer state; but executions are facts, and never older than anything.
         for order in moved:
             mine = self._book.executions_of(order, fills)
-            changed = any(e.key in corrected for e in mine)
+            changed = any(e.key in corrected or e.revision > 1 for e in mine)
             changes.append((order, lifecycle.filled_by(order, mine, corrected=changed)))
         changes += [(None, o) for o in strangers]
         have = {e.exec_id for e in told.executions}
