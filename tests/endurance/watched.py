@@ -281,9 +281,9 @@ async def _run(settings: Settings, clock: Clock, pulse: Pulse) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, _show_tasks)
     async with app.running(settings, clock) as (desk, life):
         await _obey(desk, life, pulse)
-    loop = asyncio.get_running_loop()
-    if isinstance(loop, Loop):
-        loop.common.began()  # what ends now ends in threads that nobody counts: time must not move any more
+        loop = asyncio.get_running_loop()
+        if isinstance(loop, Loop):
+            loop.common.began()  # what ends now ends in threads that nobody counts: time must not move any more
 
 
 def main() -> None:
