@@ -244,7 +244,8 @@ def test_a_correction_that_a_snapshot_tells_counts() -> None:
     at = book()
     (corrected,), _ = reconcile([filled], at, lambda _: (nine,), NOW, 9, frozenset({nine.key}))
     assert corrected.filled == 9
-    (missing,), _ = reconcile([filled], at, lambda _: (nine,), NOW, 9)
+    part = execution(9, exec_id="E.1.01")
+    (missing,), _ = reconcile([filled], at, lambda _: (part,), NOW, 9)
     assert missing.filled == 10
 
 
