@@ -111,7 +111,7 @@ async def test_a_correction_of_an_order_that_moves_meanwhile(live: House) -> Non
     await compared(live)
     (order,) = await orders(live)
     assert Decimal(order["filled"]) == 5
-    assert (only(live).filled, only(live).remaining) == (5, 5)
+    assert only(live).filled == only(live).remaining == 5
 
 
 async def test_many_trades_while_away(live: House) -> None:
