@@ -50,16 +50,19 @@ async def on_stop(house: House) -> Decimal:
 
 
 async def filled(house: House, line: str, pattern: str) -> Json:
-    """An order at the market: its card, after its fill was told. `pattern` is what card and news call it."""
+    """An order at the market: its card, after its fill, and the state of its stop, were told. `pattern` is what card and news call it."""
     card = await approve(house, line, pattern)
     await house.phone.hears(f"FILLED {pattern}", after=card["id"])
+    await heard(house)
     return card
 
 
 async def resting(house: House, line: str = "/buy AAPL 10 @ 150", pattern: str = "BUY 10 AAPL") -> Json:
     """An order that works at the broker: its card."""
     card = await approve(house, line, pattern)
-    return await house.phone.sees(lambda m: m["id"] == card["id"] and "working" in m["text"])
+    await house.phone.sees(lambda m: m["id"] == card["id"] and "working" in m["text"])
+    await heard(house)
+    return card
 
 
 async def with_refused_stop(house: House, line: str, pattern: str, count: int = 1) -> Json:

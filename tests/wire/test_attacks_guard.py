@@ -96,6 +96,9 @@ async def test_refused_twice_is_not_said_of_shares_that_are_sold(house: House) -
         before = await holding(house)
         await with_refused_stop(house, "/buy AAPL 10 sl 150", "BUY 10 AAPL", count=2)
         await later(house)
+        again = await house.phone.hears(f"{ONCE_MORE}3")
+        await house.phone.hears("REJECTED SELL", after=again["id"])
+        await later(house)
         told = await house.phone.hears("NOT protected")
         await filled(house, f"/sell AAPL {before + 10:f}", f"SELL {before + 10:f} AAPL")
     last = (await house.phone.chat())[-1]["id"]
@@ -181,8 +184,10 @@ async def test_of_two_stops_for_the_same_shares_the_younger_goes(house: House) -
     """A stop of which no word ever came is taken for never sent, and sent once more; then it is there after all: one of the two goes."""
     async with house.bot(ibkr_client_id=7):
         await house.ready()
+        card = await house.phone.asks("/buy AAPL 10 sl 150", "BUY 10 AAPL")
         await hide_orders(house)
-        card = await filled(house, "/buy AAPL 10 sl 150", "BUY 10 AAPL")
+        await house.phone.taps("Send", card)
+        await house.phone.hears("FILLED BUY 10 AAPL", after=card["id"])
         await unknown(house, 2)
         await later(house)
         await compared(house)
