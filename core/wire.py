@@ -162,7 +162,8 @@ class _QuickDecoder(Decoder):
     def parse(self, obj: Any) -> None:
         for name, read, default in _numbers(type(obj)):  # type: ignore[arg-type]  # a class is as hashable as they come
             told = getattr(obj, name)
-            setattr(obj, name, read(told) if told else default)
+            if told.__class__ is str:  # what no message has set is a number already
+                setattr(obj, name, read(told) if told else default)
 
 
 class Line(ib.IB):
