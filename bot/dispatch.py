@@ -216,6 +216,8 @@ class Dispatcher:
             await self._bot.send_message(user, html, parse_mode="HTML")
         except TelegramError as problem:
             log.warning("somebody could not be told at once: %s", problem.message)
+        except Exception:  # an answer that makes no sense: this is said beside the work, and must not end it
+            log.exception("somebody could not be told at once")
 
     def _replies(self, user: int, reply: Reply) -> list[Outgoing]:
         messages = []

@@ -38,6 +38,7 @@ RECONCILE_SECONDS = 60.0
 RETRY_SECONDS = 2.0
 ABSENT_SECONDS = 5.0
 BROKER_DAY = ZoneInfo("America/New_York")  # its executions are those since midnight there
+MOST_PAID = 20_000  # commissions that are remembered as written
 MOST_LOOKS = 3  # at books that cannot be opened yet, before it waits for the next regular comparison
 
 
@@ -71,6 +72,7 @@ class Bookkeeper:
         self._gap = True
         self._since: datetime | None = None  # when the gap began
         self._asked = Asked()
+        self._paid: dict[str, Commission] = {}
         self._say_when_back = True
         self._absent: dict[int, tuple[int, datetime]] = {}
         self._opened: str | None = None
@@ -102,7 +104,12 @@ class Bookkeeper:
             case Execution():
                 await self._on_execution(event)
             case Commission():
-                await self._ledger.record(commissions=[event])
+                # Every answer to a question about executions brings all of them again.
+                if self._paid.get(event.exec_id) != event:
+                    if len(self._paid) >= MOST_PAID:
+                        self._paid.clear()
+                    await self._ledger.record(commissions=[event])
+                    self._paid[event.exec_id] = event
             case BrokerMessage():
                 await self._on_message(event)
             case LinkChanged(up=True):
@@ -282,7 +289,7 @@ class Bookkeeper:
         # What has moved since the question keeps its newer state; but executions are facts, and never older than anything.
         for order in moved:
             mine = self._book.executions_of(order, fills)
-            changed = any(e.key in corrected for e in mine)
+            changed = any(e.key in corrected or e.revision > 1 for e in mine)
             changes.append((order, lifecycle.filled_by(order, mine, corrected=changed)))
         changes += [(None, o) for o in strangers]
         have = {e.exec_id for e in told.executions}

@@ -43,6 +43,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 ANSWER_SECONDS = 8.0
+LONG_ANSWER_SECONDS = 60.0  # for thousands of orders and executions, of which some come all the time
 BARS_ANSWER_SECONDS, BARS_SECONDS = 15.0, 600.0
 DETAILS_SECONDS = 6 * 3600.0  # contract details have the hours of the next few days only
 HEARTBEAT_SECONDS = 5.0
@@ -317,6 +318,22 @@ class IBBroker:
         except ConnectionError:
             raise NotConnected("The connection to the broker was lost while it was being asked.") from None
 
+    async def _ask_much(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """The same for a question with a long answer: as long as something of it keeps coming, it is no silence."""
+        ear, asked = self._line().ear, asyncio.ensure_future(self._ask(ask, LONG_ANSWER_SECONDS))
+        try:
+            while True:
+                heard = ear.heard
+                done, _ = await asyncio.wait({asked}, timeout=ANSWER_SECONDS)
+                if done:
+                    return asked.result()
+                if ear.heard == heard:
+                    raise NoAnswer(
+                        f"The broker did not answer within {ANSWER_SECONDS:.0f} s. Nothing was changed; try again, or see /status."
+                    )
+        finally:
+            asked.cancel()
+
     async def server_time(self) -> datetime:
         """What time it is at TWS, to the second."""
         async with self._asking_time:
@@ -468,7 +485,7 @@ class IBBroker:
                 )  # binds orders typed into TWS, so that they can be managed
             open_orders = await self._open_orders(line)
             await self._budget.wait()
-            completed: Any = await self._ask(lambda: line.reqCompletedOrdersAsync(False))
+            completed: Any = await self._ask_much(lambda: line.reqCompletedOrdersAsync(False))
             await self._budget.wait()
             executions = await self._executions_around_positions(line)
             mine, positions = self._link.account, self.positions
@@ -489,7 +506,7 @@ class IBBroker:
 
     async def _open_orders(self, line: Line) -> tuple[OrderReport, ...]:
         await self._budget.wait()
-        told: Any = await self._ask(line.reqAllOpenOrdersAsync)
+        told: Any = await self._ask_much(line.reqAllOpenOrdersAsync)
         return tuple(order for order in told if order.account in ("", self._link.account))
 
     async def _executions_around_positions(self, line: Line) -> Any:
@@ -497,7 +514,7 @@ class IBBroker:
         before: Any = None
         for _ in range(SNAPSHOT_TRIES):
             await self._budget.wait()
-            after: Any = await self._ask(line.reqExecutionsAsync)
+            after: Any = await self._ask_much(line.reqExecutionsAsync)
             if before is not None and {e.exec_id for e in before} == {e.exec_id for e in after}:
                 return after
             before = after

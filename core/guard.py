@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 BARE_SECONDS = 5.0
 RETRY_SECONDS = 5.0
 ZERO = Decimal(0)
+SETTLED = "unguarded:"
+"""Before the name of a card, among what is remembered: its stop is not put back any more."""
 _CONFIRMED = frozenset({OrderState.WORKING, OrderState.PARTIAL, OrderState.SUSPENDED})
 
 
@@ -146,17 +148,22 @@ class Guard:
         elif count <= 0:
             text = "Its stop is not at the broker and is not sent again: as many shares were sold, or are on sale, since then."
             await self._tell(card, "sold", stop, text)
-            self._book.settle_doubt(card)
+            await self._settle(card)
         elif await self._ledger.count_orders(card, Role.STOP, (OrderState.REJECTED,)) > 1:
             text = "The broker has refused the stop of these shares twice: they are NOT protected. Set a stop by hand, or sell."
             await self._tell(card, "refused twice", stop, text)
-            self._book.settle_doubt(card)
+            await self._settle(card)
         elif target is not None and target.state.is_open:
             if target.cancel_requested_at is None:
                 text = "Its stop is not at the broker. The target goes first, because it and a new stop would not cancel each other."
                 await self._cancel(target, text)
         else:
             await self._protect(card, entry, stop, count)
+
+    async def _settle(self, card: str) -> None:
+        """Nothing more is done for the card, at the next start neither."""
+        await self._ledger.remember(f"{SETTLED}{card}", "yes")
+        self._book.settle_doubt(card)
 
     def _to_protect(self, card: str, entry: Order, stop: Order, target: Order | None) -> Decimal | None:
         """How many shares still need the stop that was approved for them; None while what is held is not certain.

@@ -23,6 +23,7 @@ from core.model import (
     WhatIf,
 )
 
+KINDS = {kind.value: kind for kind in OrderType}
 UNSET = (ib.util.UNSET_DOUBLE, float(ib.util.UNSET_INTEGER), float(2**63 - 1))
 
 
@@ -154,8 +155,7 @@ def position(raw: ib.Position) -> Position:
 
 def open_order(order_id: int, named: ib.Contract, raw: ib.Order, state: ib.OrderState) -> OrderReport:
     """An openOrder or completedOrder message."""
-    known = raw.orderType in {kind.value for kind in OrderType}
-    order_type = OrderType(raw.orderType) if known else OrderType.OTHER
+    order_type = KINDS.get(raw.orderType, OrderType.OTHER)
     return OrderReport(
         status=state.status,
         client_id=raw.clientId,

@@ -55,7 +55,8 @@ def _settle(
     executions: Sequence[Execution],
     corrected: frozenset[str],
 ) -> Order:
-    changed = any(e.key in corrected for e in executions)
+    # Once an execution was corrected, what the broker's lists of orders say of its quantity may be older than that.
+    changed = any(e.key in corrected or e.revision > 1 for e in executions)
     order = filled_by(order, executions, corrected=changed)
     for report in (*working.near(order), *over.near(order)):
         if belongs(order, report):

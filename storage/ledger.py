@@ -458,6 +458,7 @@ _DOUBTFUL = """
     AND filled = '0' AND state NOT IN ('WORKING', 'PARTIAL', 'FILLED') AND NOT (state = 'CANCELLED' AND cancel_requested_at IS NOT NULL)
     AND EXISTS (SELECT 1 FROM orders entry WHERE entry.order_ref = substr(orders.order_ref, 1, instr(orders.order_ref || '.', '.') - 1)
                 AND (entry.filled <> '0' OR entry.state NOT IN ('FILLED', 'CANCELLED', 'REJECTED', 'NOT_AT_BROKER')))
+    AND NOT EXISTS (SELECT 1 FROM wishes WHERE key = 'unguarded:' || substr(orders.order_ref, 1, instr(orders.order_ref || '.', '.') - 1))
 """
 _NEWEST_ORDER = "ON CONFLICT (number) DO UPDATE SET " + ", ".join(
     f"{name} = excluded.{name}"

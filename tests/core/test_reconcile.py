@@ -244,5 +244,16 @@ def test_a_correction_that_a_snapshot_tells_counts() -> None:
     at = book()
     (corrected,), _ = reconcile([filled], at, lambda _: (nine,), NOW, 9, frozenset({nine.key}))
     assert corrected.filled == 9
-    (missing,), _ = reconcile([filled], at, lambda _: (nine,), NOW, 9)
+    part = execution(9, exec_id="E.1.01")
+    (missing,), _ = reconcile([filled], at, lambda _: (part,), NOW, 9)
     assert missing.filled == 10
+
+
+def test_a_list_of_orders_older_than_a_correction_is_not_believed() -> None:
+    """The correction to nine is booked; the list of completed orders still says ten, and the next one nine: nine it is after both."""
+    nine = execution(9, exec_id="E.1.02")
+    known = order(state=S.FILLED, quantity=Decimal(10), filled=Decimal(9))
+    for told in (10, 9):
+        at = book(completed_orders=(shown("Filled", filled=Decimal(told)),))
+        (known,), _ = reconcile([known], at, lambda _: (nine,), NOW, 9)
+        assert known.filled == 9

@@ -30,6 +30,7 @@ class RealStage(Stage):
         if self.armed:
             self._aim()
         self.lives += 1
+        self.told_before = self.last_message()
         self._ended, self._begun = asyncio.Event(), asyncio.Event()
         task = asyncio.get_running_loop().create_task(self._life())
         self._waiting.add(task)

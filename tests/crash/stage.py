@@ -87,6 +87,8 @@ class Stage(House):
     names: list[str] = field(default_factory=list)
     died_at: list[str] = field(default_factory=list)
     lives: int = 0
+    told_before: int = 0
+    """The last message of the bot's file when its latest life began."""
     complaints: list[str] = field(default_factory=list)
     armed: bool = False
     step: float = STEP
@@ -119,6 +121,7 @@ class Stage(House):
         if self.armed:
             self._aim()
         self.lives += 1
+        self.told_before = self.last_message()
         self._ended, self._begun = asyncio.Event(), asyncio.Event()
         self.common.bot_lives = True
         settings = self.settings(**self.options).model_dump(mode="json")
@@ -222,7 +225,17 @@ class Stage(House):
 
     def unsettled(self) -> list[str]:
         """What is still on its way, by the bot's own file."""
-        return [words.format(*row) for words, question in ON_ITS_WAY for row in self.file(question)]
+        open_ = [words.format(*row) for words, question in ON_ITS_WAY for row in self.file(question)]
+        compared = self.file(f"SELECT 1 FROM messages WHERE kind = 'link_up' AND id > {self.told_before}")
+        return open_ if compared else [*open_, f"life {self.lives} has not compared the books"]
+
+    def last_message(self) -> int:
+        """The number of the latest message in the bot's file; 0 where there is none yet."""
+        try:
+            ((number,),) = self.file("SELECT coalesce(max(id), 0) FROM messages")
+        except sqlite3.Error:
+            return 0
+        return int(number)
 
     async def passes(self, seconds: float) -> None:
         """Time passes, on whatever clock this is."""

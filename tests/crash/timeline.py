@@ -15,6 +15,7 @@ import mmap
 import selectors
 import socket
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -57,6 +58,7 @@ class Shared:
         self.driver_end, self.bot_end = socket.socketpair()
         for end in (self.driver_end, self.bot_end):
             end.setblocking(False)
+            weakref.finalize(self, end.close)
 
     @staticmethod
     def blank(file: Path) -> None:

@@ -7,7 +7,6 @@ handle on it. What is planted is what a control needs: a leak, a stall or an err
 import asyncio
 import contextlib
 import ctypes
-import faulthandler
 import gc
 import json
 import logging
@@ -271,15 +270,24 @@ def _say(told: Json) -> None:
     sys.stdout.flush()
 
 
+def _show_tasks() -> None:
+    """Where everything waits, for whoever wonders why it does not stop."""
+    for task in asyncio.all_tasks():
+        task.print_stack(file=sys.stderr)
+
+
 async def _run(settings: Settings, clock: Clock, pulse: Pulse) -> None:
     pulse.listen()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, _show_tasks)
     async with app.running(settings, clock) as (desk, life):
         await _obey(desk, life, pulse)
+        loop = asyncio.get_running_loop()
+        if isinstance(loop, Loop):
+            loop.common.began()  # what ends now ends in threads that nobody counts: time must not move any more
 
 
 def main() -> None:
     """Live until told to stop."""
-    faulthandler.register(signal.SIGUSR1)
     job, pulse = json.loads(sys.stdin.readline()), Pulse()
     PLANTS[job["plant"]]()
     settings = Settings(_env_file=None, **job["settings"])  # type: ignore[call-arg]

@@ -135,6 +135,7 @@ async def test_a_restored_line_does_not_mend_another_trouble(house: House) -> No
             "/tws/message", code=1100, text="Connectivity between IB and TWS has been lost."
         )
         await house.control.post("/tws/message", code=1102, text="Connectivity restored - data maintained.")
+        await house.phone.hears("Broker not reachable")
         await house.phone.asks("/status", "DU9999999")
         told = await house.phone.asks("/buy AAPL 10", "DU9999999")
         assert told["buttons"] == []

@@ -79,9 +79,6 @@ async def test_half_open(live: House) -> None:
     await fired(live, "tws", half_open=1)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="an order in SENDING is called unknown by a comparison only, not when the line goes"
-)
 async def test_ib_reset_before_a_word_came(live: House) -> None:
     """The line goes between the writing and the first word, and stays away: nobody knows what became of the order, and that is what is said."""
     await live.control.post("/tws/no_ack", count=1)
