@@ -6,6 +6,7 @@ from aiohttp import web
 from pydantic import Field
 
 from sim.control import Answer, Body, Wrong, events, get, look, post
+from sim.telegram import strangers
 from sim.telegram.botapi import BotApi
 from sim.telegram.engine import Engine
 from sim.telegram.faults import Faults
@@ -85,6 +86,13 @@ class FloodBody(Body):
     burst: Count = 1
 
 
+class StrangersBody(Body):
+    per_second: Annotated[float, Field(gt=0, le=10_000)]
+    seconds: Annotated[float, Field(gt=0, le=600)]
+    people: Annotated[int, Field(ge=1, le=100_000)] = 100
+    text: Annotated[str, Field(max_length=4096, pattern=r"\S")] = "/buy AAPL 1"
+
+
 class Doors(Protocol):
     """Where the server listens, and with what it is opened."""
 
@@ -125,6 +133,7 @@ class Control:
             post("/telegram/gone", GoneBody, told(self._gone)),
             post("/telegram/inline", InlineBody, told(self._inline)),
             *Roles(self._engine).routes(),
+            post("/telegram/strangers", StrangersBody, self._strangers),
             post("/telegram/fault", FaultBody, self._fault),
             post("/telegram/flood", FloodBody, self._flood),
         ]
@@ -201,6 +210,11 @@ class Control:
     def _update(self, body: UpdateBody) -> Answer:
         """An update with any content, as a Telegram of another age might send it."""
         return self._engine.inject(body.kind, body.content) | self._latest()
+
+    async def _strangers(self, body: StrangersBody) -> Answer:
+        """People whom nobody knows write to the bot in private, so many lines a second in all; answers after the last line."""
+        sent = await strangers.write(self._engine, body.per_second, body.seconds, body.people, body.text)
+        return sent | self._latest()
 
     def _block(self, body: BlockBody) -> Answer:
         """A person blocks the bot, or takes it back."""
