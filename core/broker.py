@@ -73,6 +73,7 @@ class IBBroker:
         self._host, self._port, self._client_id, self._account_wanted = host, port, client_id, account
         self._clock, self._binds = clock, binds
         self._events: asyncio.Queue[BrokerEvent] = asyncio.Queue()
+        self._money_moved = asyncio.Event()
         self._budget = Budget(clock)
         self._ib: Line | None = None
         self._link = Link(wanted=wanted, connected=False, reconciled=False, epoch=0, client_id=client_id)
@@ -94,6 +95,10 @@ class IBBroker:
     def server_version(self) -> int:
         """The version of the API that TWS speaks; 0 while there is no connection."""
         return self._ib.client.serverVersion() if self._ib and self._ib.isConnected() else 0
+
+    @property
+    def money_moved(self) -> asyncio.Event:
+        return self._money_moved
 
     async def next_event(self) -> BrokerEvent:
         """The next thing that the broker said."""
@@ -150,7 +155,7 @@ class IBBroker:
     async def _connect(self) -> str:
         """Open, choose the account, load it. Returns what is wrong, or nothing."""
         where = {"host": self._host, "port": self._port, "client_id": self._client_id}
-        line = self._ib = Line(self._events, self._binds, self._clock)
+        line = self._ib = Line(self._events, self._money_moved, self._binds, self._clock)
         closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         line.client.apiError += lambda *_: None if closed.done() else closed.set_result(None)
         opening = asyncio.ensure_future(
@@ -181,6 +186,7 @@ class IBBroker:
                         3
                     )  # live where it is subscribed, else delayed, which every quote then says of itself
                     await asyncio.wait_for(line.reqAccountUpdatesAsync(account), ANSWER_SECONDS)
+                    line.reqPnL(account)
         except (OSError, TimeoutError, asyncio.CancelledError) as problem:
             if isinstance(problem, asyncio.CancelledError) and not opening.cancelled():
                 opening.cancel()
@@ -282,6 +288,11 @@ class IBBroker:
             self._ib.ear.account_heard = self._clock.monotonic()
             self._budget.note()
             self._ib.client.reqAccountUpdates(True, self._link.account)
+            self._ib.ear.day_gain = None
+            self._budget.note()
+            self._ib.cancelPnL(self._link.account)
+            self._budget.note()
+            self._ib.reqPnL(self._link.account)
 
     def _watch_account(self) -> None:
         """The account's figures come every three minutes at the latest; where they do not, the subscription is dead and asked for anew."""
@@ -373,6 +384,7 @@ class IBBroker:
             buying_power=money("BuyingPower"),
             excess_liquidity=money("ExcessLiquidity"),
             rates=rates,
+            day_gain=self._ib.ear.day_gain,
         )
 
     @property
@@ -528,6 +540,10 @@ class IBBroker:
     def ensure_room(self, messages: int = 1) -> None:
         self._line()
         self._budget.keep(messages)
+
+    @property
+    def room(self) -> int:
+        return self._budget.room
 
     def _own(self, orders: Sequence[Order]) -> Line:
         """The line, for orders of this client: order ids mean nothing to the broker under another client id."""

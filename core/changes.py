@@ -85,7 +85,14 @@ def measured(
         stop_loss=stop.stop_price if stop else None,
         take_profit=target.limit_price if target else None,
     )
-    return rest, replace(snapshot, working=tuple(o for o in snapshot.working if o.number != order.number))
+    others = tuple(o for o in snapshot.working if o.number != order.number)
+    sent = None if snapshot.sent is None else tuple(s for s in snapshot.sent if s.number != order.number)
+    approved = snapshot.approved
+    if approved is not None and approved.terms_hash == ticket.terms_hash():
+        approved = replace(
+            approved, terms_hash=rest.terms_hash()
+        )  # the rest of what was approved is approved
+    return rest, replace(snapshot, working=others, sent=sent, approved=approved)
 
 
 def terms_of(order: Order) -> str:

@@ -17,18 +17,17 @@ from ulid import ULID
 from core import protection, risk
 from core.errors import BrokerError, Denied, NoAnswer, NotConnected
 from core.model import (
+    Approval,
     Closing,
     ClosingState,
-    Denial,
     Instrument,
     Notice,
     Order,
     OrderState,
     Origin,
-    Quote,
-    Side,
     Ticket,
 )
+from core.obstacles import Obstacles
 from core.orderbook import OrderBook
 from core.ports import Broker, Clock, Ledger, Notifier
 
@@ -53,115 +52,30 @@ class Closer:
         clock: Clock,
         book: OrderBook,
         limits: risk.Limits,
+        obstacles: Obstacles,
         *,
+        snapshot: Callable[..., risk.Snapshot],
         intents: Callable[[Ticket], list[Order]],
         write: Callable[[Sequence[Order], Instrument], Awaitable[None]],
         doubt: asyncio.Event,
     ) -> None:
         self._broker, self._ledger, self._notifier, self._clock = broker, ledger, notifier, clock
-        self._book, self._limits, self._intents, self._write = book, limits, intents, write
+        self._book, self._limits, self._obstacles, self._snapshot = book, limits, obstacles, snapshot
+        self._intents, self._write = intents, write
         self._doubt = doubt  # set it, and the broker is asked what it has
         self._tasks: set[asyncio.Task[None]] = set()
         self._taken: set[str] = set()  # worked on in this run, each named before its first commit
+        self._approved: dict[str, Approval | None] = {}
         self._why: dict[str, str] = {}  # why nothing was sold, until that is told
         self._looked: set[str] = set()  # those for which the positions were asked once more
-
-    # --- before it -------------------------------------------------------------------------------------------------------
-
-    async def objections(self, ticket: Ticket, snapshot: risk.Snapshot) -> tuple[Denial, ...]:
-        """Why a sale that passed every rule cannot go beside what protects its shares, or beside a sale that moves it."""
-        if ticket.side is not Side.SELL:
-            return ()
-        held = snapshot.held(ticket.instrument.con_id)
-        needed = protection.plan(ticket, held, snapshot.working)
-        found = [await self._under_way(ticket, needed)]
-        found += [_stuck(entry) for entry in needed.stuck[:1]]
-        found += [self._out_of_reach(order) for order, _ in needed.moves]
-        return tuple(dict.fromkeys(denial for denial in found if denial is not None))
-
-    async def _under_way(self, ticket: Ticket, needed: protection.Plan) -> Denial | None:
-        symbol = ticket.instrument.symbol
-        for closing in await self._ledger.unfinished_closings():
-            if closing.ticket.instrument.con_id != ticket.instrument.con_id:
-                continue
-            sale = next((o for o in self._book.orders if o.order_ref == closing.ticket.ticket_id), None)
-            if sale is None:
-                return Denial(
-                    "SALE_UNDER_WAY",
-                    f"A sale of {closing.ticket.quantity:f} {symbol} is under way, and the stops and targets of {symbol} are being moved for it.",
-                    remedy=f"the same when that has ended; its card, or /orders {symbol}, tells",
-                )
-            if needed.moves:
-                return Denial(
-                    "SALE_UNDER_WAY",
-                    f"The sale #{sale.number} has moved the protection of {symbol} already and still works; a second one cannot.",
-                    remedy=f"/cancel {sale.number}, then this again",
-                )
-        return None
-
-    async def moves(self, order: Order, change: Ticket) -> Denial | None:
-        """Why an order cannot be changed while a sale moves the protection of its shares: not that protection, and not how much is sold."""
-        for closing in await self._ledger.unfinished_closings():
-            of_it = closing.ticket.ticket_id == order.card and change.quantity != order.quantity
-            if of_it or (order.protects and closing.ticket.instrument.con_id == order.con_id):
-                return Denial(
-                    "SALE_UNDER_WAY",
-                    f"A sale of {order.symbol} is under way that has moved stops and targets for its quantity.",
-                    remedy=f"/cancel {order.number}, then /sell anew"
-                    if of_it
-                    else f"the same when that has ended; /orders {order.symbol} tells",
-                )
-        return None
-
-    def _out_of_reach(self, order: Order) -> Denial | None:
-        """Why protection that has to move cannot be moved from here."""
-        link, what = self._broker.link, f"Its {order.role.lower()} #{order.number}"
-        if order.change is not None:
-            return Denial(
-                "PROTECTION",
-                f"A change of {what.lower()} is not confirmed yet.",
-                remedy=f"wait for the broker's word, or /cancel {order.number}",
-            )
-        if self._reaches(order):
-            return None
-        if order.client_id != link.client_id:
-            return Denial(
-                "PROTECTION",
-                f"{what} was placed under client id {order.client_id}, and only that can move it.",
-                remedy=f"IBKR_CLIENT_ID={order.client_id}, or cancel it in TWS",
-            )
-        return Denial(
-            "PROTECTION",
-            f"{what} is UNKNOWN: it may still sell, and cannot be moved out of the way.",
-            remedy="to look for it in TWS, and to settle it here",
-        )
-
-    def _reaches(self, order: Order) -> bool:
-        """Whether a message about the order would hit it, and nothing else."""
-        link = self._broker.link
-        return (
-            order.client_id == link.client_id
-            and order.state is not OrderState.UNKNOWN
-            and not self._book.is_doubtful(order, link.epoch)
-        )
-
-    def snapshot(self, quote: Quote | None) -> risk.Snapshot:
-        """What the rules look at, now."""
-        return risk.Snapshot(
-            now=self._clock.now(),
-            link=self._broker.link,
-            account=self._broker.account,
-            quote=quote,
-            positions=self._book.as_counted(self._broker.positions),
-            told=self._broker.positions,
-            working=self._book.orders,
-        )
 
     # --- taking down ------------------------------------------------------------------------------------------------------
 
     async def begin(self, ticket: Ticket, origin: Origin, snapshot: risk.Snapshot) -> None:
         """The first step, under the book's lock. Raises Denied, StaleCard, BrokerError, StorageError; then nothing was done."""
-        denials = risk.check(ticket, snapshot, self._limits) or await self.objections(ticket, snapshot)
+        denials = risk.check(ticket, snapshot, self._limits) or await self._obstacles.of_sale(
+            ticket, snapshot
+        )
         if denials:
             raise Denied(*denials)
         held = snapshot.held(ticket.instrument.con_id)
@@ -184,6 +98,7 @@ class Closer:
         except BrokerError as problem:
             self._why[ticket.ticket_id] = f"Not sold. {problem}"
         self._notifier.wake()
+        self._approved[ticket.ticket_id] = snapshot.approved
         self._follow(closing, awaited)
 
     def _moved(self, moves: Sequence[tuple[Order, Decimal]]) -> tuple[list[Order], list[Order]]:
@@ -263,6 +178,7 @@ class Closer:
     async def _sell(self, closing: Closing, awaited: Sequence[Order]) -> str:
         """Wait, look again, sell. Returns why not, or nothing."""
         ticket = closing.ticket
+        approved = self._approved.pop(ticket.ticket_id, None)
         evident = await self._book.until(
             lambda: all(self._is_moved(order) for order in awaited), EVIDENCE_SECONDS
         )
@@ -278,7 +194,7 @@ class Closer:
                 return why
             if not evident:
                 return f"The broker did not confirm within {EVIDENCE_SECONDS:.0f} s that the protection is down, so nothing was sold."
-            snapshot = self.snapshot(quote)
+            snapshot = self._snapshot(quote, approved=approved)
             denials = risk.check(ticket, snapshot, self._limits)
             if denials:
                 return "Not sold. " + " ".join(denial.message for denial in denials)
@@ -408,7 +324,7 @@ class Closer:
         again = protection.restore(instrument.con_id, held, self._book.orders, moved)
         worth = {order.number for order, _ in again}
         halves = [o for o in family if o.number in worth & {t.number for t in torn}]
-        news = [o for o in halves if o.number not in asked and self._reaches(o)]
+        news = [o for o in halves if o.number not in asked and self._obstacles.reaches(o)]
         if news:
             asked.update(o.number for o in news)
             return await self._take_down(news)
@@ -436,7 +352,7 @@ class Closer:
         link, con_id, name = self._broker.link, closing.ticket.instrument.con_id, closing.ticket.ticket_id
         if not link.ready:
             raise NotConnected(link.trouble or "The books are being compared with the broker's.")
-        snapshot = self.snapshot(None)
+        snapshot = self._snapshot(None)
         held = snapshot.held(con_id)
         if held is None:
             raise NoAnswer("The positions are not loaded yet.")
@@ -454,7 +370,7 @@ class Closer:
             now = self._book.current(order)
             if now is None:
                 fresh.append(self._again(order, count, len(fresh), names[protection.group_name(order)]))
-            elif now.remaining < count and self._reaches(now):
+            elif now.remaining < count and self._obstacles.reaches(now):
                 grown.append(replace(now, quantity=now.filled + count))
         changed = [*fresh, *grown]
         self._broker.ensure_room(len(changed))
@@ -481,7 +397,7 @@ class Closer:
     ) -> list[Notice]:
         """Why it was not sold and what protects the holding: one message, and the card."""
         ticket = closing.ticket
-        held = self.snapshot(None).held(ticket.instrument.con_id)
+        held = self._snapshot(None).held(ticket.instrument.con_id)
         facts = {
             "text": self._why[ticket.ticket_id],
             "symbol": ticket.instrument.symbol,
@@ -521,15 +437,6 @@ def _ended_elsewhere(order: Order) -> bool:
     """Whether it is gone although it was only made smaller here: somebody else, in TWS, wanted that."""
     over = not order.state.is_open and order.state is not OrderState.FILLED
     return over and order.cancel_requested_at is None
-
-
-def _stuck(entry: Order) -> Denial:
-    return Denial(
-        "ENTRY_UNDER_WAY",
-        f"#{entry.number} still buys {entry.symbol}, and its stop and target protect what it has bought: "
-        "they cannot be moved for a sale without leaving the rest of it bare.",
-        remedy=f"/cancel {entry.number}, then this again",
-    )
 
 
 def _what_moves(moves: Sequence[tuple[Order, Decimal]]) -> str:

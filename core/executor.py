@@ -1,27 +1,21 @@
-"""THE ONLY WAY TO THE MARKET: preview, check, one commit, send.
+"""THE ONLY WAY TO THE MARKET: check, one commit, send.
 
-A card is previewed, approved, checked again with a fresh price, written down, and only then sent; what the broker says of it afterwards is
-the bookkeeper's. A sale of shares that a stop or target protects goes a longer way: see core.closing.
+A card (`core.cards`) that was approved is checked again with a fresh price, written down, and only then sent; what the broker says of it
+afterwards is the bookkeeper's. A sale of shares that a stop or target protects goes a longer way: see core.closing.
 """
 
 import asyncio
 import functools
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import replace
 from decimal import Decimal
 
-from ulid import ULID
-
-from core import changes, protection, risk, sizing
+from core import changes, protection, risk
+from core.cards import Cards
 from core.closing import Closer
-from core.errors import BadInput, BrokerError, Busy, Denied, NoAnswer, NotConnected, Refused, StaleCard
-from core.indicators import indicators
+from core.errors import BrokerError, Busy, Denied, NotConnected, StaleCard
 from core.model import (
-    Bar,
-    ChangeRequest,
-    Denial,
     Drift,
     Instrument,
     Notice,
@@ -29,14 +23,11 @@ from core.model import (
     OrderState,
     OrderType,
     Origin,
-    Quote,
-    Request,
     Role,
     Side,
     Ticket,
     TicketState,
     TimeInForce,
-    WhatIf,
 )
 from core.orderbook import OrderBook, change_note
 from core.ports import Broker, Clock, Ledger, Notifier
@@ -45,39 +36,8 @@ log = logging.getLogger(__name__)
 
 CANCEL_PORTION = 20  # so that many cancels fit into the broker's limit, the first at once
 ROOM_SECONDS = 3.0
+WRITING_SECONDS = 1.0  # how long a cancel of a halt waits for the disk
 ACK_SECONDS = 3.0  # silence after a sending, until the broker is asked what became of it
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """How long things may take or live, in seconds."""
-
-    card_seconds: float = 120.0
-    proposal_seconds: float = 900.0
-    max_quote_age_seconds: float = 15.0
-
-
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """What a card shows: the exact terms, what they are measured by, and every denial (none: it may be sent).
-
-    `waiting` is what orders that still work may add on the same side; `value` is in the instrument's currency, `risk` (what is lost at the stop, or at the assumed one) in base currency; `offered_stop` is a
-    stop for an entry that has none; `takes_down` are protective orders that a sale has to move
-    out of its way first, each with what it may still sell then.
-    """
-
-    ticket: Ticket
-    quote: Quote | None
-    held: Decimal | None
-    waiting: Decimal
-    value: Decimal | None
-    risk: Decimal | None
-    offered_stop: Decimal | None
-    takes_down: tuple[tuple[Order, Decimal], ...]
-    what_if: WhatIf | None
-    denials: tuple[Denial, ...]
-    changes: Order | None = None
-    """The order that the terms are for, as it stands; None for a new one."""
 
 
 class Executor:
@@ -90,22 +50,21 @@ class Executor:
         notifier: Notifier,
         clock: Clock,
         book: OrderBook,
-        limits: risk.Limits,
-        timing: Timing,
+        cards: Cards,
         doubt: asyncio.Event,
     ) -> None:
         self._broker, self._ledger, self._notifier, self._clock = broker, ledger, notifier, clock
-        self._book, self._limits, self._timing = book, limits, timing
+        self._book, self.cards, self._limits = book, cards, cards.limits
         self._doubt = doubt  # set it, and the broker is asked what it has
-        self._cards: dict[str, Ticket] = {}
-        self._ranges: dict[int, tuple[tuple[Bar, ...], Decimal | None]] = {}
         self.closer = Closer(
             broker,
             ledger,
             notifier,
             clock,
             book,
-            limits,
+            cards.limits,
+            cards.obstacles,
+            snapshot=cards.moment,
             intents=self._intents,
             write=self.write,
             doubt=doubt,
@@ -121,281 +80,49 @@ class Executor:
         """Holdings of which the books and the broker say different things."""
         return self._book.drifts
 
-    # --- before the market ----------------------------------------------------------------------------------------------
-
-    async def preview(
-        self, request: Request, owner: int, decision_id: str | None = None, quote: Quote | None = None
-    ) -> Preview:
-        """Everything a card shows. Sends nothing. Raises BadInput, or BrokerError where the broker cannot be asked.
-
-        `quote` is one that the request was sized by a moment ago; the card then shows that one, so that both agree.
-        """
-        instrument = await self._broker.find(request.symbol)
-        silence = None
-        try:
-            life = self._timing.proposal_seconds if decision_id else self._timing.card_seconds
-            latest = await self._broker.quote(instrument, self._timing.max_quote_age_seconds, life + 30)
-            quote = quote or latest
-        except (Refused, NoAnswer) as why:
-            silence = Denial("PRICE_UNKNOWN", str(why))
-        snapshot = await self.snapshot(instrument, quote, request)
-        held = snapshot.held(instrument.con_id)
-        on_sale = snapshot.on_sale(instrument.con_id)
-        price = request.limit_price or request.stop_price or (quote.far_side(request.side) if quote else None)
-        if silence and request.quantity is None and price is None:
-            raise Denied(silence)
-        quantity = sizing.shares(request, price, None if held is None else held - on_sale)
-        ticket = self._ticket(request, instrument, quantity, quote, price, owner, decision_id)
-        denials = risk.check(ticket, snapshot, self._limits) or await self.closer.objections(ticket, snapshot)
-        if silence:
-            denials = (silence, *(d for d in denials if d.code != "PRICE_UNKNOWN"))
-        what_if = None
-        if not denials:
-            try:
-                what_if = await self._broker.what_if(ticket)
-            except Refused as refused:
-                denials = (Denial("BROKER", f"The broker says it would refuse this order. {refused}"),)
-            except NoAnswer:
-                log.warning("no what-if for %s", instrument.symbol)
-        worst = risk.worst_price(ticket, quote)
-        if not denials:
-            self._remember(ticket)
-        return Preview(
-            ticket=ticket,
-            quote=quote,
-            held=held,
-            waiting=snapshot.working_quantity(instrument.con_id, request.side),
-            value=None if worst is None else worst * quantity * instrument.multiplier,
-            risk=risk.at_risk(ticket, snapshot, self._limits),
-            offered_stop=risk.offered_stop(ticket, snapshot, self._limits),
-            takes_down=protection.plan(ticket, held, self.orders).moves,
-            what_if=what_if,
-            denials=denials,
-        )
-
-    def _ticket(
-        self,
-        request: Request,
-        instrument: Instrument,
-        quantity: Decimal,
-        quote: Quote | None,
-        price: Decimal | None,
-        owner: int,
-        decision_id: str | None,
-    ) -> Ticket:
-        now = self._clock.now()
-        life = self._timing.proposal_seconds if decision_id else self._timing.card_seconds
-        return Ticket(
-            ticket_id=str(ULID.from_datetime(now)),
-            owner=owner,
-            account=self._broker.link.account or "",
-            instrument=instrument,
-            side=request.side,
-            quantity=quantity,
-            order_type=request.order_type,
-            limit_price=request.limit_price,
-            stop_price=request.stop_price,
-            tif=request.tif,
-            reference_price=(quote.far_side(request.side) if quote else None) or price or Decimal(0),
-            created_at=now,
-            expires_at=now + timedelta(seconds=life),
-            stop_loss=request.stop_loss,
-            take_profit=request.take_profit,
-            decision_id=decision_id,
-        )
-
-    async def preview_change(self, request: ChangeRequest, owner: int) -> Preview:
-        """Everything that the card of a change shows. Sends nothing. Raises BadInput, or BrokerError where the broker cannot be asked."""
-        order = next((o for o in self.orders if o.number == request.number), None)
-        if order is None:
-            raise BadInput(f"There is no open order #{request.number}; /orders lists them.")
-        family = await self._family(order)
-        is_bracket = any(o.parent == order.number and o.state.is_open for o in family)
-        after = changes.wanted(order, replace(request, is_bracket=is_bracket))
-        instrument = await self._broker.find(order.symbol)
-        if instrument.con_id != order.con_id:
-            raise BadInput(
-                f"#{order.number} is of another {order.symbol} than Greenlight trades; change it in TWS."
-            )
-        quote = None
-        try:
-            life = self._timing.card_seconds + 30
-            quote = await self._broker.quote(instrument, self._timing.max_quote_age_seconds, life)
-        except (Refused, NoAnswer):
-            log.warning("no price for the change of #%s", order.number)
-        price = after.limit_price or after.stop_price
-        ticket = replace(
-            self._ticket(_as_request(after), instrument, after.quantity, quote, price, owner, None),
-            modifies=order.number,
-            instead_of=changes.terms_of(order),
-        )
-        snapshot = await self.snapshot(instrument, quote, ticket)
-        denials = await self._against(ticket, order, snapshot)
-        if not denials:
-            self._remember(ticket)
-        worst = risk.worst_price(ticket, quote)
-        return Preview(
-            ticket=ticket,
-            quote=quote,
-            held=snapshot.held(instrument.con_id),
-            waiting=Decimal(0),
-            value=None if worst is None else worst * ticket.quantity * instrument.multiplier,
-            risk=None,
-            offered_stop=None,
-            takes_down=(),
-            what_if=None,
-            denials=denials,
-            changes=order,
-        )
-
-    async def _family(self, order: Order) -> tuple[Order, ...]:
-        """The order with its stop and target, as they stand."""
-        return () if order.external else await self._ledger.family(order.card)
-
-    async def _against(self, ticket: Ticket, order: Order, snapshot: risk.Snapshot) -> tuple[Denial, ...]:
-        """Why these terms cannot be given to the order now."""
-        try:
-            self._check_can_change(order)
-            unreachable = ""
-        except BrokerError as problem:
-            unreachable = str(problem)
-        stuck = changes.objection(order, unreachable) or await self.closer.moves(order, ticket)
-        if stuck is None and ticket.instead_of != changes.terms_of(order):
-            stuck = Denial(
-                "CHANGED_SINCE",
-                f"#{order.number} is not what it was when this card was drawn.",
-                remedy="look at /orders, and make a new card",
-            )
-        if stuck is not None:
-            return (stuck,)
-        family = await self._family(order)
-        measured, around = changes.measured(ticket, order, family, snapshot)
-        denials = risk.check(measured, around, self._limits, protects=order.protects)
-        entry = next((o for o in family if o.number == order.parent and o.state.is_open), None)
-        if entry is not None:
-            wrong = risk.bracket_sides(changes.as_entry(ticket, order, entry, family), snapshot, self._limits)
-            denials += () if wrong is None else (wrong,)
-        if (
-            not denials
-            and not order.protects
-            and protection.in_the_way(measured, around.held(order.con_id), around.working)
-        ):
-            denials = (
-                Denial(
-                    "PROTECTION",
-                    f"Stops and targets of {order.symbol} stand in the way of a larger sale.",
-                    remedy=f"/cancel {order.number}, then /sell with the new quantity",
-                ),
-            )
-        return denials
-
-    def _remember(self, ticket: Ticket) -> None:
-        now = self._clock.now()
-        self._cards = {name: card for name, card in self._cards.items() if card.expires_at > now}
-        self._cards[ticket.ticket_id] = ticket
-
-    async def snapshot(
-        self, instrument: Instrument, quote: Quote | None, request: Request | Ticket
-    ) -> risk.Snapshot:
-        """Everything that the rules look at, now."""
-        return self._snapshot(quote, await self._range_for(instrument, request))
-
-    async def _range_for(self, instrument: Instrument, request: Request | Ticket) -> Decimal | None:
-        """The ATR where it is needed: to measure an entry that has no stop."""
-        if request.side is not Side.BUY or request.stop_loss is not None:
-            return None
-        try:
-            return await self._average_range(instrument)
-        except (Refused, NoAnswer):
-            log.warning("no daily bars for %s", instrument.symbol)
-            return None
-
-    async def _average_range(self, instrument: Instrument) -> Decimal | None:
-        """The ATR of 14 sessions, worked out once for the bars that it is made of."""
-        bars = await self._broker.bars(instrument)
-        known = self._ranges.get(instrument.con_id)
-        if known is None or known[0] is not bars:
-            # In a thread, because the numeric library loads with its first use.
-            known = (bars, (await asyncio.to_thread(indicators, bars)).atr14)
-            self._ranges[instrument.con_id] = known
-        return known[1]
-
-    def _snapshot(self, quote: Quote | None, atr: Decimal | None = None) -> risk.Snapshot:
-        return risk.Snapshot(
-            now=self._clock.now(),
-            link=self._broker.link,
-            account=self._broker.account,
-            quote=quote,
-            positions=self._book.as_counted(self._broker.positions),
-            told=self._broker.positions,
-            working=self.orders,
-            atr=atr,
-            drifts=self.drifts,
-        )
-
-    async def open_card(self, ticket_id: str, user: int) -> Ticket:
-        """The card behind a button, if it can still be acted on. Raises StaleCard with how the story ended.
-
-        A card past its time is returned too: its owner gets a fresh one instead of an order.
-        """
-        ticket = self._cards.get(ticket_id) or await self._ledger.ticket(ticket_id)
-        if ticket is None or ticket.owner != user:
-            raise StaleCard("This card is not known here. Nothing was sent.")
-        if ticket.state is not TicketState.OPEN:
-            raise StaleCard(ticket.state.story)
-        return ticket
-
-    def forget(self, ticket_id: str) -> None:
-        """A card's story ends without an order: from now on the ledger is asked what became of it."""
-        self._cards.pop(ticket_id, None)
-
-    def is_stale(self, ticket: Ticket) -> bool:
-        """Whether the card is too old to act on."""
-        return self._clock.now() >= ticket.expires_at
-
-    async def drifted(self, ticket: Ticket) -> Decimal | None:
-        """How far the price has moved since the card, as a fraction, where that is more than the owner allows."""
-        return risk.drifted(ticket, await self._fresh_quote(ticket), self._limits)
-
-    async def _fresh_quote(self, ticket: Ticket) -> Quote | None:
-        try:
-            return await self._broker.quote(
-                ticket.instrument, self._timing.max_quote_age_seconds, self._timing.card_seconds
-            )
-        except (Refused, NoAnswer):
-            return None
-
     # --- to the market --------------------------------------------------------------------------------------------------
 
-    async def submit(self, ticket: Ticket, origin: Origin) -> None:
+    async def submit(self, ticket: Ticket, origin: Origin, *, confirmed: bool = False) -> None:
         """Send the card's terms, once. The commit comes first; if it fails, nothing leaves.
 
-        Raises StaleCard (used, or too old), Denied, BrokerError, StorageError.
+        `confirmed`: its owner was asked whether he means the same order once more. Raises StaleCard (used, or too old), Denied,
+        BrokerError, StorageError.
         """
-        quote = await self._fresh_quote(ticket)
-        atr = await self._range_for(ticket.instrument, ticket)
-        async with self._book.lock:
-            if self.is_stale(ticket):
-                raise StaleCard(TicketState.EXPIRED.story)
-            fresh = self._snapshot(quote, atr)
-            if ticket.modifies is not None:
-                await self._send_change(ticket, origin, fresh)
-            elif protection.in_the_way(ticket, fresh.held(ticket.instrument.con_id), self.orders):
-                await self.closer.begin(ticket, origin, fresh)
-                self._cards.pop(ticket.ticket_id, None)
-            else:
-                await self._send(ticket, origin, fresh)
+        approved = self.cards.approval(ticket, origin.user)
+        quote = await self.cards.fresh_quote(ticket)
+        atr = await self.cards.range_for(ticket.instrument, ticket)
+        adds = not risk.reduces(ticket, self.cards.moment(quote))
+        forecast = await self.cards.forecast(ticket) if adds else None
+        try:
+            async with self._book.lock:
+                if self.cards.is_stale(ticket):
+                    raise StaleCard(TicketState.EXPIRED.story)
+                now = self.cards.moment(
+                    quote, atr=atr, approved=approved, what_if=forecast, confirmed=confirmed
+                )
+                if ticket.modifies is not None:
+                    await self._send_change(ticket, origin, now)
+                elif protection.in_the_way(ticket, now.held(ticket.instrument.con_id), self.orders):
+                    await self.closer.begin(ticket, origin, now)
+                else:
+                    await self._send(ticket, origin, now)
+        except Denied as denied:
+            await self.cards.log_denials(ticket, denied.denials)
+            raise
+        self.cards.forget(ticket.ticket_id)
 
     async def _send(self, ticket: Ticket, origin: Origin, snapshot: risk.Snapshot) -> None:
         """The last steps of an order, under the book's lock: check, commit, write to the socket."""
-        denials = risk.check(ticket, snapshot, self._limits) or await self.closer.objections(ticket, snapshot)
+        denials = risk.check(ticket, snapshot, self._limits)
+        denials = denials or await self.cards.obstacles.of_sale(ticket, snapshot)
         if denials:
             raise Denied(*denials)
-        orders = self._intents(ticket)
+        entry, *children = self._intents(ticket)
+        orders = [replace(entry, worth=_worth(ticket, snapshot)), *children]
         self._broker.ensure_room(len(orders))
         words = Notice("order", subject=ticket.ticket_id, to=ticket.owner, urgent=True)
         await asyncio.shield(self._ledger.record_sending(ticket, orders, origin, [words]))
-        self._cards.pop(ticket.ticket_id, None)
+        self.cards.forget(ticket.ticket_id)
         self._book.opened(orders)
         await self.write(orders, ticket.instrument)
         self._notifier.wake()
@@ -405,19 +132,20 @@ class Executor:
         order = next((o for o in self.orders if o.number == ticket.modifies), None)
         if order is None:
             raise StaleCard(f"Order #{ticket.modifies} is over; /trades and /orders show what became of it.")
-        denials = await self._against(ticket, order, snapshot)
+        denials = await self.cards.against(ticket, order, snapshot)
         if denials:
             raise Denied(*denials)
         self._broker.ensure_room()
         parent = await self._ledger.order(number=order.parent) if order.parent else None
         epoch = self._broker.link.epoch
-        asked = changes.ask(order, ticket, self._clock.now())
+        worth = None if order.worth is None else risk.value(ticket, snapshot)
+        asked = replace(changes.ask(order, ticket, self._clock.now()), worth=worth)
         words = [
             Notice("order", subject=ticket.ticket_id, to=ticket.owner, urgent=True),
             *([] if order.external else [Notice("order", subject=order.card, to=order.owner)]),
         ]
         await asyncio.shield(self._ledger.record_sending(ticket, [asked], origin, words))
-        self._cards.pop(ticket.ticket_id, None)
+        self.cards.forget(ticket.ticket_id)
         self._book.opened([asked])
         try:
             self._ensure_same(epoch)
@@ -558,7 +286,7 @@ class Executor:
             now = self._clock.now()
             standing = [order for o in orders if (order := self._book.current(o)) is not None]
             for order in standing:
-                self._check_can_change(order)
+                self.cards.check_can_change(order)
             self._broker.ensure_room(len(standing))
             asked = [replace(order, cancel_requested_at=now) for order in standing]
             words = [Notice("order", subject=o.card, to=o.owner) for o in asked if not o.external]
@@ -575,24 +303,44 @@ class Executor:
         self._notifier.wake()
         return tuple(asked)
 
-    def _check_can_change(self, order: Order) -> None:
-        """Raises BrokerError where a message about the order could hit another one, or none."""
-        link = self._broker.link
-        if order.client_id != link.client_id:
-            raise BrokerError(
-                f"#{order.number} was placed under client id {order.client_id}, and only that can change it: set "
-                f"IBKR_CLIENT_ID={order.client_id}, or do it in TWS. Nothing was sent."
-            )
-        if order.order_id <= 0:
-            raise BrokerError(
-                f"#{order.number} was typed into TWS and has no number that a message from here could name. Nothing was sent: change or "
-                "cancel it there."
-            )
-        if self._book.is_doubtful(order, link.epoch):
-            raise BrokerError(
-                f"The broker has never confirmed #{order.number}, so its number there may mean another order. Nothing was sent: "
-                "look in TWS, and cancel it there if it is there."
-            )
+    async def withdraw(
+        self, orders: Sequence[Order], origin: Origin | None = None
+    ) -> tuple[tuple[Order, ...], tuple[Order, ...]]:
+        """Cancel as many of these as there is room for now, in their order, for a halt: what the disk says against it is logged.
+
+        A cancel that nobody wrote down can only take risk away, and the broker's word on it is booked as ever. Returns (asked, those
+        that no message from here can reach). Raises Busy where there is no room for any, NotConnected.
+        """
+        async with self._book.lock:
+            standing = [o for order in orders if (o := self._book.current(order)) is not None]
+            reached = [o for o in standing if self._reaches(o)]
+            missed = tuple(o for o in standing if not self._reaches(o))
+            portion = reached[: max(min(self._broker.room, CANCEL_PORTION), 1)]
+            if not portion:
+                return (), missed
+            self._broker.ensure_room(len(portion))
+            now = self._clock.now()
+            asked = [replace(order, cancel_requested_at=now) for order in portion]
+            words = [Notice("order", subject=o.card, to=o.owner) for o in asked if not o.external]
+            epoch = self._broker.link.epoch
+            writing = asyncio.ensure_future(self._ledger.record_cancel(asked, origin, words))
+            await asyncio.wait({writing}, timeout=WRITING_SECONDS)
+            if not writing.done() or writing.exception() is not None:
+                log.error("cancels leave that are not written down")
+                writing.add_done_callback(lambda done: done.cancelled() or done.exception())
+            self._book.opened(asked)
+            for order in asked if self._broker.link.epoch == epoch else ():
+                self._broker.cancel(order)
+            asyncio.get_running_loop().call_later(ACK_SECONDS, self._expect_word, asked)
+        self._notifier.wake()
+        return tuple(asked), missed
+
+    def _reaches(self, order: Order) -> bool:
+        try:
+            self.cards.check_can_change(order)
+        except BrokerError:
+            return False
+        return True
 
     async def settle(self, number: int, origin: Origin) -> Order:
         """A person has looked in TWS: an order that is UNKNOWN is not there. Late evidence of the broker would bring it back.
@@ -625,16 +373,9 @@ class Executor:
         return drift
 
 
-def _as_request(order: Order) -> Request:
-    return Request(
-        order.side,
-        order.symbol,
-        quantity=order.quantity,
-        order_type=order.order_type,
-        limit_price=order.limit_price,
-        stop_price=order.stop_price,
-        tif=order.tif,
-    )
+def _worth(ticket: Ticket, snapshot: risk.Snapshot) -> Decimal | None:
+    """What an order that opens or adds is counted with; None for one that only reduces."""
+    return None if risk.reduces(ticket, snapshot) else risk.value(ticket, snapshot)
 
 
 def _parent_id(order: Order, parent: Order | None) -> int:

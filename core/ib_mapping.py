@@ -115,6 +115,8 @@ def quote(ticker: ib.Ticker, time: datetime) -> Quote:
         last=price(ticker.last),
         time=time,
         delayed=ticker.marketDataType in (3, 4),
+        halted=ticker.halted > 0,  # 1 by the exchange, 2 for its volatility; -1 and nan say nothing
+        close=price(ticker.close),
     )
 
 

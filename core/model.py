@@ -139,7 +139,10 @@ class Instrument:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """The top of the book at `time`. Sides that nobody quotes are None."""
+    """The top of the book at `time`. Sides that nobody quotes are None.
+
+    `halted`: the exchange does not let it trade now; `close` is the last price of the session before.
+    """
 
     bid: Decimal | None
     ask: Decimal | None
@@ -147,6 +150,7 @@ class Quote:
     time: datetime
     delayed: bool = False
     halted: bool = False
+    close: Decimal | None = None
 
     def far_side(self, side: Side) -> Decimal | None:
         """The price at which a market order of `side` would trade now."""
@@ -170,7 +174,10 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The account's money in its base currency; `rates` says how much base currency one unit of another is worth."""
+    """The account's money in its base currency; `rates` says how much base currency one unit of another is worth.
+
+    `day_gain` is what the account has gained since the last close, as the broker reckons it (a loss is below zero).
+    """
 
     account: str
     currency: str
@@ -179,6 +186,7 @@ class Account:
     buying_power: Decimal | None = None
     excess_liquidity: Decimal | None = None
     rates: Mapping[str, Decimal] = field(default_factory=dict)
+    day_gain: Decimal | None = None
 
     def rate(self, currency: str) -> Decimal | None:
         """Base currency per unit of `currency`; None where the broker has not said."""
@@ -279,6 +287,12 @@ class Ticket:
             "instead_of": self.instead_of,
         }
 
+    @property
+    def same_terms(self) -> "Terms":
+        """What it is compared by with orders that left before."""
+        of = (self.instrument.con_id, self.side, self.quantity, self.order_type)
+        return (*of, self.limit_price, self.stop_price, self.tif)
+
     def terms_hash(self) -> str:
         """SHA-256 of the terms, hexadecimal: what was shown is what is sent."""
         return hashlib.sha256(json.dumps(self.terms(), sort_keys=True).encode()).hexdigest()
@@ -331,11 +345,19 @@ class Order:
     confirmed_quantity: Decimal | None = None
     decision_id: str | None = None
     change: Change | None = None
+    worth: Decimal | None = None
+    """What it was measured at when it was sent, in base currency at the rate of that moment; None for one that opens or adds nothing."""
 
     @property
     def protects(self) -> bool:
         """Whether it is there to close a holding at a stop or a target."""
         return self.role is not Role.ENTRY
+
+    @property
+    def same_terms(self) -> "Terms":
+        """What it is compared by with an order that is to follow."""
+        of = (self.con_id, self.side, self.quantity, self.order_type)
+        return (*of, self.limit_price, self.stop_price, self.tif)
 
     @property
     def card(self) -> str:
@@ -572,47 +594,62 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Trading:
-    """The trading state, why, and since when; `before` is the state that an unclean stop has covered until the books agree."""
+    """The trading state, why, and since when.
+
+    `accepted` is what the day's loss called for when its owner opened again, which closes nothing a second time that day; `before` is the
+    state that an unclean stop has covered until the books agree.
+    """
 
     state: TradingState = TradingState.ACTIVE
     reason: str = ""
     since: datetime | None = None
-    before: TradingState | None = None
+    accepted: TradingState = TradingState.ACTIVE
+    before: "Trading | None" = None
 
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """Who said yes, when the card that they saw was drawn, and the hash of the terms that it showed."""
+    """Who said yes, when, and the hash of the terms that they saw."""
 
     user: int
-    shown_at: datetime
+    at: datetime
     terms_hash: str
-    is_owner: bool
+
+
+Terms = tuple[int, Side, Decimal, OrderType, Decimal | None, Decimal | None, TimeInForce]
+"""What makes two orders the same in a person's eyes: instrument, side, quantity, kind, prices and how long."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """An order that left, as the rules of rate and value count it. `worth` is in base currency at the rate of that moment."""
+    """An order that left, as the rules of pace count it. `worth` is in base currency, None where it opened and added nothing."""
 
+    number: int
     at: datetime
-    con_id: int
-    side: Side
-    terms_hash: str
+    terms: Terms
     worth: Decimal | None
-    opens: bool
     filled: bool = False
     rejected_at: datetime | None = None
+
+    @property
+    def con_id(self) -> int:
+        """Of what it was."""
+        return self.terms[0]
 
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """Why the desk refuses: a stable code, a sentence, and where there is one the figure, its limit and what would pass."""
+    """Why the desk refuses: a stable code, a sentence, and where there is one the figure, its limit and what would pass.
+
+    `fits` is the largest quantity that this rule would let through, where a smaller one helps.
+    """
 
     code: str
     message: str
     figure: str = ""
     limit: str = ""
     remedy: str = ""
+    fits: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from core.model import (
     Role,
 )
 from core.names import Index, Name, names
+from core.pace import KEPT, Pace
 from core.ports import Clock, Ledger, Notifier
 
 ZERO = Decimal(0)
@@ -67,6 +68,7 @@ class OrderBook:
         self._doubtful: dict[str, bool] = {}
         self._reckoned: dict[int, tuple[str, str, Decimal]] | None = None
         self._suspected: dict[int, tuple[Drift, float]] = {}
+        self.pace = Pace()
         self.drifts: tuple[Drift, ...] = ()
         """Holdings of which the books and the broker say different things, as two comparisons found."""
 
@@ -76,7 +78,9 @@ class OrderBook:
         self._last_number = await self._ledger.last_order_number()
         for order in await self._ledger.open_orders():
             self._enter(order)
-        since = self._clock.now() - REMEMBERED_EXECUTIONS
+        now = self._clock.now()
+        self.pace.note(await self._ledger.sent_since(now - KEPT), now, loaded=True)
+        since = now - REMEMBERED_EXECUTIONS
         self._executions = {e.key: e for e in await self._ledger.executions_since(since)}
         self._fills = Index(self._executions.values())
         self._doubtful = dict.fromkeys((stop.card for stop in await self._ledger.doubtful_stops()), False)
@@ -306,6 +310,7 @@ class OrderBook:
 
     def opened(self, orders: Sequence[Order]) -> None:
         """Orders that the ledger has just committed."""
+        self.pace.note(orders, self._clock.now())
         for order in orders:
             self._last_number = max(self._last_number, order.number)
             if order.state.is_open:

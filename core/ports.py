@@ -1,5 +1,6 @@
 """What the desk needs from the world, in its own words. Whoever fits may stand behind a port; `bot.app` decides who does."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -66,6 +67,11 @@ class Broker(Protocol):
         """Every holding of the account; None while it is not known (an empty tuple means: none)."""
         ...
 
+    @property
+    def money_moved(self) -> asyncio.Event:
+        """Set whenever figures of the account have come; whoever waits for it clears it."""
+        ...
+
     async def next_event(self) -> BrokerEvent:
         """The next thing the broker said, in its order."""
         ...
@@ -101,6 +107,11 @@ class Broker(Protocol):
         """
         ...
 
+    @property
+    def room(self) -> int:
+        """How many messages the broker's limit has room for now."""
+        ...
+
     def place(self, orders: Sequence[Order], instrument: Instrument, parent_id: int = 0) -> None:
         """Write an order, or a bracket with its entry first, to the socket, now or never; an order id in use changes that order.
 
@@ -133,6 +144,10 @@ class Ledger(Protocol):
         """The orders, over or not, that bear one of these names."""
         ...
 
+    async def sent_since(self, moment: datetime) -> tuple[Order, ...]:
+        """Our own orders, over or not, that were sent at or after `moment`, oldest first."""
+        ...
+
     async def executions_since(self, moment: datetime) -> tuple[Execution, ...]:
         """Executions at or after `moment`, and those of orders that are still open whatever their age; the newest revision of each."""
         ...
@@ -147,8 +162,10 @@ class Ledger(Protocol):
         """THE commit before an order leaves: update done, tap consumed, intents, messages. Raises StaleCard if the tap was consumed."""
         ...
 
-    async def record_cancel(self, orders: Sequence[Order], origin: Origin, notices: Sequence[Notice]) -> None:
-        """The commit before cancels leave."""
+    async def record_cancel(
+        self, orders: Sequence[Order], origin: Origin | None, notices: Sequence[Notice]
+    ) -> None:
+        """The commit before cancels leave; without an origin where no update asked for them."""
         ...
 
     async def begin_closing(
@@ -217,6 +234,10 @@ class Ledger(Protocol):
         """When a message or an update was last written down; None in a new file."""
         ...
 
+    async def open_cards(self, tickets: Sequence[Ticket], messages: Sequence[Outgoing]) -> None:
+        """Cards that can be acted on, with the messages that show them."""
+        ...
+
     async def expire(self, tickets: Sequence[Ticket], messages: Sequence[Outgoing]) -> None:
         """End cards whose time is over. Raises StaleCard, and does nothing, where one was answered meanwhile."""
         ...
@@ -261,6 +282,16 @@ class Ledger(Protocol):
         """What was remembered under `key`."""
         ...
 
+    async def audited(self, kind: str, count: int) -> tuple[tuple[datetime, str], ...]:
+        """The last lines of a kind in that log, newest first: (when, what)."""
+        ...
+
+    async def keep_trading(
+        self, kept: str, outcome: str, origin: Origin | None, notices: Sequence[Notice]
+    ) -> None:
+        """The trading state, a line in the log, the update that asked for it and what is said of it: one commit."""
+        ...
+
     async def audit(self, kind: str, detail: str, user: int | None = None) -> None:
         """Write one line into the log that is kept for good."""
         ...
@@ -285,6 +316,12 @@ class Inbox(Protocol):
 
         `ends` bears the state that it ends in. Raises StaleCard, and does nothing, where its story had ended before.
         """
+        ...
+
+    async def refuse(
+        self, refused: Sequence[tuple[Origin, str]], lines: Sequence[tuple[int | None, str]]
+    ) -> None:
+        """One commit: nothing was done for these updates (each with its outcome), and the log that is kept says so (who, what)."""
         ...
 
     async def unfinished(self) -> tuple[Origin, ...]:

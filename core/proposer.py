@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_EVEN, Decimal
 
 from core.analyst import Answer, AnthropicAnalyst
+from core.cards import Cards, Preview
 from core.decision import Verdict
 from core.errors import NoAnswer, NotConnected, Refused, StaleCard
-from core.executor import Executor, Preview
 from core.facts import gather, reference_price
 from core.model import Bar, Instrument, Quote, Request, Side, StoredDecision, Ticket, TicketState
+from core.orderbook import OrderBook
 from core.ports import Broker, Clock, DecisionRecords
-from core.risk import Limits, Snapshot
+from core.risk import Snapshot
 from core.sizing import Bound, entry_quantity
 
 BENCHMARK = "SPY"
@@ -50,15 +51,15 @@ class Proposer:
     def __init__(
         self,
         broker: Broker,
-        executor: Executor,
+        cards: Cards,
+        book: OrderBook,
         analyst: AnthropicAnalyst,
         records: DecisionRecords,
         clock: Clock,
-        limits: Limits,
         min_confidence: int,
     ) -> None:
-        self._broker, self._executor, self._analyst = broker, executor, analyst
-        self._records, self._clock, self._limits = records, clock, limits
+        self._broker, self._cards, self._book, self._analyst = broker, cards, book, analyst
+        self._records, self._clock, self._limits = records, clock, cards.limits
         self._min_confidence = min_confidence
 
     async def propose(self, user: int, symbol: str, progress: Progress) -> Proposal:
@@ -82,7 +83,7 @@ class Proposer:
             benchmark,
             account,
             held,
-            self._executor.orders,
+            self._book.orders,
             self._clock.now(),
         )
         await progress("asking the model")
@@ -112,7 +113,7 @@ class Proposer:
         request, why_not = await self._request(instrument, kept, quote)
         if request is None:
             return None, why_not
-        preview = await self._executor.preview(request, user, kept.decision_id, quote)
+        preview = await self._cards.preview(request, user, kept.decision_id, quote)
         if preview.denials:
             blocked = replace(preview.ticket, state=TicketState.REFUSED)
             return replace(preview, ticket=blocked), "It is blocked by your rules."
@@ -141,7 +142,7 @@ class Proposer:
                 None,
                 f"Its confidence of {decision.confidence} % is below your threshold of {self._min_confidence} % (MIN_CONFIDENCE).",
             )
-        snapshot = await self._executor.snapshot(instrument, quote, Request(Side.SELL, instrument.symbol))
+        snapshot = await self._cards.snapshot(instrument, quote, Request(Side.SELL, instrument.symbol))
         held = snapshot.held(instrument.con_id)
         if decision.verdict == Verdict.SELL:
             if held is None or held <= 0:

@@ -5,6 +5,7 @@ day are separated by commas, and one that opens the evening before belongs to th
 or says in a way that is not understood, is not known: None.
 """
 
+import functools
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -71,6 +72,7 @@ class Hours:
         return Hours(tuple(sorted({*older, *self.sessions})), self.since, self.until)
 
 
+@functools.lru_cache(maxsize=256)
 def parse(told: str, zone_name: str) -> Hours:
     """The hours that contract details tell. Nothing where any part of the text, or the time zone, is not understood."""
     zone = _zone(zone_name)

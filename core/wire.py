@@ -9,6 +9,7 @@ import dataclasses
 import functools
 from collections import deque
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import ib_async as ib
@@ -38,6 +39,11 @@ class Budget:
         while self._sent and self._sent[0] <= horizon:
             self._sent.popleft()
         return len(self._sent)
+
+    @property
+    def room(self) -> int:
+        """How many messages may leave now."""
+        return max(MESSAGES_PER_SECOND - self._used(), 0)
 
     def ensure(self, messages: int = 1) -> None:
         """Raises Busy where there is no room for so many now."""
@@ -79,12 +85,21 @@ class Ear(Wrapper):
     last_error: BrokerMessage | None = None
     clock: Clock
     account_heard = 0.0
+    day_gain: Decimal | None = None
+    """What the account has gained today, in its base currency; None until it is told."""
+    money: asyncio.Event
     heard = 0
     """How many orders and executions were told so far."""
 
     def updateAccountValue(self, tag: str, val: str, currency: str, account: str) -> None:
         self.account_heard = self.clock.monotonic()
         super().updateAccountValue(tag, val, currency, account)
+        self.money.set()
+
+    def pnl(self, reqId: int, dailyPnL: float, unrealizedPnL: float, realizedPnL: float) -> None:
+        self.day_gain = ib_mapping.number(dailyPnL)
+        super().pnl(reqId, dailyPnL, unrealizedPnL, realizedPnL)
+        self.money.set()
 
     def openOrder(
         self, orderId: int, contract: ib.Contract, order: ib.Order, orderState: ib.OrderState
@@ -171,11 +186,14 @@ class Line(ib.IB):
 
     RaiseRequestErrors = True
 
-    def __init__(self, events: "asyncio.Queue[BrokerEvent]", binds: bool, clock: Clock) -> None:
+    def __init__(
+        self, events: "asyncio.Queue[BrokerEvent]", money: asyncio.Event, binds: bool, clock: Clock
+    ) -> None:
         super().__init__()
         self._binds = binds
         self.ear = Ear(self)
-        self.ear.events, self.ear.clock, self.ear.account_heard = events, clock, clock.monotonic()
+        self.ear.events, self.ear.money = events, money
+        self.ear.clock, self.ear.account_heard = clock, clock.monotonic()
         self.wrapper = self.ear
         self.client = Client(self.ear)
         self.client.decoder = _QuickDecoder(self.ear, 0)

@@ -97,6 +97,9 @@ class SqliteLedger:
 
         return await self._database.read(work)
 
+    async def sent_since(self, moment: datetime) -> tuple[Order, ...]:
+        return await self._database.read(_orders, "owner IS NOT NULL AND sent_at >= ?", rows.text(moment))
+
     async def executions_since(self, moment: datetime) -> tuple[Execution, ...]:
         def work(db: sqlite3.Connection) -> tuple[Execution, ...]:
             found = db.execute(_LATE_EXECUTIONS, (rows.text(moment),))
@@ -120,6 +123,7 @@ class SqliteLedger:
         now = self._clock.now()
 
         def work(db: sqlite3.Connection) -> None:
+            _check_terms(db, ticket)
             _end_ticket(db, ticket.ticket_id, TicketState.SENT, now)
             _card_arrived(db, origin, ticket.ticket_id)
             _finish_update(db, origin, "sent", now)
@@ -129,14 +133,18 @@ class SqliteLedger:
 
         await self._database.write(work)
 
-    async def record_cancel(self, orders: Sequence[Order], origin: Origin, notices: Sequence[Notice]) -> None:
+    async def record_cancel(
+        self, orders: Sequence[Order], origin: Origin | None, notices: Sequence[Notice]
+    ) -> None:
         now = self._clock.now()
 
         def work(db: sqlite3.Connection) -> None:
-            _finish_update(db, origin, "cancel", now)
+            if origin is not None:
+                _finish_update(db, origin, "cancel", now)
             for order in orders:
                 _save_order(db, order)
-                _audit(db, now, "cancel", f"order #{order.number} {order.symbol}", origin.user)
+                user = origin.user if origin else None
+                _audit(db, now, "cancel", f"order #{order.number} {order.symbol}", user)
             _strike(db, {order.number for order in orders})
             _post(db, self._addressed(notices, now))
 
@@ -170,6 +178,7 @@ class SqliteLedger:
         now = self._clock.now()
 
         def work(db: sqlite3.Connection) -> None:
+            _check_terms(db, closing.ticket)
             _end_ticket(db, closing.ticket.ticket_id, TicketState.SENT, now)
             _card_arrived(db, origin, closing.ticket.ticket_id)
             _finish_update(db, origin, "closing", now)
@@ -245,6 +254,14 @@ class SqliteLedger:
 
         return await self._database.read(work)
 
+    async def open_cards(self, tickets: Sequence[Ticket], messages: Sequence[Outgoing]) -> None:
+        def work(db: sqlite3.Connection) -> None:
+            for ticket in tickets:
+                _save_ticket(db, ticket)
+            _post(db, messages)
+
+        await self._database.write(work)
+
     async def expire(self, tickets: Sequence[Ticket], messages: Sequence[Outgoing]) -> None:
         now = self._clock.now()
 
@@ -300,12 +317,7 @@ class SqliteLedger:
         return await self._database.read(books.last_run, job)
 
     async def remember(self, key: str, value: str) -> None:
-        await self._database.write(
-            rows.insert,
-            "wishes",
-            {"key": key, "value": value},
-            "ON CONFLICT DO UPDATE SET value = excluded.value",
-        )
+        await self._database.write(_remember, key, value)
 
     async def recall(self, key: str) -> str | None:
         def work(db: sqlite3.Connection) -> str | None:
@@ -318,6 +330,29 @@ class SqliteLedger:
         await self._database.write(_audit, self._clock.now(), kind, detail, user)
 
     # --- the analyst's books --------------------------------------------------------------------------------------------
+
+    async def audited(self, kind: str, count: int) -> tuple[tuple[datetime, str], ...]:
+        def work(db: sqlite3.Connection) -> tuple[tuple[datetime, str], ...]:
+            found = db.execute(
+                "SELECT at, detail FROM audit WHERE kind = ? ORDER BY id DESC LIMIT ?", (kind, count)
+            )
+            return tuple((datetime.fromisoformat(row["at"]), row["detail"]) for row in found)
+
+        return await self._database.read(work)
+
+    async def keep_trading(
+        self, kept: str, outcome: str, origin: Origin | None, notices: Sequence[Notice]
+    ) -> None:
+        now = self._clock.now()
+
+        def work(db: sqlite3.Connection) -> None:
+            _remember(db, "trading", kept)
+            _audit(db, now, "trading", outcome, origin.user if origin else None)
+            if origin is not None:
+                _finish_update(db, origin, "trading", now)
+            _post(db, self._addressed(notices, now))
+
+        await self._database.write(work)
 
     async def record_call(self, call: ModelCall) -> None:
         await self._database.write(analysis.save_call, call)
@@ -361,6 +396,19 @@ class SqliteLedger:
                 _save_ticket(db, opens)
             _finish_update(db, origin, outcome, now)
             _post(db, replies)
+
+        await self._database.write(work)
+
+    async def refuse(
+        self, refused: Sequence[tuple[Origin, str]], lines: Sequence[tuple[int | None, str]]
+    ) -> None:
+        now = self._clock.now()
+
+        def work(db: sqlite3.Connection) -> None:
+            for origin, outcome in refused:
+                _finish_update(db, origin, outcome, now)
+            for user, line in lines:
+                _audit(db, now, "refused", line, user)
 
         await self._database.write(work)
 
@@ -474,6 +522,7 @@ _NEWEST_ORDER = "ON CONFLICT (number) DO UPDATE SET " + ", ".join(
         "reason",
         "cancel_requested_at",
         "change",
+        "worth",
     )
 )
 _LATE_EXECUTIONS = """
@@ -548,6 +597,13 @@ def _end_ticket(db: sqlite3.Connection, ticket_id: str, state: TicketState, now:
         )
 
 
+def _check_terms(db: sqlite3.Connection, ticket: Ticket) -> None:
+    """What leaves is what the card showed: the hash that was stored with it is the last word."""
+    row = db.execute("SELECT terms_hash FROM tickets WHERE ticket_id = ?", (ticket.ticket_id,)).fetchone()
+    if row is not None and row[0] != ticket.terms_hash():
+        raise StaleCard("The terms are not those that the card showed. Nothing was sent.")
+
+
 def _card_arrived(db: sqlite3.Connection, origin: Origin, ticket_id: str) -> None:
     """A tap proves that its card arrived, even where a crash came before the note of it, and tells which copy is looked at.
 
@@ -603,6 +659,12 @@ def _post(db: sqlite3.Connection, messages: Sequence[Outgoing]) -> None:
             values["subject"] = renamed
         values["buttons"], values["data"] = json.dumps(message.buttons), json.dumps(values["data"])
         rows.insert(db, "messages", values)
+
+
+def _remember(db: sqlite3.Connection, key: str, value: str) -> None:
+    rows.insert(
+        db, "wishes", {"key": key, "value": value}, "ON CONFLICT DO UPDATE SET value = excluded.value"
+    )
 
 
 def _audit(db: sqlite3.Connection, now: datetime, kind: str, detail: str, user: int | None) -> None:

@@ -236,6 +236,12 @@ MIGRATIONS: tuple[str, ...] = (
         PRIMARY KEY (account, con_id, at)
     ) STRICT;
     """,
+    """
+    -- What an order that opens or adds was measured at when it was sent, in the base currency of that moment.
+    ALTER TABLE orders ADD COLUMN worth TEXT;
+    CREATE INDEX orders_sent ON orders (sent_at);
+    CREATE INDEX audit_kind ON audit (kind, id);
+    """,
 )
 
 

@@ -73,6 +73,7 @@ def order(row: sqlite3.Row) -> Order:
         confirmed_quantity=amount(row["confirmed_quantity"]),
         decision_id=row["decision_id"],
         change=_change(row["change"]),
+        worth=amount(row["worth"]),
     )
 
 

@@ -13,23 +13,26 @@ from core.model import Denial, Ticket
 from core.risk.bounds import (
     collar,
     crossing,
+    day_began,
     day_loss,
     day_value,
     excess_liquidity,
     fills_per_symbol,
     gross_exposure,
     hour_value,
-    order_shares,
+    lost_percent,
+    order_size,
     order_value,
     orders_per_day,
     orders_per_minute,
     position_cap,
     rejects,
     risk_per_trade,
-    same_ticket,
+    same_order,
     symbol_allowed,
+    tightened,
 )
-from core.risk.data import delayed_data, jump, price_known, spread, trading_time
+from core.risk.data import delayed_data, exchange_halt, jump, price_known, reset_window, session, spread
 from core.risk.road import (
     account_agrees,
     analyst_halted,
@@ -49,6 +52,7 @@ from core.risk.terms import (
     offered_stop,
     reduces,
     stop_distance,
+    value,
     worst_price,
 )
 
@@ -61,10 +65,14 @@ __all__ = [
     "at_risk",
     "bracket_sides",
     "check",
+    "day_began",
     "drifted",
+    "lost_percent",
     "offered_stop",
     "reduces",
     "stop_distance",
+    "tightened",
+    "value",
     "worst_price",
 ]
 
@@ -72,17 +80,18 @@ __all__ = [
 @dataclass(frozen=True, slots=True)
 class RuleRow:
     """A rule, whether it binds an order that only reduces a position, the limits that it needs, and whether it binds new prices of a stop
-    or target, which close what is held or bought with them, whatever is held now.
+    or target, which close what is held or bought with them, whatever is held now. One that `asks` needs the broker's forecast.
     """
 
     rule: Rule
     binds_exits: bool
     needs: tuple[str, ...] = ()
     binds_protection: bool = True
+    asks: bool = False
 
 
-def _entry(rule: Rule, *needs: str, binds_protection: bool = False) -> RuleRow:
-    return RuleRow(rule, False, needs, binds_protection)
+def _entry(rule: Rule, *needs: str, binds_protection: bool = False, asks: bool = False) -> RuleRow:
+    return RuleRow(rule, False, needs, binds_protection, asks)
 
 
 def _always(rule: Rule, *needs: str, binds_protection: bool = True) -> RuleRow:
@@ -96,15 +105,17 @@ RULES: tuple[RuleRow, ...] = (
     # identity and mode
     _always(connected),
     _always(account_agrees, "live_account"),
-    _always(approval),
+    _always(approval, "max_approval_age_seconds"),
     _entry(books_explain),
     # data
     _always(price_known, "max_quote_age_seconds"),
-    _entry(drift, "max_drift", binds_protection=True),
+    _entry(drift, "max_drift_percent", binds_protection=True),
     _entry(delayed_data, binds_protection=True),
     _entry(spread, "max_spread_percent"),
     _entry(jump, "max_jump_percent"),
-    _entry(trading_time),
+    _entry(exchange_halt),
+    _entry(session),
+    _entry(reset_window),
     # shape
     _always(quantity_sane),
     _always(price_sane, "max_price_factor"),
@@ -114,22 +125,22 @@ RULES: tuple[RuleRow, ...] = (
     _always(crossing, binds_protection=False),
     # limits
     _entry(symbol_allowed, "allowed_symbols", "denied_symbols"),
-    _entry(order_shares, "max_order_shares"),
-    _entry(order_value, "max_order_value"),
-    _entry(hour_value, "max_hour_value"),
-    _entry(day_value, "max_day_value"),
-    _entry(collar, "max_collar_percent", "max_collar_percent_below_5"),
+    _entry(order_size, "max_order_shares", "max_order_contracts"),
+    _entry(order_value, "max_order_value_base"),
+    _entry(hour_value, "max_hour_value_base"),
+    _entry(day_value, "max_day_value_base"),
+    _entry(collar, "max_collar_percent", "max_collar_percent_below_5", "max_collar_percent_options"),
     _entry(position_cap, "max_position_size"),
     _entry(gross_exposure, "max_gross_exposure_percent"),
     _entry(risk_per_trade, "max_portfolio_risk", "assumed_stop_atr"),
     _entry(day_loss, "reduce_at_day_loss_percent"),
-    _entry(same_ticket, "same_ticket_seconds"),
+    _entry(same_order, "same_order_seconds"),
     _entry(orders_per_minute, "max_orders_per_minute"),
     _entry(orders_per_day, "max_orders_per_day"),
     _entry(fills_per_symbol, "max_filled_orders_per_symbol_hour"),
     _entry(rejects, "halt_at_rejects"),
     # capital
-    _entry(excess_liquidity, "min_excess_liquidity_percent"),
+    _entry(excess_liquidity, "min_excess_liquidity_percent", asks=True),
 )
 
 
@@ -143,23 +154,36 @@ def _figures(ticket: Ticket, snapshot: Snapshot) -> list[Decimal]:
         ticket.take_profit,
         snapshot.atr,
     ]
-    told += [quote.bid, quote.ask] if quote else []
-    told += [account.net_liquidation, account.rate(ticket.instrument.currency)] if account else []
-    told += [p.signed_quantity for p in snapshot.positions or ()]
+    told += [quote.bid, quote.ask, quote.close] if quote else []
+    if account:
+        told += [account.net_liquidation, account.excess_liquidity, account.day_gain, *account.rates.values()]
+    if snapshot.what_if:
+        told += [snapshot.what_if.excess_liquidity_after, snapshot.what_if.maintenance_margin_change]
+    for position in snapshot.positions or ():
+        told += [position.signed_quantity, position.market_value, position.market_price]
     return [figure for figure in told if figure is not None]
 
 
 def check(
-    ticket: Ticket, snapshot: Snapshot, limits: Limits, *, protects: bool = False
+    ticket: Ticket, snapshot: Snapshot, limits: Limits, *, protects: bool = False, asked: bool = True
 ) -> tuple[Denial, ...]:
-    """Every denial, in the order of RULES; none means that the order may leave. `protects`: it is a stop or target that gets new prices."""
+    """Every denial, in the order of RULES; none means that the order may leave.
+
+    `protects`: it is a stop or target that gets new prices. Not `asked`: the broker's forecast is still to come, so what needs it is left out.
+    """
     if not all(figure.is_finite() for figure in _figures(ticket, snapshot)):
         # Nothing can be measured against a figure that is no number, so no further rule is asked.
         return (
             Denial("NOT_A_NUMBER", "A quantity or price of this order, or of the market, is not a number."),
         )
     exits = protects or reduces(ticket, snapshot)
-    rows = (row for row in RULES if (row.binds_exits or not exits) and (row.binds_protection or not protects))
+    rows = (
+        row
+        for row in RULES
+        if (row.binds_exits or not exits)
+        and (row.binds_protection or not protects)
+        and (asked or not row.asks)
+    )
     return tuple(
         denial for row in rows if (denial := _missing(row, limits) or row.rule(ticket, snapshot, limits))
     )

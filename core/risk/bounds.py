@@ -2,23 +2,17 @@
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from zoneinfo import ZoneInfo
 
-from core.model import Denial, OrderType, Side, Ticket
-from core.risk.terms import Limits, Snapshot, at_risk, worst_price
+from core.model import Account, Denial, OrderType, Sent, Side, Ticket, Trading, TradingState
+from core.risk.terms import Limits, Snapshot, at_risk, value, worst_price
 
 ZERO, HUNDRED = Decimal(0), Decimal(100)
 EXCHANGE = ZoneInfo("America/New_York")
-
-
-def value(ticket: Ticket, snapshot: Snapshot) -> Decimal | None:
-    """What the order is worth in base currency at its worst price and the stamped rate; None where that cannot be told."""
-    price = worst_price(ticket, snapshot.quote)
-    rate = snapshot.account.rate(ticket.instrument.currency) if snapshot.account else None
-    if price is None or rate is None:
-        return None
-    return price * ticket.quantity * ticket.instrument.multiplier * rate
+SHARES = frozenset({"STK", "CASH"})
+OPTIONS = frozenset({"OPT", "FOP"})
+CHEAP, OPTION_COLLAR = Decimal(5), Decimal("0.05")
 
 
 def _unmeasured(code: str, what: str) -> Denial:
@@ -47,45 +41,42 @@ def symbol_allowed(ticket: Ticket, _snapshot: Snapshot, limits: Limits) -> Denia
     return None
 
 
-def order_shares(ticket: Ticket, _snapshot: Snapshot, limits: Limits) -> Denial | None:
-    """No more shares than one order may have: nobody types that many on purpose."""
-    if ticket.quantity <= limits.max_order_shares:
+def order_size(ticket: Ticket, _snapshot: Snapshot, limits: Limits) -> Denial | None:
+    """No more shares, or contracts, than one order may have: nobody types that many on purpose."""
+    shares = ticket.instrument.kind in SHARES
+    most = limits.max_order_shares if shares else limits.max_order_contracts
+    if ticket.quantity <= most:
         return None
-    most = f"{limits.max_order_shares:f}"
+    what = "shares" if shares else "contracts"
     return Denial(
-        "ORDER_SHARES",
-        "That is more shares than one order may have.",
+        "ORDER_SIZE",
+        f"That is more {what} than one order may have (MAX_ORDER_{what.upper()}).",
         f"{ticket.quantity:,f}",
-        f"{limits.max_order_shares:,f}",
-        most,
+        f"{most:,f}",
+        fits=int(most) or None,
     )
 
 
 def order_value(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
-    """One order is not worth more than MAX_ORDER_VALUE."""
+    """One order is not worth more than MAX_ORDER_VALUE_BASE."""
     worth = value(ticket, snapshot)
     if worth is None:
         return _unmeasured("ORDER_VALUE", "The value of the order")
-    return _over(
-        "ORDER_VALUE",
-        "The order is worth more than MAX_ORDER_VALUE.",
-        worth,
-        limits.max_order_value,
-        worth,
-        ticket,
-        snapshot,
-    )
+    words = "The order is worth more than MAX_ORDER_VALUE_BASE."
+    return _over("ORDER_VALUE", words, worth, limits.max_order_value_base, worth, ticket, snapshot)
 
 
 def hour_value(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
     """What was sent in an hour, with this, is not worth more than MAX_HOUR_VALUE."""
     since = snapshot.now - timedelta(hours=1)
-    return _sent_value("HOUR_VALUE", "in an hour", ticket, snapshot, limits.max_hour_value, since)
+    return _sent_value("HOUR_VALUE", "in an hour", ticket, snapshot, limits.max_hour_value_base, since)
 
 
 def day_value(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
     """What was sent today (New York), with this, is not worth more than MAX_DAY_VALUE."""
-    return _sent_value("DAY_VALUE", "today", ticket, snapshot, limits.max_day_value, day_began(snapshot.now))
+    return _sent_value(
+        "DAY_VALUE", "today", ticket, snapshot, limits.max_day_value_base, day_began(snapshot.now)
+    )
 
 
 def day_began(now: datetime) -> datetime:
@@ -97,16 +88,12 @@ def _sent_value(
     code: str, when: str, ticket: Ticket, snapshot: Snapshot, limit: Decimal, since: datetime
 ) -> Denial | None:
     worth = value(ticket, snapshot)
-    before = (
-        _total(s.worth for s in snapshot.sent if s.opens and s.at >= since)
-        if snapshot.sent is not None
-        else None
-    )
-    if worth is None or before is None:
+    if worth is None or snapshot.sent is None:
         return _unmeasured(code, f"What was sent {when}")
+    before = sum((s.worth for s in snapshot.sent if s.worth is not None and s.at >= since), ZERO)
     return _over(
         code,
-        f"The entries sent {when} would be worth more than MAX_{code}.",
+        f"The entries sent {when} would be worth more than MAX_{code}_BASE.",
         before + worth,
         limit,
         worth,
@@ -133,7 +120,7 @@ def _over(
     unit = worth / ticket.quantity if ticket.quantity > 0 else ZERO
     fits = max(int((limit - (figure - worth)) / unit), 0) if unit > 0 else 0
     base = snapshot.account.currency if snapshot.account else ""
-    return Denial(code, words, f"{figure:,.2f} {base}", f"{limit:,f} {base}", f"{fits}" if fits else "")
+    return Denial(code, words, f"{figure:,.2f} {base}", f"{limit:,.2f} {base}", fits=fits or None)
 
 
 def collar(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
@@ -143,17 +130,26 @@ def collar(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
     market = snapshot.quote.far_side(ticket.side) if snapshot.quote else None
     if market is None or market <= 0:
         return _unmeasured("COLLAR", "How far the limit is from the market")
-    width = limits.max_collar_percent if market >= 5 else limits.max_collar_percent_below_5
-    through = (ticket.limit_price - market) * ticket.side.sign * HUNDRED / market
+    if ticket.instrument.kind in OPTIONS:
+        width = max(market * limits.max_collar_percent_options / HUNDRED, OPTION_COLLAR)
+    else:
+        cheap = market < CHEAP
+        percent = limits.max_collar_percent_below_5 if cheap else limits.max_collar_percent
+        width = market * percent / HUNDRED
+    through = (ticket.limit_price - market) * ticket.side.sign
     if through <= width:
         return None
-    edge = market * (1 + ticket.side.sign * width / HUNDRED)
+    tick = ticket.instrument.min_tick
+    edge = market + ticket.side.sign * width
+    if tick > 0:
+        rounding = ROUND_FLOOR if ticket.side is Side.BUY else ROUND_CEILING
+        edge = (edge / tick).to_integral_value(rounding) * tick
     return Denial(
         "COLLAR",
         f"The limit is far through the market of {market:f}.",
-        f"{through:.2f} %",
-        f"{width:f} %",
-        f"{edge:.2f} or {'less' if ticket.side is Side.BUY else 'more'}",
+        f"{ticket.limit_price:f}",
+        f"{edge:f}",
+        f"@ {edge:f} or {'less' if ticket.side is Side.BUY else 'more'}",
     )
 
 
@@ -183,7 +179,7 @@ def position_cap(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial |
         f"The position in {instrument.symbol}{f', with the {waiting:f} that wait,' if waiting else ''} would be larger than MAX_POSITION_SIZE.",
         f"{after * unit:,.2f} {base}",
         f"{limits.max_position_size:,f} {base}",
-        f"{fits}" if fits else "",
+        fits=fits or None,
     )
 
 
@@ -247,49 +243,69 @@ def risk_per_trade(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial
         f"It could lose more than MAX_PORTFOLIO_RISK of the account{assumed}.",
         f"{lost:,.2f} {snapshot.account.currency}",
         f"{allowed:,.2f} {snapshot.account.currency}",
-        f"{fits}" if fits else "",
+        fits=fits or None,
     )
 
 
-def day_loss(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
-    """A day that has lost its measure takes no new entries. The state goes to REDUCING, and further down to HALTED, by the same figure."""
-    worth = snapshot.account.net_liquidation if snapshot.account else None
-    if snapshot.day_loss is None or worth is None or worth + snapshot.day_loss <= 0:
+def day_loss(_ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
+    """A day that has lost its measure takes no new entries. The trading state follows the same figure (see `tightened`)."""
+    percent = lost_percent(snapshot.account)
+    if percent is None:
         return Denial(
             "DAY_LOSS",
             "What the account lost today is not known yet.",
             remedy="it comes a few seconds after connecting",
         )
-    percent = lost_percent(snapshot.day_loss, worth)
     if percent < limits.reduce_at_day_loss_percent:
         return None
     return Denial(
         "DAY_LOSS",
-        "The account has lost its measure for today; nothing new is opened.",
+        "The account has lost its measure for today (REDUCE_AT_DAY_LOSS_PERCENT); nothing new is opened.",
         f"{percent:.2f} %",
         f"{limits.reduce_at_day_loss_percent:f} %",
         "tomorrow",
     )
 
 
-def lost_percent(lost: Decimal, worth: Decimal) -> Decimal:
-    """A loss as a percentage of what the account was worth before it."""
-    return lost * HUNDRED / (worth + lost)
+def lost_percent(account: Account | None) -> Decimal | None:
+    """What the account lost today, as a percentage of what it was worth before; below zero is a gain. None where it is not known."""
+    if account is None or account.day_gain is None or account.net_liquidation is None:
+        return None
+    before = account.net_liquidation - account.day_gain
+    return -account.day_gain * HUNDRED / before if before > 0 else None
 
 
-def same_ticket(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
+def tightened(
+    account: Account | None, sent: Iterable[Sent], trading: Trading, now: datetime, limits: Limits
+) -> tuple[TradingState, str] | None:
+    """The state that the day's loss or a run of rejections calls for, and why; None where they call for none."""
+    count = recent_rejects(sent, trading, now)
+    if count >= limits.halt_at_rejects:
+        return TradingState.HALTED, f"The broker has rejected {count} orders within five minutes."
+    percent = lost_percent(account)
+    if percent is None:
+        return None
+    if percent >= limits.halt_at_day_loss_percent:
+        return TradingState.HALTED, f"The account has lost {percent:.2f} % today."
+    if percent >= limits.reduce_at_day_loss_percent:
+        return TradingState.REDUCING, f"The account has lost {percent:.2f} % today."
+    return None
+
+
+def same_order(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
     """The same order again within a minute is most likely a slip: it is asked for once more."""
     if snapshot.confirmed:
         return None
     if snapshot.sent is None:
-        return _uncounted("SAME_TICKET")
-    since = snapshot.now - timedelta(seconds=limits.same_ticket_seconds)
-    if not any(s.terms_hash == ticket.terms_hash() and s.at > since for s in snapshot.sent):
+        return _uncounted("SAME_ORDER")
+    since = snapshot.now - timedelta(seconds=limits.same_order_seconds)
+    before = [s.at for s in snapshot.sent if s.terms == ticket.same_terms and s.at > since]
+    if not before:
         return None
     return Denial(
-        "SAME_TICKET",
-        f"The same order left less than {limits.same_ticket_seconds} s ago.",
-        remedy="Send once more if you mean a second one",
+        "SAME_ORDER",
+        f"The same order left {(snapshot.now - max(before)).total_seconds():.0f} s ago.",
+        remedy="confirm it if you mean a second one",
     )
 
 
@@ -316,7 +332,7 @@ def orders_per_day(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial
 def _count(code: str, what: str, snapshot: Snapshot, since: datetime, limit: int) -> Denial | None:
     if snapshot.sent is None:
         return _uncounted(code)
-    count = sum(1 for s in snapshot.sent if s.opens and s.at > since)
+    count = sum(1 for s in snapshot.sent if s.worth is not None and s.at > since)
     if count < limit:
         return None
     return Denial(
@@ -325,29 +341,30 @@ def _count(code: str, what: str, snapshot: Snapshot, since: datetime, limit: int
 
 
 def fills_per_symbol(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
-    """No more filled orders in one symbol an hour (orders, not their parts): more is a loop, or a chase."""
+    """No more filled entries in one symbol an hour (orders, not their parts): more is a loop, or a chase."""
     if snapshot.sent is None:
         return _uncounted("FILLS_PER_SYMBOL")
     since = snapshot.now - timedelta(hours=1)
+    con_id = ticket.instrument.con_id
     count = sum(
-        1 for s in snapshot.sent if s.filled and s.at > since and s.con_id == ticket.instrument.con_id
+        1 for s in snapshot.sent if s.filled and s.worth is not None and s.at > since and s.con_id == con_id
     )
     if count < limits.max_filled_orders_per_symbol_hour:
         return None
     return Denial(
         "FILLS_PER_SYMBOL",
-        f"{count} orders in {ticket.instrument.symbol} were filled within an hour.",
+        f"{count} entries in {ticket.instrument.symbol} were filled within an hour.",
         f"{count + 1}",
         f"{limits.max_filled_orders_per_symbol_hour}",
         "wait",
     )
 
 
-def rejects(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
+def rejects(_ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
     """Several rejections in five minutes mean that something is wrong that the next order would meet too."""
     if snapshot.sent is None:
         return _uncounted("REJECTS")
-    count = recent_rejects(snapshot)
+    count = recent_rejects(snapshot.sent, snapshot.trading, snapshot.now)
     if count < limits.halt_at_rejects:
         return None
     return Denial(
@@ -355,14 +372,16 @@ def rejects(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None
         f"The broker has rejected {count} orders within five minutes.",
         f"{count}",
         f"{limits.halt_at_rejects}",
-        "read why, then /resume",
+        "read why (/orders), then /resume",
     )
 
 
-def recent_rejects(snapshot: Snapshot) -> int:
-    """How many orders the broker rejected in the last five minutes."""
-    since = snapshot.now - timedelta(minutes=5)
-    return sum(1 for s in snapshot.sent or () if s.rejected_at is not None and s.rejected_at > since)
+def recent_rejects(sent: Iterable[Sent], trading: Trading, now: datetime) -> int:
+    """How many orders the broker rejected in the last five minutes, and since the owner opened again."""
+    since = now - timedelta(minutes=5)
+    if trading.since is not None and trading.state is TradingState.ACTIVE:
+        since = max(since, trading.since)
+    return sum(1 for s in sent if s.rejected_at is not None and s.rejected_at > since)
 
 
 def crossing(ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial | None:
@@ -391,21 +410,33 @@ def crossing(ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial | No
 
 
 def excess_liquidity(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
-    """After the order, by the broker's own forecast, enough of the account stays free of margin. The last rule: it asks the broker."""
+    """After the order, by the broker's own forecast, enough of the account stays free of margin.
+
+    The forecast is the card's; at the tap what it takes is held against what is free now, and the less of both counts.
+    """
     forecast, account = snapshot.what_if, snapshot.account
     worth = account.net_liquidation if account else None
-    free = forecast.excess_liquidity_after if forecast else None
-    if free is None or worth is None or worth <= 0:
+    told = forecast.excess_liquidity_after if forecast else None
+    if forecast is None or told is None or account is None or worth is None or worth <= 0:
         return Denial(
-            "EXCESS_LIQUIDITY", "The broker has not said what the order does to margin.", remedy="try again"
+            "EXCESS_LIQUIDITY",
+            "The broker has not said what the order does to margin.",
+            remedy="the same again in a few seconds",
         )
-    percent = free * HUNDRED / worth
-    if percent >= limits.min_excess_liquidity_percent:
+    takes = forecast.maintenance_margin_change
+    free = told
+    if takes is not None and account.excess_liquidity is not None:
+        free = min(told, account.excess_liquidity - takes)
+    least = limits.min_excess_liquidity_percent
+    if free * HUNDRED / worth >= least:
         return None
+    fits = None
+    if takes is not None and takes > 0 and ticket.quantity > 0:
+        fits = max(int((free + takes - worth * least / HUNDRED) / (takes / ticket.quantity)), 0) or None
     return Denial(
         "EXCESS_LIQUIDITY",
-        "It would leave too little of the account free of margin.",
-        f"{percent:.1f} %",
-        f"{limits.min_excess_liquidity_percent:f} %",
-        "a smaller order",
+        "It would leave too little of the account free of margin (MIN_EXCESS_LIQUIDITY_PERCENT).",
+        f"{free * HUNDRED / worth:.1f} %",
+        f"{least:f} %",
+        fits=fits,
     )

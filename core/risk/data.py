@@ -6,6 +6,7 @@ from decimal import Decimal
 from core.ib_messages import in_reset_window
 from core.model import Denial, Mode, OrderType, Ticket
 from core.risk.terms import Limits, Snapshot
+from core.sessions import parse
 
 HUNDRED = Decimal(100)
 
@@ -65,6 +66,14 @@ def spread(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
         return Denial(
             "SPREAD", f"Bid and ask of {ticket.instrument.symbol} are not both known.", remedy="try again"
         )
+    if quote.bid >= quote.ask:
+        return Denial(
+            "SPREAD",
+            f"The bid of {ticket.instrument.symbol} is not below its ask.",
+            f"{quote.bid:f} / {quote.ask:f}",
+            "bid below ask",
+            "try again",
+        )
     wide = (quote.ask - quote.bid) * 2 * HUNDRED / (quote.bid + quote.ask)
     if wide <= limits.max_spread_percent:
         return None
@@ -80,36 +89,56 @@ def spread(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
 def jump(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
     """The price has not jumped since the last close: either the quote is wrong, or there is news that a person should read first."""
     price = snapshot.quote.far_side(ticket.side) if snapshot.quote else None
-    if price is None or snapshot.close is None or snapshot.close <= 0:
+    close = snapshot.quote.close if snapshot.quote else None
+    if price is None or close is None or close <= 0:
         return Denial(
             "JUMP",
             f"Whether the price of {ticket.instrument.symbol} has jumped cannot be told: its last close is not known.",
             remedy="try again in a few seconds",
         )
-    moved = abs(price - snapshot.close) * HUNDRED / snapshot.close
+    moved = abs(price - close) * HUNDRED / close
     if moved <= limits.max_jump_percent:
         return None
     return Denial(
         "JUMP",
-        f"{ticket.instrument.symbol} is far from its last close of {snapshot.close:f}.",
+        f"{ticket.instrument.symbol} is far from its last close of {close:f}.",
         f"{moved:.1f} %",
         f"{limits.max_jump_percent:f} %",
         "read the news, then raise MAX_JUMP_PERCENT for it",
     )
 
 
-def trading_time(ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial | None:
-    """The exchange has not halted it, and the broker is not restarting its servers. A market that is merely closed lets orders wait."""
-    if snapshot.quote is not None and snapshot.quote.halted:
-        return Denial(
-            "HALTED_BY_EXCHANGE",
-            f"Trading in {ticket.instrument.symbol} is halted by the exchange.",
-            remedy="wait",
-        )
-    if in_reset_window(snapshot.now):
-        return Denial(
-            "RESET_WINDOW",
-            "Interactive Brokers restarts its servers now (23:45 to 00:45 New York, on Fridays 23:00 to 03:00), so no entry is sent.",
-            remedy="the same after it",
-        )
-    return None
+def session(ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial | None:
+    """A market order into a closed market would trade at the next opening, at a price that nobody has seen. A limit may wait for it."""
+    if ticket.order_type is not OrderType.MARKET:
+        return None
+    instrument = ticket.instrument
+    if parse(instrument.hours, instrument.time_zone).is_open(snapshot.now):
+        return None
+    return Denial(
+        "SESSION",
+        f"The market of {instrument.symbol} is closed, or its hours are not known: at market it would trade at an unseen price.",
+        remedy="a limit, e.g. @ 187.50, which waits for the opening",
+    )
+
+
+def exchange_halt(ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial | None:
+    """The exchange lets it trade."""
+    if snapshot.quote is None or not snapshot.quote.halted:
+        return None
+    return Denial(
+        "HALTED_BY_EXCHANGE",
+        f"The exchange has halted {ticket.instrument.symbol}.",
+        remedy="the same when it trades again",
+    )
+
+
+def reset_window(_ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial | None:
+    """The broker is not restarting its servers."""
+    if not in_reset_window(snapshot.now):
+        return None
+    return Denial(
+        "RESET_WINDOW",
+        "Interactive Brokers restarts its servers now (23:45 to 00:45 New York, from Friday 23:00 to 03:00), so no entry is sent.",
+        remedy="the same after it",
+    )

@@ -1,5 +1,7 @@
 """Whether anything may leave at all: the trading state, the road, the account, the approval, and whether the books explain the holding."""
 
+from datetime import timedelta
+
 from core.model import Denial, Mode, Ticket, TradingState
 from core.risk.terms import Limits, Snapshot, drifted
 
@@ -64,19 +66,31 @@ def account_agrees(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial
     return None
 
 
-def approval(ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial | None:
-    """Its owner said yes, to these very terms, in time. A look at what would happen needs no approval (`approved` is then the card itself)."""
-    approved = snapshot.approved
+def approval(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
+    """Its owner said yes, to these very terms, while the card was young, and just now.
+
+    A card is drawn as if its owner had said yes, because it is what he is asked for.
+    """
+    approved, patience = snapshot.approved, timedelta(seconds=limits.max_approval_age_seconds)
     if approved is None:
         return Denial("APPROVAL", "Nobody has approved this order.", remedy="its card has the button")
-    if not approved.is_owner or approved.user != ticket.owner:
+    if approved.user != ticket.owner:
         return Denial(
             "APPROVAL", "Only the owner of a card can approve it.", f"{approved.user}", f"{ticket.owner}"
         )
     if approved.terms_hash != ticket.terms_hash():
         return Denial("APPROVAL", "The terms are not those that the card showed.", remedy="a new card")
-    if not approved.shown_at <= snapshot.now < ticket.expires_at:
-        return Denial("APPROVAL", "The card is too old.", remedy="a new card")
+    if not ticket.created_at <= approved.at < ticket.expires_at:
+        return Denial("APPROVAL", "The card was too old when it was approved.", remedy="a new card")
+    if not approved.at <= snapshot.now <= approved.at + patience:
+        age = (snapshot.now - approved.at).total_seconds()
+        return Denial(
+            "APPROVAL",
+            "The approval is too old.",
+            f"{age:.0f} s",
+            f"{limits.max_approval_age_seconds} s",
+            "a new card",
+        )
     return None
 
 
@@ -101,6 +115,6 @@ def drift(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
         "DRIFT",
         "The price has moved away from what the card showed.",
         f"{moved * 100:.2f} %",
-        f"{limits.max_drift * 100:.2f} %",
+        f"{limits.max_drift_percent:f} %",
         "a new card",
     )

@@ -131,6 +131,6 @@ def sale_covered(ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial 
             f"You hold {held:f} {ticket.instrument.symbol}{already}; a larger sale would open a short.",
             f"{ticket.quantity:f}",
             f"{max(free, Decimal(0)):f}",
-            f"{free:f}" if free > 0 else "",
+            fits=int(free) if free >= 1 else None,
         )
     return None

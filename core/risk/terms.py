@@ -27,32 +27,34 @@ ACTIVE = Trading()
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the owner allows. Money in the base currency of the account; a unit stands in every name that needs one.
-
+    """What the owner allows; the unit stands in the name, `base` being the base currency of the account.
 
     `max_portfolio_risk` is the part of net liquidation that one trade may lose at its stop (0.02 is 2 %); an entry without a stop is
-    measured as if it had one `assumed_stop_atr` times the ATR of 14 sessions away. `max_drift` is the part of the price (0.005 is half a
-    percent) that it may move between card and order. docs/risk.md says where each default comes from.
+    measured as if it had one `assumed_stop_atr` times the ATR of 14 sessions away. `max_drift_percent` is how far the price may move between
+    card and order. docs/risk.md says where each default comes from.
     """
 
     max_position_size: Decimal
     max_portfolio_risk: Decimal = Decimal("0.02")
     assumed_stop_atr: Decimal = Decimal(3)
-    max_quote_age_seconds: float = 15.0
-    max_order_shares: Decimal = Decimal(10_000)
-    max_price_factor: Decimal = Decimal(2)
-    max_drift: Decimal = Decimal("0.005")
+    max_approval_age_seconds: int = 120
+    max_quote_age_seconds: int = 15
+    max_drift_percent: Decimal = Decimal("0.5")
     max_spread_percent: Decimal = Decimal(3)
     max_jump_percent: Decimal = Decimal(15)
+    max_price_factor: Decimal = Decimal(2)
+    max_order_shares: Decimal = Decimal(10_000)
+    max_order_contracts: Decimal = Decimal(50)
+    max_order_value_base: Decimal = Decimal(25_000)
+    max_hour_value_base: Decimal = Decimal(50_000)
+    max_day_value_base: Decimal = Decimal(100_000)
     max_collar_percent: Decimal = Decimal(2)
     max_collar_percent_below_5: Decimal = Decimal(5)
-    max_order_value: Decimal = Decimal(25_000)
-    max_hour_value: Decimal = Decimal(50_000)
-    max_day_value: Decimal = Decimal(100_000)
+    max_collar_percent_options: Decimal = Decimal(10)
     max_gross_exposure_percent: Decimal = Decimal(100)
     reduce_at_day_loss_percent: Decimal = Decimal(3)
     halt_at_day_loss_percent: Decimal = Decimal(5)
-    same_ticket_seconds: int = 60
+    same_order_seconds: int = 60
     max_orders_per_minute: int = 5
     max_orders_per_day: int = 30
     max_filled_orders_per_symbol_hour: int = 3
@@ -68,8 +70,7 @@ class Limits:
 class Snapshot:
     """Everything a rule may look at, taken at one moment. None is unknown, and unknown denies.
 
-    `sent` are the entries that left in the last 24 hours; `day_loss` is what the account lost today in base currency (a gain is below
-    zero); `close` the last price of the session before; `open_now` whether the exchange trades; `confirmed` that its owner was asked twice.
+    `approved` is who said yes to these terms; `sent` are our orders of the last day; `confirmed` says that the owner was asked twice.
     """
 
     now: datetime
@@ -81,11 +82,8 @@ class Snapshot:
     atr: Decimal | None = None
     trading: Trading = ACTIVE
     approved: Approval | None = None
-    sent: tuple[Sent, ...] | None = ()
-    day_loss: Decimal | None = None
-    close: Decimal | None = None
+    sent: tuple[Sent, ...] | None = None
     what_if: WhatIf | None = None
-    open_now: bool | None = None
     confirmed: bool = False
     drifts: tuple[Drift, ...] = ()
     told: tuple[Position, ...] | None = None
@@ -160,7 +158,7 @@ def drifted(ticket: Ticket, quote: Quote | None, limits: Limits) -> Decimal | No
     if now is None or ticket.reference_price <= 0:
         return None
     moved = abs(now - ticket.reference_price) / ticket.reference_price
-    return moved if moved > limits.max_drift else None
+    return moved if moved * 100 > limits.max_drift_percent else None
 
 
 def stop_distance(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Decimal | None:
@@ -194,6 +192,15 @@ def offered_stop(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Decimal 
     stop = price - ticket.side.sign * snapshot.atr * limits.assumed_stop_atr
     on_tick = (stop / tick).to_integral_value(ROUND_FLOOR) * tick
     return on_tick if on_tick > 0 else None
+
+
+def value(ticket: Ticket, snapshot: Snapshot) -> Decimal | None:
+    """What the order is worth in base currency at its worst price and the account's own rate; None where that cannot be told."""
+    price = worst_price(ticket, snapshot.quote)
+    rate = snapshot.account.rate(ticket.instrument.currency) if snapshot.account else None
+    if price is None or rate is None:
+        return None
+    return price * ticket.quantity * ticket.instrument.multiplier * rate
 
 
 Rule = Callable[[Ticket, Snapshot, Limits], Denial | None]
