@@ -417,9 +417,9 @@ def account_summary_end(request_id: int) -> bytes:
     return message(64, 1, request_id)
 
 
-def pnl(request_id: int, daily: Decimal, unrealized: Decimal, realized: Decimal) -> bytes:
-    """Profit and loss of an account."""
-    return message(94, request_id, rounded(daily), rounded(unrealized), rounded(realized))
+def pnl(request_id: int, *figures: Decimal | None) -> bytes:
+    """Profit and loss of an account (daily, unrealized, realized); unset where it is not known."""
+    return message(94, request_id, *(UNSET_DOUBLE if one is None else rounded(one) for one in figures))
 
 
 def pnl_single(request_id: int, quantity: Decimal, *figures: Decimal | None) -> bytes:

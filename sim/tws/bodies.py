@@ -10,6 +10,7 @@ from sim.tws.engine import CommissionMode
 from sim.tws.limits import Limits
 
 Price = Annotated[Decimal, Field(gt=0, allow_inf_nan=False)]
+Amount = Annotated[Decimal, Field(allow_inf_nan=False)]
 
 
 class PriceBody(Body):
@@ -17,7 +18,40 @@ class PriceBody(Body):
     bid: Price | None = None
     ask: Price | None = None
     last: Price | None = None
+    daily: Amount | None = None
     unpin: bool = False
+
+
+class HaltBody(Body):
+    symbol: str
+    halted: bool = True
+    volatility: bool = False
+
+
+class PnlBody(Body):
+    mode: Literal["known", "unset", "silent"]
+
+
+class TicksBody(Body):
+    """To each client that follows something, or to one of them."""
+
+    per_second: Annotated[int, Field(ge=0, le=200_000)]
+    client: int | None = None
+
+
+class LoadBody(Body):
+    """Orders that rest: at half the market's price or at twice, whichever is away from it. Without a client they are typed by hand."""
+
+    orders: Annotated[int, Field(ge=0, le=10_000)] = 0
+    positions: Annotated[int, Field(ge=0, le=1_000)] = 0
+    symbol: str = "AAPL"
+    side: Literal["BUY", "SELL"] = "BUY"
+    type: Literal["LMT", "STP"] = "LMT"
+    quantity: Price = Decimal(1)
+    price: Price | None = None
+    client: int | None = None
+    ref: str = ""
+    account: str = ""
 
 
 class MarketBody(Body):

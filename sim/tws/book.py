@@ -16,7 +16,7 @@ DONE = frozenset({"Filled", "Cancelled", "Inactive"})
 
 @dataclass(slots=True)
 class Account:
-    """The money of one account, by currency. `realized` and `opening` (net liquidation) are those of `day`, an ISO date in New York.
+    """The money of one account, by currency. `realized` is that of `day`, an ISO date in New York.
 
     `realized` is in the base currency, `realized_in` the same by the currency in which it was realized.
     """
@@ -24,7 +24,6 @@ class Account:
     id: str
     cash: dict[str, Decimal]
     realized: Decimal = Decimal(0)
-    opening: Decimal = Decimal(0)
     day: str = ""
     realized_in: dict[str, Decimal] = field(default_factory=dict)
 

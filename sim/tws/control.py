@@ -1,13 +1,13 @@
 """What can be arranged and read at the simulated TWS over the control port."""
 
 from dataclasses import asdict
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from sim.control import Answer, Wrong, events, get, post
 from sim.tws import contracts
+from sim.tws.arranging import figures, price_for, quote_of, resting
 from sim.tws.bodies import (
     AccountsBody,
     CancelsBody,
@@ -22,20 +22,24 @@ from sim.tws.bodies import (
     FillBody,
     FillsBody,
     GarbageBody,
+    HaltBody,
     LimitsBody,
+    LoadBody,
     LoseBody,
     MarketBody,
     MessageBody,
     OrderBody,
+    PnlBody,
     PriceBody,
     RejectBody,
     RestartBody,
     RollBackBody,
     Switch,
+    TicksBody,
 )
 from sim.tws.book import Order
 from sim.tws.codec import frame, whole
-from sim.tws.contracts import Instrument
+from sim.tws.contracts import INSTRUMENTS, Instrument
 from sim.tws.engine import Opening
 from sim.tws.faults import COUNTDOWNS, Faults
 from sim.tws.market import Pin
@@ -69,13 +73,27 @@ def routes(server: "TwsServer") -> list[web.RouteDef]:
             raise Wrong(f"there is no order with the permId or orderRef {reference!r}")
         return found
 
+    def account_of(name: str) -> str:
+        """An account by its id, or the first one for an empty one."""
+        account = name or next(iter(engine.ledger.accounts))
+        if account not in engine.ledger.accounts:
+            raise Wrong(f"there is no account {account!r}")
+        return account
+
     def price(body: PriceBody) -> Answer:
-        """Fix the price of a symbol from now on (orders that wait meet it), or free it with {"unpin": true}."""
+        """Fix the price of a symbol from now on (orders that wait meet it), or free it with {"unpin": true}.
+
+        With `daily` it is the price at which the first account's profit and loss of the day is that much, to the nearest tick.
+        """
         chosen = instrument(body.symbol)
+        if body.daily is not None:
+            if body.model_fields_set != {"symbol", "daily"}:
+                raise Wrong("say either daily or prices: the one decides the others")
+            body = PriceBody(symbol=body.symbol, last=price_for(body.daily, chosen, server))
         if body.unpin:
             server.pin(chosen.con_id, Pin(server.clock.now()))
         else:
-            server.pin(chosen.con_id, _pin(body, chosen, server))
+            server.pin(chosen.con_id, quote_of(body, chosen, server))
         quote = server.market.quote(chosen.con_id, server.clock.now())
         return {
             "symbol": chosen.symbol,
@@ -99,6 +117,39 @@ def routes(server: "TwsServer") -> list[web.RouteDef]:
             "data": {symbol or "*": data for symbol, data in server.data.items()},
             "open": engine.is_open(server.clock.now()),
         }
+
+    def halt(body: HaltBody) -> Answer:
+        """Stop the trading in a symbol as its exchange does (tick 49), or let it go on with {"halted": false}; orders wait meanwhile."""
+        chosen = instrument(body.symbol)
+        if not chosen.is_share:
+            raise Wrong(f"only trading in shares can be halted, and {chosen.symbol} is none")
+        server.halt(chosen.con_id, (2 if body.volatility else 1) if body.halted else 0)
+        return {"symbol": chosen.symbol, "halted": server.market.halted(chosen.con_id, server.clock.now())}
+
+    def pnl(body: PnlBody) -> Answer:
+        """What is said of profit and loss: what is known, unset values, or nothing."""
+        faults.pnl = body.mode
+        server.tell_pnl()
+        return None
+
+    def ticks(body: TicksBody) -> Answer:
+        """So many ticks a second of what clients follow, beyond those of the market; 0 ends it."""
+        server.flood(body.per_second, body.client)
+        return None
+
+    def load(body: LoadBody) -> Answer:
+        """Put many orders that rest, and many positions, into an account at once."""
+        account, now = account_of(body.account), server.clock.now()
+        free = [one.con_id for one in INSTRUMENTS if one.is_share]
+        free = [con_id for con_id in free if (account, con_id) not in engine.ledger.positions]
+        if body.positions > len(free):
+            raise Wrong(f"there are {len(free)} shares that {account} never held, not {body.positions}")
+        placed = [resting(body, n, account, instrument(body.symbol), server) for n in range(body.orders)]
+        for con_id in free[: body.positions]:
+            engine.ledger.endow(account, con_id, body.quantity, now)
+            server.account_changed(account, con_id)
+        server.flush()
+        return {"orders": [one.perm_id for one in placed], "positions": free[: body.positions]}
 
     def fills(body: FillsBody) -> Answer:
         """Whether orders fill by the market ("auto"), by the market and in parts ("partial"), or only when told to ("hold")."""
@@ -160,10 +211,9 @@ def routes(server: "TwsServer") -> list[web.RouteDef]:
             "orderType": "LMT" if body.price else "MKT",
             "tif": "GTC",
         }
-        account = body.account or next(iter(engine.ledger.accounts))
-        if account not in engine.ledger.accounts:
-            raise Wrong(f"there is no account {account!r}")
-        now = server.clock.now()
+        account, now = account_of(body.account), server.clock.now()
+        if not body.working and server.market.halted(chosen.con_id, now):
+            raise Wrong(f"trading in {chosen.symbol} is halted: nothing is filled until it goes on")
         allowed, engine.rules.fills = engine.rules.fills, False
         made = engine.place_by_hand(account, chosen, terms({**raw, "lmtPrice": str(body.price or "")}), now)
         engine.rules.fills = allowed
@@ -285,11 +335,12 @@ def routes(server: "TwsServer") -> list[web.RouteDef]:
         return {"accounts": list(engine.ledger.accounts)}
 
     def book() -> Answer:
-        """The broker's own book: accounts, cash, positions, orders, executions."""
+        """The broker's own book: accounts, cash, positions, orders, executions, and the figures that follow from them."""
         return {
             "account": next(iter(engine.ledger.accounts)),
             "accounts": list(engine.ledger.accounts),
             "cash": {a.id: {c: str(amount) for c, amount in a.cash.items()} for a in engine.ledger.accounts.values()},
+            "figures": {account: figures(account, server) for account in engine.ledger.accounts},
             "positions": [
                 {"account": p.account, "symbol": p.instrument.symbol, "con_id": p.con_id, "quantity": str(p.quantity), "average_cost": str(p.average_cost)}
                 for p in engine.ledger.positions.values()
@@ -323,6 +374,10 @@ def routes(server: "TwsServer") -> list[web.RouteDef]:
         events("/tws/events", server.events),
         post("/tws/price", PriceBody, price),
         post("/tws/market", MarketBody, market),
+        post("/tws/halt", HaltBody, halt),
+        post("/tws/pnl", PnlBody, pnl),
+        post("/tws/ticks", TicksBody, ticks),
+        post("/tws/load", LoadBody, load),
         post("/tws/fills", FillsBody, fills),
         post("/tws/cancels", CancelsBody, cancels),
         post("/tws/fill", FillBody, fill),
@@ -361,20 +416,3 @@ def _countdown(faults: Faults, name: str, does: str) -> web.RouteDef:
 
     arm.__doc__ = does
     return post(f"/tws/{name}", CountBody, arm)
-
-
-def _pin(body: PriceBody, instrument: Instrument, server: "TwsServer") -> Pin:
-    """The whole quote that a body means: what it leaves out lies a tick apart from what it says."""
-    tick, given = (
-        instrument.min_tick,
-        [value for value in (body.bid, body.ask, body.last) if value is not None],
-    )
-    if not given:
-        raise Wrong("say at least one of bid, ask, last, or unpin")
-    last = body.last or (given[0] if len(given) == 1 else sum(given, Decimal(0)) / len(given))
-    last = (last / tick).quantize(Decimal(1)) * tick
-    bid = body.bid or min(last, (body.ask or last + tick) - tick)
-    ask = body.ask or max(last, bid + tick)
-    if bid > ask:
-        raise Wrong(f"a bid of {bid} above an ask of {ask} is not a market")
-    return Pin(server.clock.now(), bid, ask, last)

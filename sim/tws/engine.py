@@ -94,7 +94,7 @@ class Engine:
         self.register = Register(self._note)
         self._listener = listener
         self._last_run: datetime | None = None
-        self._held_back: set[int] = set()
+        self._held_back: set[tuple[str, int]] = set()
 
     # -- state
 
@@ -350,7 +350,7 @@ class Engine:
         """What a moment does to an order: it expires, waits, works, trades."""
         if order.ends is not None and now >= order.ends:
             price = matching.at_close(order, quote.last) if order.terms.type in matching.AT_CLOSE else None
-            if price is not None and self.rules.fills:
+            if price is not None and self.rules.fills and not self.market.halted(order.con_id, now):
                 self.fill(order, order.remaining, price, now)
             else:
                 self.cancelled(order, "", now)
@@ -369,6 +369,9 @@ class Engine:
         if order.done or order.held or order.terms.type in matching.AT_CLOSE or self._waits_for_parent(order):
             return
         step = matching.advance(order, quote)
+        if self.market.halted(order.con_id, now):
+            self._sit_out(order, step, now)
+            return
         if step.stop != order.stop and matching.trails(order.terms.type):
             order.stop = step.stop
             self._note(order)
@@ -379,7 +382,7 @@ class Engine:
         if step.price is not None and self.rules.fills:
             self.fill(order, self._portion(order), step.price, now)
         elif step.price is not None:
-            self._hold(order)
+            self._hold(order, "fills_hold")
         elif order.terms.tif in {"IOC", "FOK"}:
             self.cancelled(order, "", now)
 
@@ -391,18 +394,32 @@ class Engine:
         self.rules.fired["partial"] += 1
         return part
 
-    def _hold(self, order: Order) -> None:
+    def _sit_out(self, order: Order, step: matching.Step, now: datetime) -> None:
+        """An order in something that is halted: it waits as it is, and one that may not wait goes."""
+        if order.terms.tif in {"IOC", "FOK"}:
+            self.cancelled(order, "", now)
+        elif step.price is not None:
+            self._hold(order, "halt_held")
+
+    def _hold(self, order: Order, why: str) -> None:
         """An order could trade and was not let: counted once for each."""
-        if order.perm_id not in self._held_back:
-            self._held_back.add(order.perm_id)
-            self.rules.fired["fills_hold"] += 1
+        if (why, order.perm_id) not in self._held_back:
+            self._held_back.add((why, order.perm_id))
+            self.rules.fired[why] += 1
 
     # -- fills
 
     def fill(
         self, order: Order, quantity: Decimal, price: Decimal, now: datetime, overfill: bool = False
     ) -> Execution:
-        """Trade some of an order. ValueError where it does not work, or for more than remains unless that is what is wanted."""
+        """Trade some of an order.
+
+        ValueError where it does not work or trading is halted, or for more than remains unless that is what is wanted.
+        """
+        if self.market.halted(order.con_id, now):
+            raise ValueError(
+                f"trading in {order.instrument.symbol} is halted: nothing is filled until it goes on"
+            )
         if order.done or not order.status:
             raise ValueError(
                 f"order {order.perm_id} is not working: its status is {order.status or 'untransmitted'}"

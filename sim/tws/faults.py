@@ -14,6 +14,9 @@ COUNTDOWNS: Mapping[str, str] = {
     "swallow": "Read the next orders and lose them.",
     "no_ack": "Book the next orders but tell nothing of them until the client connects anew.",
     "reorder": "Swap the next pairs of messages about orders that leave together.",
+    "what_if_silent": "Read the next what-if orders and say nothing.",
+    "what_if_unset": "Answer the next what-if orders with unset values, the commission included.",
+    "what_if_gaps": "Answer the next what-if orders with what would change, but unset values for what would be afterwards.",
 }
 """What happens to the next occasions, and what the control port says about it."""
 KINDS: Mapping[bytes, str] = {
@@ -38,6 +41,8 @@ class Faults:
     read_only: bool = False
     not_logged_in: bool = False
     refuse: bool = False
+    pnl: str = "known"
+    """What is said of profit and loss: `known`, `unset` values, or nothing (`silent`)."""
     fragment: bool = False
     delay: float = 0.0
     armed: Counter[str] = field(default_factory=Counter)

@@ -5,7 +5,6 @@ from decimal import Decimal
 
 from sim.tws.contracts import BASE
 from sim.tws.ledger import Ledger
-from sim.tws.money import cents
 
 Figure = tuple[str, str, str]
 
@@ -29,8 +28,7 @@ def _gains(ledger: Ledger, account: str, now: datetime) -> dict[str, Decimal]:
 
 def account_figures(ledger: Ledger, account: str, now: datetime) -> list[Figure]:
     """Every figure of an account."""
-    margin = ledger.margin(account, now)
-    book = ledger.accounts[account]
+    margin, before = ledger.margin(account, now), ledger.at_close(account, now).net_liquidation
     totals = {
         "NetLiquidation": margin.net_liquidation,
         "TotalCashValue": margin.cash,
@@ -38,8 +36,8 @@ def account_figures(ledger: Ledger, account: str, now: datetime) -> list[Figure]
         "AccruedCash": Decimal(0),
         "BuyingPower": max(margin.available, Decimal(0)) * 2,
         "EquityWithLoanValue": margin.net_liquidation,
-        "PreviousEquityWithLoanValue": cents(book.opening),
-        "PreviousDayEquityWithLoanValue": cents(book.opening),
+        "PreviousEquityWithLoanValue": before,
+        "PreviousDayEquityWithLoanValue": before,
         "GrossPositionValue": margin.gross_value,
         "RegTEquity": margin.net_liquidation,
         "RegTMargin": margin.initial,
@@ -128,12 +126,7 @@ def summary(ledger: Ledger, account: str, tags: str, now: datetime) -> list[Figu
 
 def pnl(ledger: Ledger, account: str, now: datetime) -> tuple[Decimal, Decimal, Decimal]:
     """Daily, unrealized and realized profit and loss of an account in its base currency."""
-    book = ledger.accounts[account]
-    return (
-        ledger.margin(account, now).net_liquidation - book.opening,
-        unrealized(ledger, account, now),
-        book.realized,
-    )
+    return ledger.daily(account, now), unrealized(ledger, account, now), ledger.accounts[account].realized
 
 
 def pnl_single(
@@ -142,12 +135,12 @@ def pnl_single(
     """Quantity, then daily, unrealized and realized profit and loss and value of one position, in the base currency.
 
     None is what is not known: everything of what was never held. The day's profit is what the position is worth, less what it was worth at
-    yesterday's close and what was paid for the change since.
+    the close before and what was paid for the change since.
     """
     held = ledger.positions.get((account, con_id))
     if held is None:
         return Decimal(0), None, None, None, None
-    instrument, today = held.instrument, ledger.today(account, con_id, now)
+    instrument, today = held.instrument, ledger.since_close(account, con_id, now)
     price, close = ledger.price(con_id, now), ledger.market.previous_close(con_id, now)
     rate = ledger.market.rate(instrument.currency, now)
     value = held.quantity * price * instrument.multiplier

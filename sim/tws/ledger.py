@@ -33,16 +33,17 @@ class Ledger:
         if account_id in self.accounts:
             return
         account = self.accounts[account_id] = Account(account_id, {"USD": _CASH})
-        bought = now - timedelta(30 + self._seed % 7)
         for con_id, quantity in _HOLDINGS:
-            cost = self.market.previous_close(con_id, bought)
-            position = Position(
-                account_id, con_id, Decimal(quantity), cost, opening=Decimal(quantity), opening_cost=cost
-            )
-            self.positions[account_id, con_id] = position
-            self._changed(position)
-        account.opening, account.day = self.margin(account_id, now).net_liquidation, hours.new_york_day(now)
+            self.endow(account_id, con_id, Decimal(quantity), now)
+        account.day = hours.new_york_day(now)
         self._changed(account)
+
+    def endow(self, account_id: str, con_id: int, quantity: Decimal, now: datetime) -> None:
+        """Let an account have held something for a month; no money moves, and there is no execution of it."""
+        cost = self.market.previous_close(con_id, now - timedelta(30 + self._seed % 7))
+        position = Position(account_id, con_id, quantity, cost, opening=quantity, opening_cost=cost)
+        self.positions[account_id, con_id] = position
+        self._changed(position)
 
     def restore(self, execution: Execution) -> None:
         """Take up an execution from an earlier run."""
@@ -70,15 +71,11 @@ class Ledger:
         known |= {held.instrument.currency for held in self.held(account)}
         return {currency: self.market.rate(currency, now) for currency in known}
 
-    def today(self, account: str, con_id: int, now: datetime) -> list[Execution]:
-        """The executions of one position since midnight in New York, as they stand."""
-        day, found = hours.new_york_day(now), []
-        for execution in reversed(self._of_position.get((account, con_id), [])):
-            if hours.new_york_day(execution.at) != day:
-                break
-            if not execution.superseded:
-                found.append(execution)
-        return found[::-1]
+    def since_close(self, account: str, con_id: int, now: datetime) -> list[Execution]:
+        """The executions of one position since the close of the session before, as they stand."""
+        made = self._of_position.get((account, con_id), [])
+        closed = self.market.previous_closing(con_id, now) if made else now
+        return [one for one in made if one.at > closed and not one.superseded]
 
     def executed_on(self, now: datetime) -> list[Execution]:
         """The executions since midnight in New York, those corrected later included."""
@@ -109,6 +106,31 @@ class Ledger:
                 cash[currency] = cash.get(currency, Decimal(0)) + amount
                 rates[currency] = self.market.rate(currency, now)
         return money.margin(cash, [(BY_ID[i], n, self.price(i, now)) for i, n in quantities.items()], rates)
+
+    def at_close(self, account: str, now: datetime) -> money.Margin:
+        """The figures of an account at the close before: what was traded since undone, at the prices and rates of that close.
+
+        Each instrument has its own close: shares at four in New York, currencies at five.
+        """
+        cash, holdings = dict(self.accounts[account].cash), []
+        for position in self.positions.values():
+            if position.account == account:
+                quantity, instrument = position.quantity, position.instrument
+                for one in self.since_close(account, position.con_id, now):
+                    change = one.sign * one.quantity
+                    quantity -= change
+                    for currency, amount in money.flows(
+                        instrument, change, one.price, one.commission
+                    ).items():
+                        cash[currency] = cash.get(currency, Decimal(0)) - amount
+                if quantity:
+                    holdings.append((instrument, quantity, self.market.previous_close(position.con_id, now)))
+        known = {BASE, *cash} | {instrument.currency for instrument, _, _ in holdings}
+        return money.margin(cash, holdings, {one: self.market.closing_rate(one, now) for one in known})
+
+    def daily(self, account: str, now: datetime) -> Decimal:
+        """What an account gained since the close before, trades and commissions included, in its base currency, to the cent."""
+        return self.margin(account, now).net_liquidation - self.at_close(account, now).net_liquidation
 
     # -- bookings
 
@@ -187,7 +209,6 @@ class Ledger:
         if account.day < hours.new_york_day(now):
             account.day, account.realized = hours.new_york_day(now), Decimal(0)
             account.realized_in = {}
-            account.opening = self.margin(account.id, now).net_liquidation
             self._changed(account)
 
     def _realize(self, account: Account, execution: Execution) -> None:

@@ -5,6 +5,7 @@ root of their periods, so that returns look like those of a share on every scale
 every full minute and moves between neighbouring minutes only within their two values. Bid, ask, midpoint and last are steps that
 follow it upwards and downwards, hence bars of any size and of any of them agree with each other and with the live ticks. The cross
 rate of two currencies follows from their dollar rates. A price pinned by hand overrides all of it from that moment on, in ticks and bars alike.
+While trading in something is halted its price stands still and nothing changes hands.
 """
 
 import math
@@ -76,12 +77,27 @@ class Pin:
     last: Decimal | None = None
 
 
+@dataclass(slots=True)
+class Halt:
+    """Trading stopped by the exchange from `start` up to `end` (None: still); `kind` is 1 for a general halt, 2 for one for volatility."""
+
+    start: datetime
+    kind: int
+    end: datetime | None = None
+
+    @property
+    def seconds(self) -> tuple[float, float]:
+        """From when to when, in seconds since 1970."""
+        return self.start.timestamp(), math.inf if self.end is None else self.end.timestamp()
+
+
 class Market:
-    """Quotes and bars by instrument and moment. The only state is what was pinned by hand."""
+    """Quotes and bars by instrument and moment. The only state is what was pinned and halted by hand."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
         self.pins: dict[int, list[Pin]] = {}
+        self.halts: dict[int, list[Halt]] = {}
         self._block = lru_cache(maxsize=1024)(self._price_block)
         self._volume = lru_cache(maxsize=4096)(self._minute_volume)
         self._free = lru_cache(maxsize=4096)(self._free_quote)
@@ -91,6 +107,30 @@ class Market:
     def pin(self, con_id: int, pin: Pin) -> None:
         """Fix the price of an instrument from `pin.at` on, or free it."""
         self.pins.setdefault(con_id, []).append(pin)
+        self._forget()
+
+    def halt(self, con_id: int, kind: int, now: datetime) -> None:
+        """Stop the trading in an instrument, for a reason (1 or 2), or let it go on (0)."""
+        stops = self.halts.setdefault(con_id, [])
+        if stops and stops[-1].end is None:
+            stops[-1].end = now
+        if kind:
+            stops.append(Halt(now, kind))
+        self._forget()
+
+    def halted(self, con_id: int, at: datetime) -> int:
+        """Why trading in an instrument is halted at a moment: 0 where it is not, 1 a general halt, 2 one for volatility."""
+        found = self._halt_at(con_id, at)
+        return found.kind if found else 0
+
+    def _halt_at(self, con_id: int, at: datetime) -> Halt | None:
+        stops = self.halts.get(con_id, ())
+        return next(
+            (stop for stop in stops if stop.start <= at and (stop.end is None or at < stop.end)), None
+        )
+
+    def _forget(self) -> None:
+        """Drop what was worked out before the market was interfered with."""
         self._day.cache_clear()
         self._close_before.cache_clear()
 
@@ -98,7 +138,8 @@ class Market:
 
     def quote(self, con_id: int, now: datetime) -> Quote:
         """What the market shows for an instrument at a moment; it moves four times a second. The last of a pair is its midpoint."""
-        quote = self._free(con_id, int(now.timestamp() * _TICKS))
+        stop = self._halt_at(con_id, now)
+        quote = self._free(con_id, int((stop.start if stop else now).timestamp() * _TICKS))
         pin = self._pinned(con_id, now)
         if pin is None or pin.bid is None or pin.ask is None or pin.last is None:
             return quote
@@ -113,12 +154,22 @@ class Market:
         middle = self.quote(con_id, now).last
         return middle if power == 1 else round(1 / middle, 9)
 
+    def closing_rate(self, currency: str, now: datetime) -> Decimal:
+        """The same at the close of the last session of the currency market before that of `now`."""
+        if currency == BASE:
+            return Decimal(1)
+        con_id, power = DOLLAR_PAIRS[currency]
+        middle = self.previous_close(con_id, now)
+        return middle if power == 1 else round(1 / middle, 9)
+
     def day(self, con_id: int, now: datetime) -> Day:
         """How the latest session has gone so far."""
         last, minute = self.quote(con_id, now).last, int(now.timestamp() // MINUTE)
         so_far, under_way = self._day(con_id, minute)
         traded = so_far.volume
-        if under_way:
+        if under_way and con_id in self.halts:
+            traded += self.volume_between(con_id, datetime.fromtimestamp(minute * MINUTE, UTC), now)
+        elif under_way:
             ticks = int(now.timestamp() * _TICKS) - minute * _A_MINUTE
             traded += self._volume(con_id, minute) * ticks // _A_MINUTE
         return replace(so_far, high=max(so_far.high, last), low=min(so_far.low, last), volume=traded)
@@ -153,8 +204,12 @@ class Market:
 
     def previous_close(self, con_id: int, now: datetime) -> Decimal:
         """The close of the last session that ended before the session day of `now`."""
+        return self._close_before(con_id, self.previous_closing(con_id, now))
+
+    def previous_closing(self, con_id: int, now: datetime) -> datetime:
+        """When that session ended."""
         calendar = BY_ID[con_id].calendar
-        return self.closing(con_id, calendar.sessions_back(calendar.day_of(now) - timedelta(1), 1)[0])
+        return calendar.session(calendar.sessions_back(calendar.day_of(now) - timedelta(1), 1)[0])[1]
 
     def closing(self, con_id: int, day: date) -> Decimal:
         """The price at the end of a session day."""
@@ -186,7 +241,11 @@ class Market:
     def series(self, con_id: int, seconds: Floats, what: str) -> Floats:
         """The price in ticks at these moments (seconds since 1970, in order): its TRADES, BID, ASK or MIDPOINT, pins included."""
         instrument = BY_ID[con_id]
-        levels = _levels(self._path(con_id, seconds) / _STEPS[con_id], _SPREADS[con_id], what)
+        shown = seconds
+        for stop in self.halts.get(con_id, ()):
+            begun, ended = stop.seconds
+            shown = np.where((seconds >= begun) & (seconds < ended), begun, shown)
+        levels = _levels(self._path(con_id, shown) / _STEPS[con_id], _SPREADS[con_id], what)
         pins = self.pins.get(con_id, [])
         for pin, following in pairwise([*pins, None]):
             if pin is not None and pin.bid is not None and pin.ask is not None and pin.last is not None:
@@ -237,6 +296,7 @@ class Market:
             return []
         instrument = BY_ID[con_id]
         jumps = [pin.at.timestamp() for pin in self.pins.get(con_id, [])]
+        jumps += [at for stop in self.halts.get(con_id, []) for at in stop.seconds if at < math.inf]
         seconds = drawing.moments(sessions, fine, [*jumps, *(at - drawing.TICK for at in jumps)])
         volumes, counts = self._traded(con_id, seconds)
         weights = np.diff(volumes if what == "TRADES" and instrument.is_share else seconds).astype(np.float64)
@@ -257,7 +317,21 @@ class Market:
         ]
 
     def _traded(self, con_id: int, seconds: Floats) -> tuple[Integers, Integers]:
-        """Shares traded and number of trades up to these moments, counted from the first one's minute; pairs and indices have no volume."""
+        """Shares traded and number of trades up to these moments, counted from the first one's minute, halts left out."""
+        spans = [stop.seconds for stop in self.halts.get(con_id, ())]
+        spans = [(max(begun, seconds[0]), min(ended, seconds[-1])) for begun, ended in spans]
+        spans = [(begun, ended) for begun, ended in spans if begun < ended]
+        asked = [seconds, *(np.clip(seconds, *span) for span in spans), np.array([span[0] for span in spans])]
+        volumes, counts = self._traded_freely(con_id, np.concatenate(asked))
+        count = len(seconds)
+        for values in (volumes, counts) if spans else ():
+            parts = np.split(values, [count * (n + 1) for n in range(len(spans) + 1)])
+            for during, begun in zip(parts[1:-1], parts[-1], strict=True):
+                parts[0] -= during - begun
+        return volumes[:count], counts[:count]
+
+    def _traded_freely(self, con_id: int, seconds: Floats) -> tuple[Integers, Integers]:
+        """The same as if nothing had ever been halted; pairs and indices have no volume."""
         minutes, within = np.divmod(np.floor(seconds * _TICKS).astype(np.int64), _A_MINUTE)
         distinct, index = np.unique(minutes, return_inverse=True)
         volumes = self._volumes(con_id, distinct)

@@ -192,15 +192,16 @@ def open_order(version: int, order: Order, parent_id: int) -> bytes:
     )
 
 
-def previewed(version: int, order: Order, parent_id: int, preview: Preview) -> bytes:
-    """The answer to a what-if order: its margin and commission. No status follows."""
+def previewed(version: int, order: Order, parent_id: int, preview: Preview, gaps: bool = False) -> bytes:
+    """The answer to a what-if order: its margin and commission; with `gaps` nothing of what would be afterwards. No status follows."""
     before, after = preview.before, preview.after
     first = (before.initial, before.maintenance, before.net_liquidation)
     last = (after.initial, after.maintenance, after.net_liquidation)
     change = [new - old for old, new in zip(first, last, strict=True)]
+    told = (UNSET_DOUBLE,) * len(last) if gaps else last
     warning = "" if after.available >= 0 else "Your order would exceed the funds available for trading."
     cost = (preview.commission, UNSET_DOUBLE, UNSET_DOUBLE, preview.currency)
-    return _open_order(version, order, parent_id, (*first, *change, *last, *cost, warning))
+    return _open_order(version, order, parent_id, (*first, *change, *told, *cost, warning))
 
 
 def _open_order(version: int, order: Order, parent_id: int, state: tuple[object, ...]) -> bytes:

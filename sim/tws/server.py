@@ -19,7 +19,8 @@ from sim.tws.control import routes
 from sim.tws.engine import Engine
 from sim.tws.faults import Faults
 from sim.tws.limits import Keeper, Limits
-from sim.tws.market import Market, Pin
+from sim.tws.load import Flood
+from sim.tws.market import Halt, Market, Pin
 from sim.tws.requests import Request
 from sim.tws.session import Session
 from sim.tws.views import describe_execution, describe_order
@@ -58,6 +59,8 @@ class TwsServer:
         self._ticking: asyncio.Task[None] | None = None
         self._port = 0
         self._ticks = 0
+        self._flood = Flood(self._pour)
+        self._flooded: int | None = None
 
     # -- life
 
@@ -98,6 +101,7 @@ class TwsServer:
 
     async def close(self) -> None:
         """Stop listening, drop every client, write down the rest."""
+        self._flood.set(0)
         if self._ticking is not None:
             self._ticking.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -313,6 +317,32 @@ class TwsServer:
         self.market.pin(con_id, pin)
         self._store.put("tws.pins", con_id, [[p.at.isoformat(), *(None if v is None else str(v) for v in (p.bid, p.ask, p.last))] for p in self.market.pins[con_id]])  # fmt: skip
         self.tick()
+        self.tell_pnl()
+
+    def halt(self, con_id: int, kind: int) -> None:
+        """Stop the trading in an instrument, for a reason (1 or 2), or let it go on (0), and tell whoever follows it."""
+        self.tick()
+        changed = self.market.halted(con_id, self.clock.now()) != kind
+        if changed:
+            self.market.halt(con_id, kind, self.clock.now())
+            self.faults.fire("halt", int(kind > 0))
+            self._store.put("tws.halts", con_id, [[h.start.isoformat(), h.kind, h.end.isoformat() if h.end else None] for h in self.market.halts[con_id]])  # fmt: skip
+        self.tick()
+
+    def tell_pnl(self) -> None:
+        """Profit and loss to every client that follows it."""
+        for session in self._ready():
+            session.account.tell_pnl()
+
+    def flood(self, per_second: int, client_id: int | None) -> None:
+        """So many ticks a second to each client that follows something, or to one; 0 ends it."""
+        self._flooded = client_id
+        self._flood.set(per_second)
+
+    def _pour(self, count: int) -> None:
+        for session in self._ready():
+            if self._flooded in (None, session.client_id):
+                self.faults.fire("ticks", session.data.pour(count))
 
     def tick(self) -> None:
         """Let the market run up to now, and show it."""
@@ -331,11 +361,10 @@ class TwsServer:
             await asyncio.sleep(TICK_SECONDS)
             self.tick()
             self._ticks += 1
-            for session in self._ready():
-                if self._ticks % 3 == 0:
-                    session.account.tell_pnl()
-                if self._ticks % ACCOUNT_EVERY == 0:
-                    session.account.refresh()
+            if self._ticks % 3 == 0:
+                self.tell_pnl()
+            for session in self._ready() if self._ticks % ACCOUNT_EVERY == 0 else ():
+                session.account.refresh()
 
     # -- state
 
@@ -354,6 +383,8 @@ class TwsServer:
         self.engine.restore(records)
         for con_id, pins in self._store.all("tws.pins").items():
             self.market.pins[int(con_id)] = [_pin(*values) for values in pins]
+        for con_id, halts in self._store.all("tws.halts").items():
+            self.market.halts[int(con_id)] = [_halt(*values) for values in halts]
 
     def control(self) -> list[web.RouteDef]:
         """Its routes on the control port."""
@@ -364,6 +395,10 @@ def _say_why(ticking: asyncio.Task[None]) -> None:
     """The market stands still when its task ends by itself: that must not go unnoticed."""
     if not ticking.cancelled() and (error := ticking.exception()):
         logging.getLogger(__name__).error("the market stands still", exc_info=error)
+
+
+def _halt(start: str, kind: int, end: str | None) -> Halt:
+    return Halt(datetime.fromisoformat(start), kind, None if end is None else datetime.fromisoformat(end))
 
 
 def _pin(at: str, *prices: str | None) -> Pin:

@@ -4,8 +4,10 @@ from collections.abc import Callable
 from decimal import Decimal
 from functools import partial
 from itertools import pairwise
+from operator import eq
 from typing import Any
 
+from ibapi.const import UNSET_DOUBLE
 from ibapi.execution import ExecutionFilter
 from ibapi.order import Order
 from ibapi.order_cancel import OrderCancel
@@ -36,8 +38,9 @@ def tour(client: Client, post: Post) -> None:
     bars(client, post)
     real_time(client, post)
     ticks(client, post)
-    account(client)
+    account(client, post)
     single_orders(client)
+    previews(client, post)
     whole_orders(client)
     brackets(client)
     fills_and_lists(client)
@@ -93,6 +96,16 @@ def quotes(client: Client, post: Post) -> None:
     assert told.last("marketDataType") == (20, 1)
     prices = {kind: price for _, kind, price, _ in told.all("tickPrice")}
     assert (prices[1], prices[2], prices[4]) == (150.0, 150.02, 150.01)
+    client.hear("tickGeneric", lambda *said: said == (20, 49, 0.0))
+    for body, halted in (({"volatility": True}, 2.0), ({}, 1.0), ({"halted": False}, 0.0)):
+        told_so = partial(eq, (20, 49, halted))
+        client.hear(
+            "tickGeneric",
+            lambda *said, told_so=told_so: told_so(said),
+            post,
+            "/tws/halt",
+            {"symbol": "AAPL", **body},
+        )
     sizes = {kind: size for _, kind, size in told.all("tickSize")}
     assert (sizes[0] >= 100) is (client.version >= 159)  # shares since then, round lots before
     client.hear(
@@ -334,7 +347,7 @@ def bars(client: Client, post: Post) -> None:
     post("/tws/price", CALM | {"symbol": "AAPL"})
 
 
-def account(client: Client) -> None:
+def account(client: Client, post: Post) -> None:
     """Positions, figures, summary, profit and loss: once and for a request of their own."""
     told = client.ask(client.reqPositions, until="positionEnd")
     held = {contract.symbol: (where, size) for where, contract, size, _ in told.all("position")}
@@ -360,6 +373,8 @@ def account(client: Client) -> None:
     client.cancelAccountSummary(42)
     told = client.ask(client.reqPnL, 43, "DU1234567", "", until="pnl")
     assert all(isinstance(value, float) for value in told.last("pnl")[1:])
+    client.hear("pnl", lambda *said: set(said[1:]) == {UNSET_DOUBLE}, post, "/tws/pnl", {"mode": "unset"})
+    client.hear("pnl", lambda *said: abs(said[1]) < 1e6, post, "/tws/pnl", {"mode": "known"})
     client.cancelPnL(43)
     told = client.ask(client.reqPnLSingle, 44, "DU1234567", "", 265598, until="pnlSingle")
     assert told.last("pnlSingle")[1] == 40
@@ -406,6 +421,23 @@ def single_orders(client: Client) -> None:
     )
     assert (number, shown.whatIf, state.status, state.commissionAndFees) == (11, True, "PreSubmitted", 1.0)
     assert float(state.initMarginAfter) - float(state.initMarginBefore) == float(state.initMarginChange) > 0
+
+
+def previews(client: Client, post: Post) -> None:
+    """What an order would do, with figures that are left out."""
+    asked = order("LMT", 100, lmtPrice=150.0, whatIf=True)
+    for fault, after, change in (
+        ("what_if_gaps", True, False),
+        ("what_if_unset", True, True),
+        ("", False, False),
+    ):
+        if fault:
+            post(f"/tws/{fault}", {"count": 1})
+        _, _, shown, state = client.ask(client.placeOrder, 12, stock(), asked, until="openOrder").last(
+            "openOrder"
+        )
+        told = [float(value) == UNSET_DOUBLE for value in (state.equityWithLoanAfter, state.initMarginChange)]
+        assert (shown.whatIf, told) == (True, [after, change])
 
 
 def whole_orders(client: Client) -> None:

@@ -121,14 +121,23 @@ class AccountDesk:
     # -- news
 
     def tell_pnl(self) -> None:
-        """Profit and loss to whoever follows it."""
+        """Profit and loss to whoever follows it, unless something was arranged to be said instead."""
+        faults, now = self._session.server.faults, self._session.now
         for request_id, (account, con_id) in self._pnl.items():
+            if faults.pnl != "known":
+                faults.fire(f"pnl_{faults.pnl}")
+            if faults.pnl == "silent":
+                continue
             if con_id:
-                values = figures.pnl_single(self._ledger, account, con_id, self._session.now)
-                self._session.send(answers.pnl_single(request_id, *values))
+                held, *known = figures.pnl_single(self._ledger, account, con_id, now)
+                told = [None] * len(known) if faults.pnl == "unset" else known
+                self._session.send(answers.pnl_single(request_id, held, *told))
             else:
+                of_account = figures.pnl(self._ledger, account, now)
                 self._session.send(
-                    answers.pnl(request_id, *figures.pnl(self._ledger, account, self._session.now))
+                    answers.pnl(
+                        request_id, *([None] * len(of_account) if faults.pnl == "unset" else of_account)
+                    )
                 )
 
     def tell_change(self, account: str, con_id: int) -> None:

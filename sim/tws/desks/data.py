@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 LIVE, DELAYED = 1, 3
 _DELAY = timedelta(minutes=15)
 _SIZE_OF = {1: 0, 2: 3, 4: 5, 66: 69, 67: 70, 68: 71}
+_POURED = {1: 1, 2: 1, 66: 0, 67: 0}
+"""Bids and asks, live and delayed, and whether they can be executed automatically."""
 _HALTED, _DELAYED_HALTED = 49, 90
 _EXCHANGES = ((32, "bid"), (33, "ask"), (84, "last"))
 _NEEDS_SUBSCRIPTION = (
@@ -39,6 +41,7 @@ class Subscription:
     sent: dict[int, tuple[Decimal, int]] = field(default_factory=dict)
     said: dict[int, object] = field(default_factory=dict)
     volume: int = -1
+    halted: int | None = None
 
 
 class DataDesk:
@@ -49,6 +52,7 @@ class DataDesk:
         self._market = session.engine.market
         self._wanted = LIVE
         self._ticks: dict[int, Subscription] = {}
+        self._poured = 0
 
     # -- requests
 
@@ -105,23 +109,52 @@ class DataDesk:
         """What the market shows now, where it is not what was sent before."""
         for request_id, subscription in self._ticks.items():
             self._send_ticks(request_id, subscription)
+            self._send_halt(request_id, subscription)
             if subscription.codes:
                 self._send_generic(request_id, subscription, first=False)
 
+    def pour(self, count: int) -> int:
+        """So many more ticks of what is followed, in turn: true prices with sizes that change each time. Returns how many were sent."""
+        lines = [
+            (request_id, one) for request_id, one in self._ticks.items() if one.quotes and not one.halted
+        ]
+        lines = [(request_id, one) for request_id, one in lines if one.sent.keys() & _POURED.keys()]
+        for number in range(count if lines else 0):
+            turn, line = divmod(self._poured + number, len(lines))
+            request_id, one = lines[line]
+            kinds = [kind for kind in _POURED if kind in one.sent]
+            kind = kinds[turn // 2 % len(kinds)]
+            price, size = one.sent[kind][0], 100 * (1 + turn % 9)
+            one.sent[kind] = price, size
+            if turn % 2:
+                self._session.send(answers.tick_size(request_id, _SIZE_OF[kind], size))
+            else:
+                self._session.send(answers.tick_price(request_id, kind, price, size, _POURED[kind]))
+        self._poured += count if lines else 0
+        return count if lines else 0
+
     def _begin(self, request_id: int, subscription: Subscription) -> None:
-        """What is said once: where the prices come from, and that nothing is halted; then the first ticks."""
+        """The first ticks, and what is said once: where the prices come from, and whether trading is halted."""
         live, send = subscription.kind == LIVE, self._session.send
         self._send_ticks(request_id, subscription)
-        if subscription.instrument.is_share and subscription.quotes:
-            if live:
-                for kind, _ in _EXCHANGES:
-                    send(
-                        answers.tick_string(
-                            request_id, kind, LETTERS[subscription.instrument.primary_exchange]
-                        )
-                    )
-            send(answers.tick_generic(request_id, _HALTED if live else _DELAYED_HALTED, Decimal(0)))
+        if subscription.instrument.is_share and subscription.quotes and live:
+            for kind, _ in _EXCHANGES:
+                send(answers.tick_string(request_id, kind, LETTERS[subscription.instrument.primary_exchange]))
+        self._send_halt(request_id, subscription)
         self._send_generic(request_id, subscription, first=True)
+
+    def _send_halt(self, request_id: int, subscription: Subscription) -> None:
+        """Whether trading is halted, where that is not what was said before. It comes with the quotes, not with the generic ticks."""
+        if not (subscription.instrument.is_share and subscription.quotes):
+            return
+        delayed = subscription.kind == DELAYED
+        moment = self._session.now - _DELAY if delayed else self._session.now
+        kind = self._market.halted(subscription.instrument.con_id, moment)
+        if subscription.halted != kind:
+            subscription.halted = kind
+            self._session.send(
+                answers.tick_generic(request_id, _DELAYED_HALTED if delayed else _HALTED, Decimal(kind))
+            )
 
     def _send_ticks(self, request_id: int, subscription: Subscription) -> None:
         """TWS sends a price with its size, then the size again by itself; a size alone where only it changed."""

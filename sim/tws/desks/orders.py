@@ -42,7 +42,11 @@ class OrderDesk:
             order, preview = self._engine.preview(
                 self._client_id, request_id, instrument, exchange, terms, session.now
             )
-            session.send(answers.previewed(session.version, order, terms.parent_id, preview))
+            if faults.take("what_if_unset"):
+                session.send(answers.open_order(session.version, order, terms.parent_id))
+            elif not faults.take("what_if_silent"):
+                gaps = faults.take("what_if_gaps")
+                session.send(answers.previewed(session.version, order, terms.parent_id, preview, gaps))
             return
         with session.server.silence(session, faults.take("no_ack")):
             self._engine.place(

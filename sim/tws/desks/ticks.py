@@ -110,7 +110,7 @@ class TickDesk:
                 if at > self._session.now:
                     break
                 quote = self._market.quote(stream.instrument.con_id, at)
-                if self._is_open(stream.instrument, at, regular=False) and _new(
+                if self._trades(stream.instrument, at) and _new(
                     _PAST[stream.kind], stream.last, quote, stream.only_prices
                 ):
                     exchange = _exchange(stream.instrument)
@@ -134,7 +134,7 @@ class TickDesk:
         for at in _moments(start or end, forward=start is not None, looks=_MOST_LOOKS):
             if at > end or len(found) == wanted:
                 break
-            if not instrument.calendar.is_open(at, regular):
+            if not instrument.calendar.is_open(at, regular) or self._market.halted(instrument.con_id, at):
                 continue
             quote = self._market.quote(instrument.con_id, at)
             if before is None or _new(what, before, quote, only_prices):
@@ -149,10 +149,12 @@ class TickDesk:
             message = write(request_id, found, True)
         self._session.send(message)
 
-    def _is_open(self, instrument: Instrument, moment: datetime, regular: bool) -> bool:
+    def _trades(self, instrument: Instrument, moment: datetime) -> bool:
+        """Whether there is a market in an instrument at a moment: the exchange is open, and it is not halted."""
         opening = self._session.engine.rules.opening
-        by_hours = opening is Opening.HOURS and instrument.calendar.is_open(moment, regular)
-        return opening is Opening.OPEN or by_hours
+        by_hours = opening is Opening.HOURS and instrument.calendar.is_open(moment, regular=False)
+        is_open = opening is Opening.OPEN or by_hours
+        return is_open and not self._market.halted(instrument.con_id, moment)
 
 
 def _moments(start: datetime, forward: bool, looks: int | None = None) -> Iterator[datetime]:
