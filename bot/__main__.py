@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import contextlib
 import importlib.metadata
 import io
 import os
@@ -18,6 +19,7 @@ from bot.settings import Settings, SettingsError, load
 COMMANDS = {
     "demo": "the whole thing in a box: simulated broker, chat page and bot; no account needed",
     "run": "run the bot until Ctrl-C or SIGTERM (also what happens without a word)",
+    "halt": "cancel what could open or add, and let nothing more through until /resume; needs no Telegram, also while the bot is stopped",
     "setup": "ask for what is missing in .env, check each answer, and write it",
     "doctor": "say what works and what to do about what does not; looks, and changes nothing",
     "settings": "print every setting there is, explained, as .env may have them",
@@ -95,6 +97,8 @@ def main(words: Sequence[str] | None = None) -> int:
             return health()
         case "backup" | "restore":
             return keep_safe(told.command, told.file)
+        case "halt":
+            return halt()
     return run()
 
 
@@ -182,6 +186,32 @@ def keep_safe(word: str, file: str | None) -> int:
     except GreenlightError as problem:
         print(f"greenlight {word}: {problem}", file=sys.stderr)
         return 1
+    _say(said)
+    return 0
+
+
+def halt() -> int:
+    """Halt, whatever state the bot is in. 0 where it is halted, 1 with what to do where that is not certain, 2 without a database to look for."""
+    # Imported late, as below.
+    from bot import halt as halting
+    from bot.clock import SystemClock
+    from core.errors import GreenlightError
+
+    try:
+        database, backups = halting.where(), None
+        # Whatever else is wrong there, it must not keep anybody from halting.
+        with contextlib.suppress(SettingsError, OSError):
+            backups = load().backup_dir
+        said = halting.halt(database, backups, SystemClock())
+    except SettingsError as wrong:
+        print(f"greenlight halt cannot use these settings:\n{wrong}\n{halting.NOT_HALTED}", file=sys.stderr)
+        return 2
+    except GreenlightError as problem:
+        print(f"greenlight halt: {problem}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("greenlight halt: broken off, so it is not known to be halted.", file=sys.stderr)
+        return 130
     _say(said)
     return 0
 

@@ -7,8 +7,10 @@ unforeseen exception in one round of a loop) is logged, waited for and tried aga
 
 import asyncio
 import contextlib
+import functools
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import fields
 from datetime import datetime
 from html import escape
 from pathlib import Path
@@ -17,7 +19,7 @@ from telegram import Bot, BotCommand
 from telegram.error import TelegramError
 
 import bot.commands as _commands  # registers them
-from bot import health, proposals
+from bot import console, health, proposals, safety
 from bot.clock import SystemClock
 from bot.command import COMMANDS
 from bot.commands.system import WANTED
@@ -32,14 +34,17 @@ from bot.transport import AiohttpRequest
 from core.analyst import AnthropicAnalyst
 from core.bookkeeper import Bookkeeper
 from core.broker import IBBroker
-from core.errors import SecondInstance
-from core.executor import Executor, Timing
+from core.cards import Cards, Timing
+from core.errors import SecondInstance, StorageError
+from core.executor import Executor
 from core.guard import Guard
 from core.orderbook import OrderBook
+from core.panic import Panic
 from core.ports import Clock
 from core.proposer import Proposer
 from core.recovery import Recovery
 from core.risk import Limits
+from core.trading import TradingSwitch
 from storage import backup
 from storage.database import Database
 from storage.files import backups_of
@@ -86,14 +91,14 @@ async def running(
         for request in chat._request:
             stack.push_async_callback(request.shutdown)
         notifier = OutboxSender(chat, ledger, clock)
-        limits = Limits(
-            max_position_size=settings.max_position_size,
-            max_portfolio_risk=settings.max_portfolio_risk,
-            assumed_stop_atr=settings.assumed_stop_atr,
-        )
+        limits = Limits(**{field.name: getattr(settings, field.name) for field in fields(Limits)})
         book = OrderBook(ledger, notifier, clock)
+        trading = TradingSwitch(ledger, notifier, clock)
+        cards = Cards(broker, ledger, clock, book, trading, limits, Timing())
         keeper = Bookkeeper(broker, ledger, notifier, clock, book)
-        executor = Executor(broker, ledger, notifier, clock, book, limits, Timing(), keeper.compare)
+        executor = Executor(broker, ledger, notifier, clock, book, cards, keeper.compare)
+        panic = Panic(broker, ledger, notifier, clock, book, executor, trading, limits)
+        keeper.after_compare.append(panic.compared)
         keeper.after_compare.append(executor.closer.resume)
         guard = Guard(
             broker,
@@ -121,7 +126,7 @@ async def running(
             daily_calls=settings.analyst_daily_calls,
         )
         stack.push_async_callback(analyst.close)
-        proposer = Proposer(broker, executor, analyst, ledger, clock, limits, settings.min_confidence)
+        proposer = Proposer(broker, cards, book, analyst, ledger, clock, settings.min_confidence)
         lanes = Lanes()
         poller = Poller(chat, ledger, clock)
         schedule = Schedule(broker, ledger, notifier, clock, book)
@@ -132,8 +137,15 @@ async def running(
             notifier,
             clock,
         )
+
+        async def say_at_once(html: str) -> None:
+            await dispatcher.say_at_once(html)
+
         desk = Desk(
             executor,
+            cards,
+            panic,
+            trading,
             proposer,
             broker,
             broker,
@@ -143,18 +155,23 @@ async def running(
             started_at,
             poller.last_poll_seconds,
             schedule.look,
+            say_at_once,
             backups,
         )
         dispatcher = Dispatcher(chat, desk, ledger, notifier, lanes)
         await book.load()
+        await trading.load()
         if not broker.link.wanted:
             keeper.first_word.set()
+
+        acts = {"halt": functools.partial(safety.halt_lines, panic)}
 
         async def live() -> None:
             async with asyncio.TaskGroup() as parts:
                 parts.create_task(broker.run(), name="broker")
                 parts.create_task(keeper.run(), name="bookkeeper")
                 parts.create_task(guard.run(), name="guard")
+                parts.create_task(panic.watch(), name="panic")
                 parts.create_task(notifier.run(desk), name="notifier")
                 parts.create_task(_poll(poller, dispatcher, keeper), name="poller")
                 parts.create_task(proposals.keep(desk, notifier), name="proposals")
@@ -163,6 +180,7 @@ async def running(
                 parts.create_task(_watch_disk(database, dispatcher), name="disk")
                 parts.create_task(_announce(chat, poller, clock), name="announce")
                 parts.create_task(health.keep(desk), name="health")
+                parts.create_task(console.keep(settings.database_path, acts), name="console")
 
         life = asyncio.create_task(live(), name="greenlight")
         try:
@@ -171,6 +189,8 @@ async def running(
             await lanes.close(PATIENCE_SECONDS)
             life.cancel()
             await asyncio.wait({life}, timeout=PATIENCE_SECONDS)
+            with contextlib.suppress(StorageError):
+                await trading.stopped()
 
 
 def _back_up(database: Path, folder: Path, now: datetime, keep: int) -> None:

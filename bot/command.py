@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from difflib import get_close_matches
+from enum import StrEnum
 from typing import Any, NewType, Protocol
 
 from bot import grammar
@@ -29,6 +30,14 @@ READERS: dict[Any, Callable[[list[str]], Any]] = {
     grammar.Target: lambda words: grammar.target(words.pop(0)),
     Line: lambda words: " ".join(words.pop(0) for _ in list(words)),
 }
+
+
+class Lane(StrEnum):
+    """Beside what a person's request is done: within each of these it is in the order asked, and none of them waits for another."""
+
+    ORDINARY = ""
+    SLOW = "slow"  # takes long, and must not keep waiting what is asked next
+    URGENT = "urgent"  # overtakes whatever was asked before, so it has to block what it overtakes
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +70,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command as its function describes it. `summary` is the first line of the docstring, `details` the rest.
-
-    A `slow` one does not keep what its sender asks next waiting.
-    """
+    """A command as its function describes it. `summary` is the first line of the docstring, `details` the rest."""
 
     name: str
     usage: str
@@ -72,7 +78,7 @@ class Command:
     details: str
     parameters: tuple[Parameter, ...]
     run: Callable[..., Awaitable[Reply]]
-    slow: bool = False
+    lane: Lane = Lane.ORDINARY
 
     def arguments(self, line: str) -> list[Any]:
         """The values on the line. Raises BadInput with the usage where they do not fit."""
@@ -88,29 +94,40 @@ class Command:
         return values
 
 
+@dataclass(frozen=True, slots=True)
+class Button:
+    """What a tap does: `run` gets what stands behind the colon of the button's data."""
+
+    run: Callable[[Desk, Caller, str], Awaitable[Reply]]
+    lane: Lane = Lane.ORDINARY
+
+
 COMMANDS: dict[str, Command] = {}
-BUTTONS: dict[str, Callable[[Desk, Caller, str], Awaitable[Reply]]] = {}
+BUTTONS: dict[str, Button] = {}
 
 
 def command(
-    usage: str, *, slow: bool = False
+    usage: str, *, slow: bool = False, urgent: bool = False
 ) -> Callable[[Callable[..., Awaitable[Reply]]], Callable[..., Awaitable[Reply]]]:
     """Make a command of a function; its name is the function's."""
+    lane = Lane.URGENT if urgent else Lane.SLOW if slow else Lane.ORDINARY
 
     def register(run: Callable[..., Awaitable[Reply]]) -> Callable[..., Awaitable[Reply]]:
         name = run.__name__.rstrip("_")
         summary, _, details = (inspect.getdoc(run) or "").partition("\n")
-        COMMANDS[name] = Command(name, usage, summary, details.strip(), _parameters(run), run, slow)
+        COMMANDS[name] = Command(name, usage, summary, details.strip(), _parameters(run), run, lane)
         return run
 
     return register
 
 
-def button(name: str) -> Callable[[Callable[..., Awaitable[Reply]]], Callable[..., Awaitable[Reply]]]:
+def button(
+    name: str, *, urgent: bool = False
+) -> Callable[[Callable[..., Awaitable[Reply]]], Callable[..., Awaitable[Reply]]]:
     """Make a function answer the buttons whose action is `name:argument`."""
 
     def register(run: Callable[..., Awaitable[Reply]]) -> Callable[..., Awaitable[Reply]]:
-        BUTTONS[name] = run
+        BUTTONS[name] = Button(run, Lane.URGENT if urgent else Lane.ORDINARY)
         return run
 
     return register
@@ -143,6 +160,31 @@ HINTS: dict[str, str] = {
     "close": "/sell AAPL all closes a holding, /sell AAPL half a half of it.",
     "order": "/orders lists those that can still trade; /buy and /sell make new ones.",
 }
+
+
+def typed(line: str) -> tuple[str, str] | None:
+    """The name of the command on a line, and what follows it; None where there is no slash, so that nothing is asked."""
+    line = line.strip()
+    if not line.startswith("/"):
+        return None
+    name, _, rest = line[1:].partition(" ")
+    if "\n" in name:
+        name, _, more = name.partition("\n")
+        rest = f"{more} {rest}"
+    return name.partition("@")[0].lower(), rest
+
+
+def lane_of_line(line: str) -> Lane:
+    """In which lane a line is worked; what is no command is ordinary."""
+    asked = typed(line)
+    meant = COMMANDS.get(asked[0]) if asked else None
+    return meant.lane if meant else Lane.ORDINARY
+
+
+def lane_of_tap(data: str) -> Lane:
+    """The same for a tap, by the data of its button."""
+    meant = BUTTONS.get(data.partition(":")[0])
+    return meant.lane if meant else Lane.ORDINARY
 
 
 def look_up(name: str) -> Command:

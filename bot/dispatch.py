@@ -5,7 +5,6 @@ import logging
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import replace
 from datetime import timedelta
-from functools import partial
 from html import escape
 
 from telegram import Bot, Update
@@ -26,7 +25,8 @@ log = logging.getLogger(__name__)
 TOAST_SECONDS = 0.4  # a press is answered within this time, with or without its toast: it must not look dead
 TOAST_LENGTH = 200
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.25, 15.0
-STRANGERS = (0, False)
+Key = tuple[int, command.Lane]  # who asks, and beside what else it is done
+STRANGERS: Key = (0, command.Lane.ORDINARY)
 NOTHING_IS_STORED = (
     "⚠️ <b>Nothing can be written down here at the moment</b>: another program holds the database, or the disk is full. "
     "Without that nothing is sent to the broker. What you asked is not forgotten: it is answered as soon as it can be."
@@ -47,27 +47,28 @@ class Dispatcher:
         self._answers: set[asyncio.Task[None]] = set()
         self._progress: dict[int, str] = {}
         self._refused = Tally()
+        self._refusals: list[tuple[Arrival, Verdict]] = []
         self._alarm: asyncio.TimerHandle | None = None
         self._told: set[int] = set()
 
     def take(self, arrival: Arrival) -> None:
         """Begin the work on an update, in the order in which its sender asked."""
         verdict, lane = self._judge(arrival)
-        user = arrival.origin.user
-        if verdict is Verdict.ACT:
+        if verdict is Verdict.ACT or (verdict is Verdict.UNREADABLE and arrival.origin.user in self._owners):
             self._lanes.add(lane, lambda: self._settle(arrival, verdict))
-        elif verdict is Verdict.UNREADABLE and user in self._owners:
-            self._lanes.add((user, False), lambda: self._settle(arrival, verdict))
+            return
+        # Whoever is not let in shares one lane, and a flood only makes a number grow: it never holds up an owner.
+        self._sum_up()
+        first = self._refused.count((arrival.origin.user, verdict), self._desk.clock.monotonic())
+        if not first and not arrival.stored:
+            arrival.settled.set()
+        elif verdict is Verdict.INTRODUCE:
+            self._lanes.add(STRANGERS, lambda: self._settle(arrival, verdict))
         else:
-            # Whoever is not let in shares one lane, and a flood only makes a number grow: it never holds up an owner.
-            self._sum_up()
-            first = self._refused.count((user, verdict), self._desk.clock.monotonic())
-            if first or arrival.stored:
-                self._lanes.add(STRANGERS, lambda: self._settle(arrival, verdict))
-            else:
-                arrival.settled.set()
-            if self._alarm is None:
-                self._alarm = asyncio.get_running_loop().call_later(Tally.SECONDS, self._ring)
+            self._refusals.append((arrival, verdict))
+            self._lanes.add(STRANGERS, self._write_refusals)
+        if self._alarm is None:
+            self._alarm = asyncio.get_running_loop().call_later(Tally.SECONDS, self._ring)
 
     def _sum_up(self) -> None:
         counts = self._refused.over(self._desk.clock.monotonic())
@@ -79,21 +80,20 @@ class Dispatcher:
         self._alarm = None
         self._sum_up()
 
-    def _judge(self, arrival: Arrival) -> tuple[Verdict, tuple[int, bool]]:
+    def _judge(self, arrival: Arrival) -> tuple[Verdict, Key]:
         """What to do with it, and in which lane. The library checks nothing, so that a text may be a number."""
+        if gate.is_plainly_strange(arrival.told, self._owners):
+            return Verdict.STRANGER, STRANGERS
+        arrival.read(self._bot)
+        user = arrival.origin.user
         try:
             verdict = gate.judge(arrival.update, self._owners)
-            return verdict, self._lane(arrival) if verdict is Verdict.ACT else STRANGERS
+            if verdict is Verdict.ACT and arrival.update is not None and user in self._owners:
+                return verdict, (user, _lane(arrival.update))
+            return Verdict.UNREADABLE if verdict is Verdict.ACT else verdict, (user, command.Lane.ORDINARY)
         except Exception:
             log.exception("update %s cannot be judged", arrival.origin.update_id)
-            return Verdict.UNREADABLE, STRANGERS
-
-    def _lane(self, arrival: Arrival) -> tuple[int, bool]:
-        """(who asks, whether it is slow): what takes long has a lane of its own beside the ordinary one."""
-        message = arrival.update.message if arrival.update else None
-        words = (message.text or "").split(maxsplit=1) if message else []
-        meant = command.COMMANDS.get(words[0][1:].partition("@")[0].lower()) if words else None
-        return arrival.origin.user, meant is not None and meant.slow
+            return Verdict.UNREADABLE, (user, command.Lane.ORDINARY)
 
     async def _settle(self, arrival: Arrival, verdict: Verdict) -> None:
         """Do the work and see to it that it ends on the disk. What cannot be written down holds up its lane, and nothing else."""
@@ -118,12 +118,24 @@ class Dispatcher:
         line = f"update {arrival.origin.update_id}: {verdict}"
         await self._written(lambda: self._desk.ledger.audit("refused", line, arrival.origin.user))
 
+    async def _write_refusals(self) -> None:
+        """All that were refused by now, in one commit: a crowd of which each is the first of its kind must not hold up the next poll."""
+        refusals, self._refusals = self._refusals, []
+        if not refusals:
+            return
+        updates = [(arrival.origin, verdict) for arrival, verdict in refusals]
+        lines = [(origin.user, f"update {origin.update_id}: {verdict}") for origin, verdict in updates]
+        await self._written(lambda: self._inbox.refuse(updates, lines))
+        for arrival, _ in refusals:
+            arrival.settled.set()
+
     async def _write_tally(self, counts: Mapping[Hashable, int]) -> None:
         """One line for everything of a kind that somebody sent in a minute."""
+        lines = []
         for key, count in counts.items():
             user, verdict = key if isinstance(key, tuple) else (None, "many others")
-            line = f"{verdict}: {count} more within a minute"
-            await self._written(partial(self._desk.ledger.audit, "refused", line, user))
+            lines.append((user, f"{verdict}: {count} more within a minute"))
+        await self._written(lambda: self._inbox.refuse((), lines))
 
     async def _act(self, arrival: Arrival, update: Update) -> None:
         caller = self._caller(arrival, update)
@@ -266,23 +278,19 @@ class Dispatcher:
         )
 
     async def _line(self, update: Update, caller: command.Caller) -> Reply:
-        words = (update.message.text or "").strip() if update.message else ""
-        if not words.startswith("/"):
+        asked = command.typed((update.message.text or "") if update.message else "")
+        if asked is None:
             return Reply()  # words with no slash do nothing
-        name, _, rest = words[1:].partition(" ")
-        if "\n" in name:
-            name, _, more = name.partition("\n")
-            rest = f"{more} {rest}"
-        meant = command.look_up(name.partition("@")[0].lower())
-        return await meant.run(self._desk, caller, *meant.arguments(rest))
+        meant = command.look_up(asked[0])
+        return await meant.run(self._desk, caller, *meant.arguments(asked[1]))
 
     async def _press(self, update: Update, caller: command.Caller) -> Reply:
         data = (update.callback_query.data or "") if update.callback_query else ""
         name, _, argument = data.partition(":")
-        run = command.BUTTONS.get(name)
-        if run is None:
+        meant = command.BUTTONS.get(name)
+        if meant is None:
             raise StaleCard("This button is from an older version and does nothing any more.")
-        return await run(self._desk, caller, argument)
+        return await meant.run(self._desk, caller, argument)
 
     def _answer(self, press: str, running: "asyncio.Future[Reply]") -> None:
         task = asyncio.ensure_future(self._answer_press(press, running))
@@ -300,6 +308,13 @@ class Dispatcher:
             log.info(
                 "a press was not answered: %s", problem.message
             )  # it expires by itself; the effect is in the chat
+
+
+def _lane(update: Update) -> command.Lane:
+    """Beside what else it is done."""
+    if update.callback_query is not None:
+        return command.lane_of_tap(update.callback_query.data or "")
+    return command.lane_of_line((update.message.text or "") if update.message else "")
 
 
 async def _worded(work: Awaitable[Reply]) -> Reply:

@@ -4,14 +4,13 @@ python-telegram-bot's own Updater confirms an update by asking for the next whil
 Here the next offset is asked for only when every update before it is stored: with the commit of its effects where that is quick, by
 itself where the work takes longer.
 
-Updates are taken as the JSON that came and parsed one by one: one that the library cannot read is handed on unread, so that it is written
-down, confirmed and passed over, and holds up nobody.
+Updates are taken as the JSON that came and read one by one, where anybody wants to: one that the library cannot read is written down,
+confirmed and passed over, and holds up nobody.
 """
 
 import asyncio
 import json
 import logging
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -50,15 +49,27 @@ WEBHOOK_IS_SET = (
 
 @dataclass(slots=True)
 class Arrival:
-    """An update on its way through the house, None where it cannot be read; `settled` once it is on disk as done.
+    """An update on its way through the house: as it came, and once it was read, None where it cannot be. `settled` once it is on disk as done.
 
     `stored` says that it lies on the disk from an earlier run, and has to be finished there.
     """
 
-    update: Update | None
+    told: Any
     origin: Origin
     stored: bool = False
+    update: Update | None = None
     settled: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def read(self, bot: Bot) -> None:
+        """Understand it; whatever is wrong with one that cannot be read, it does no more harm than that."""
+        try:
+            update = Update.de_json(self.told, bot)
+            user, query = update.effective_user, update.callback_query
+            tapped = _whole(query.message.message_id) if query and query.message else None
+            self.origin = replace(self.origin, user=_whole(user.id) if user else 0, message_id=tapped)
+            self.update = update
+        except Exception:
+            log.exception("update %s cannot be read", self.origin.update_id)
 
 
 class Poller:
@@ -66,7 +77,7 @@ class Poller:
 
     def __init__(self, bot: Bot, inbox: Inbox, clock: Clock) -> None:
         self._bot, self._inbox, self._clock = bot, inbox, clock
-        self._seen: deque[int] = deque(maxlen=REMEMBERED)
+        self._seen: dict[int, None] = {}  # in order, the latest REMEMBERED of them
         self._last_poll: float | None = None
         self._conflicts: list[float] = []
         self.first_poll = asyncio.Event()
@@ -84,10 +95,12 @@ class Poller:
         offset: int | None = None
         while True:
             updates = await self._poll(offset)
-            arrivals = [self._arrival(n, raw) for n, raw in updates.items() if n not in self._seen]
+            arrivals = [_arrival(n, raw) for n, raw in updates.items() if n not in self._seen]
             for arrival in arrivals:
-                self._seen.append(arrival.origin.update_id)
+                self._seen[arrival.origin.update_id] = None
                 hand_on(arrival)
+            for old in list(self._seen)[:-REMEMBERED]:
+                del self._seen[old]
             await self._on_disk(arrivals)
             if updates:
                 offset = max(updates) + 1
@@ -139,26 +152,16 @@ class Poller:
             except StorageError as problem:
                 log.warning("what an earlier run left cannot be read yet: %s", problem)
                 await asyncio.sleep(FIRST_PAUSE_SECONDS)
-        self._seen.extend(recent)
+        self._seen.update(dict.fromkeys(recent))
         for origin in unfinished:
-            hand_on(replace(self._arrival(origin.update_id, origin.raw), stored=True))
+            hand_on(replace(_arrival(origin.update_id, origin.raw), stored=True))
 
     async def _fetch(self, offset: int | None) -> dict[int, str]:
         # The first poll answers at once, so that "ready" means that Telegram has really been reached.
         return await fetch(self._bot, offset, POLL_SECONDS if self.first_poll.is_set() else 0)
 
-    def _arrival(self, update_id: int, raw: str) -> Arrival:
-        """An update as it is worked on; whatever is wrong with one that cannot be read, it does no more harm than that."""
-        try:
-            update = Update.de_json(json.loads(raw), self._bot)
-            user, query = update.effective_user, update.callback_query
-            tapped = _whole(query.message.message_id) if query and query.message else None
-            return Arrival(update, Origin(update_id, _whole(user.id) if user else 0, raw, tapped))
-        except Exception:
-            log.exception("update %s cannot be read", update_id)
-            return Arrival(None, Origin(update_id, _sender(raw), raw))
-
     async def _on_disk(self, arrivals: list[Arrival]) -> None:
+        arrivals = [arrival for arrival in arrivals if not arrival.settled.is_set()]
         waiting = [asyncio.ensure_future(arrival.settled.wait()) for arrival in arrivals]
         if waiting:
             _, late = await asyncio.wait(waiting, timeout=QUICK_SECONDS)
@@ -194,10 +197,19 @@ async def fetch(bot: Bot, offset: int | None, wait: int) -> dict[int, str]:
     return updates
 
 
-def _sender(raw: str) -> int:
-    """Who sent an update that cannot be read, as far as its raw text tells; else 0."""
+def _arrival(update_id: int, raw: str) -> Arrival:
+    """An update that nobody has read yet."""
     try:
-        told: Any = json.loads(raw)
+        told = json.loads(raw)
+    except (ValueError, RecursionError):
+        log.exception("update %s is no JSON", update_id)
+        told = None
+    return Arrival(told, Origin(update_id, _sender(told), raw))
+
+
+def _sender(told: Any) -> int:
+    """Who sent an update, as far as its JSON tells before it is read; else 0."""
+    try:
         kind = next(part for part in told.values() if isinstance(part, dict))
         return _whole(kind["from"]["id"])
     except (ValueError, KeyError, TypeError, AttributeError, StopIteration):

@@ -6,12 +6,12 @@ from dataclasses import replace
 from decimal import Decimal
 from html import escape
 
-from bot import statements, text
+from bot import safety, statements, text
 from bot.services import Desk
 from core import protection
 from core.errors import GreenlightError
 from core.ib_messages import MEANING, mode
-from core.model import Buttons, Order, OrderState, OrderType, Outgoing, Role, Side, TicketState
+from core.model import Buttons, Order, OrderState, OrderType, Outgoing, Role, Side, TicketState, TradingState
 
 Worded = tuple[str, Buttons]
 HELD_UNTIL_OPEN = MEANING[399]
@@ -363,6 +363,27 @@ async def _restored(desk: Desk, message: Outgoing) -> Worded:
     return "\n".join([*lines, text.badge(desk.broker.link)]), ()
 
 
+async def _halted(desk: Desk, message: Outgoing) -> Worded:
+    data = message.data
+    cancelling, staying, external = [
+        await _orders(desk, data[name]) for name in ("cancelling", "staying", "external")
+    ]
+    body = safety.halted(
+        data["reason"], cancelling, staying, external, connected=data["connected"], link=desk.broker.link
+    )
+    return body, safety.halted_buttons(staying, external, desk.broker.link.client_id)
+
+
+async def _reducing(desk: Desk, message: Outgoing) -> Worded:
+    lines = [f"🟠 <b>REDUCING</b>\n{escape(message.data['reason'])}", safety.MEANS[TradingState.REDUCING]]
+    return "\n".join([*lines, text.badge(desk.broker.link)]), ()
+
+
+async def _resumed(desk: Desk, message: Outgoing) -> Worded:
+    lines = ["🟢 <b>ACTIVE</b>: trading is open again.", *(f"⚠️ {escape(w)}" for w in message.data["against"])]
+    return "\n".join([*lines, text.badge(desk.broker.link)]), ()
+
+
 _WORDS: Mapping[str, Callable[[Desk, Outgoing], Awaitable[Worded]]] = {
     "order": _order,
     "order_news": _order_news,
@@ -381,6 +402,9 @@ _WORDS: Mapping[str, Callable[[Desk, Outgoing], Awaitable[Worded]]] = {
     "summary": _summary,
     "proposals": _proposal_list,
     "proposal": _proposal,
+    "halted": _halted,
+    "reducing": _reducing,
+    "resumed": _resumed,
 }
 
 

@@ -6,9 +6,12 @@ from datetime import datetime
 from typing import Protocol
 
 from bot.settings import Settings
+from core.cards import Cards
 from core.executor import Executor
+from core.panic import Panic
 from core.ports import Broker, Clock, Ledger
 from core.proposer import Proposer
+from core.trading import TradingSwitch
 
 
 class Switch(Protocol):
@@ -38,6 +41,9 @@ class Desk:
     """Everything that a command works with."""
 
     executor: Executor
+    cards: Cards
+    panic: Panic
+    trading: TradingSwitch
     proposer: Proposer
     broker: Broker
     switch: Switch
@@ -48,4 +54,6 @@ class Desk:
     last_poll_seconds: Callable[[], float | None]
     do_what_is_due: Callable[[], Awaitable[None]]
     """Look at the clock now, without waiting for the schedule to ring."""
+    say_at_once: Callable[[str], Awaitable[None]]
+    """Tell every owner now, past the outbox: for when nothing can be written down."""
     backups: Backups | None = None

@@ -46,6 +46,32 @@ class Settings(BaseSettings):
     max_position_size: Decimal = Field(default=Decimal(10000), gt=0, allow_inf_nan=False)
     max_portfolio_risk: Decimal = Field(default=Decimal("0.02"), gt=0, le=1, allow_inf_nan=False)
     assumed_stop_atr: Decimal = Field(default=Decimal(3), gt=0, allow_inf_nan=False)
+    max_approval_age_seconds: int = Field(default=120, ge=1)
+    max_quote_age_seconds: int = Field(default=15, ge=1)
+    max_drift_percent: Decimal = Field(default=Decimal("0.5"), gt=0, allow_inf_nan=False)
+    max_spread_percent: Decimal = Field(default=Decimal(3), gt=0, allow_inf_nan=False)
+    max_jump_percent: Decimal = Field(default=Decimal(15), gt=0, allow_inf_nan=False)
+    max_price_factor: Decimal = Field(default=Decimal(2), gt=1, allow_inf_nan=False)
+    max_order_shares: Decimal = Field(default=Decimal(10_000), gt=0, allow_inf_nan=False)
+    max_order_contracts: Decimal = Field(default=Decimal(50), gt=0, allow_inf_nan=False)
+    max_order_value_base: Decimal = Field(default=Decimal(25_000), gt=0, allow_inf_nan=False)
+    max_hour_value_base: Decimal = Field(default=Decimal(50_000), gt=0, allow_inf_nan=False)
+    max_day_value_base: Decimal = Field(default=Decimal(100_000), gt=0, allow_inf_nan=False)
+    max_collar_percent: Decimal = Field(default=Decimal(2), gt=0, allow_inf_nan=False)
+    max_collar_percent_below_5: Decimal = Field(default=Decimal(5), gt=0, allow_inf_nan=False)
+    max_collar_percent_options: Decimal = Field(default=Decimal(10), gt=0, allow_inf_nan=False)
+    max_gross_exposure_percent: Decimal = Field(default=Decimal(100), gt=0, allow_inf_nan=False)
+    reduce_at_day_loss_percent: Decimal = Field(default=Decimal(3), gt=0, le=100, allow_inf_nan=False)
+    halt_at_day_loss_percent: Decimal = Field(default=Decimal(5), gt=0, le=100, allow_inf_nan=False)
+    same_order_seconds: int = Field(default=60, ge=0)
+    max_orders_per_minute: int = Field(default=5, ge=1)
+    max_orders_per_day: int = Field(default=30, ge=1)
+    max_filled_orders_per_symbol_hour: int = Field(default=3, ge=1)
+    halt_at_rejects: int = Field(default=3, ge=1)
+    min_excess_liquidity_percent: Decimal = Field(default=Decimal(20), ge=0, allow_inf_nan=False)
+    allowed_symbols: Annotated[frozenset[str], NoDecode] = frozenset()
+    denied_symbols: Annotated[frozenset[str], NoDecode] = frozenset()
+    live_account: str = ""
     max_command_age_seconds: int = Field(default=60, ge=1)
     database_path: Path = Path("greenlight.db")
     backup_dir: Path | None = None
@@ -72,6 +98,28 @@ class Settings(BaseSettings):
                 f"must be user ids separated by commas, such as 123456789; {', '.join(wrong)} is none (/whoami tells yours)"
             )
         return tuple(dict.fromkeys(int(word) for word in words))
+
+    @field_validator("allowed_symbols", "denied_symbols", mode="before")
+    @classmethod
+    def _symbols(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        words = [word.strip().upper() for word in value.split(",") if word.strip()]
+        wrong = [word for word in words if not re.fullmatch(r"[A-Z][A-Z0-9. ]{0,11}", word)]
+        if wrong:
+            raise ValueError(
+                f"must be symbols separated by commas, such as AAPL, MSFT; {', '.join(wrong)} is none"
+            )
+        return frozenset(words)
+
+    @field_validator("live_account")
+    @classmethod
+    def _live(cls, value: str) -> str:
+        if value and (not re.fullmatch(r"[A-Z]+\d+", value) or value.startswith("D")):
+            raise ValueError(
+                "must be the number of a LIVE account, such as U1234567; a paper account (D...) needs no arming"
+            )
+        return value
 
     @field_validator("telegram_api_url", "anthropic_base_url")
     @classmethod

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from core import sessions
 from core.analyst import Answer
-from core.executor import Preview
+from core.cards import Preview
 from core.lots import EXCHANGE_ZONE
 from core.model import (
     Account,
@@ -127,7 +127,13 @@ def quote_line(quote: Quote | None) -> str:
 _FIGURES = {
     "ACCOUNT": "The card says {figure}, this is {limit}.",
     "BRACKET": "You asked for {figure}, it must lie {limit}.",
+    "COLLAR": "You asked for {figure}, the furthest is {limit}.",
+    "DAY_VALUE": "They would come to {figure}, the limit is {limit}.",
     "DRIFT": "It moved by {figure}, the limit is {limit}.",
+    "EXCESS_LIQUIDITY": "{figure} would be left, the least is {limit}.",
+    "GROSS_EXPOSURE": "It would come to {figure}, the limit is {limit}.",
+    "HOUR_VALUE": "They would come to {figure}, the limit is {limit}.",
+    "ORDER_SIZE": "You asked for {figure}, the limit is {limit}.",
     "POSITION_CAP": "It would be worth {figure}, the limit is {limit}.",
     "PRICE": "You asked for {figure}, it must be {limit}.",
     "QUANTITY": "You asked for {figure}, it must be {limit}.",
@@ -137,8 +143,18 @@ _FIGURES = {
     "STOP_SIDE": "You asked for {figure}, it must lie {limit}.",
     "TICK": "You asked for {figure}, prices go in steps of {limit}.",
 }
-_SIZES = frozenset({"SHORT_SALE", "POSITION_CAP", "RISK_PER_TRADE"})
-_MEASURED = frozenset({"POSITION_CAP", "RISK_PER_TRADE"})
+_MEASURED = frozenset(
+    {
+        "POSITION_CAP",
+        "RISK_PER_TRADE",
+        "ORDER_VALUE",
+        "HOUR_VALUE",
+        "DAY_VALUE",
+        "GROSS_EXPOSURE",
+        "EXCESS_LIQUIDITY",
+    }
+)
+_SIZES = _MEASURED | {"SHORT_SALE", "ORDER_SIZE"}
 _UNMEASURABLE = frozenset(
     {"BRACKET", "NOT_A_NUMBER", "POSITION_UNKNOWN", "PRICE", "PRICE_UNKNOWN", "QUANTITY"}
 )
@@ -152,7 +168,7 @@ def denial_line(denial: Denial, *, remedy: bool = True) -> str:
         figures = " " + escape(sentence.format(figure=denial.figure, limit=denial.limit))
     advice = ""
     if denial.remedy and remedy:
-        passes = denial.remedy[0].isdigit() or denial.code in _SIZES
+        passes = denial.remedy[0].isdigit()
         advice = f" What would pass: {escape(denial.remedy)}." if passes else f" {_sentence(denial.remedy)}"
     return f"⛔ {escape(denial.message)}{figures}{advice}"
 
@@ -170,8 +186,8 @@ def denial_lines(denials: Sequence[Denial]) -> list[str]:
     told = [d for d in denials if d.code not in _MEASURED or not codes & _UNMEASURABLE]
     sizes = [d for d in told if d.code in _SIZES and (d.figure or d.code == "SHORT_SALE")]
     lines = [denial_line(d, remedy=d not in sizes) for d in told]
-    if sizes and all(d.remedy for d in sizes):
-        fits = min(Decimal(d.remedy) for d in sizes)
+    if sizes and all(d.fits for d in sizes):
+        fits = min(Decimal(d.fits or 0) for d in sizes)
         lines.append(f"What would pass: {quantity(fits)} {'share' if fits == 1 else 'shares'}.")
     elif sizes:
         lines.append("Not even one share would pass.")
@@ -243,6 +259,8 @@ def card(preview: Preview, link: Link, account: Account | None, cap: Decimal, se
             f"Cash {money(account.cash, account.currency)}",
             f"Position cap {money(cap, account.currency)}",
         ]
+    if preview.again:
+        lines += ["", f"⚠️ {escape(preview.again)}"]
     if preview.denials:
         lines += ["", *denial_lines(preview.denials)]
     elif seconds:
@@ -309,7 +327,11 @@ def risk_line(preview: Preview, account: Account | None) -> str:
     base = account.currency if account else ticket.instrument.currency
     if ticket.stop_loss is None:
         target = f"Target {plain_price(ticket.take_profit)}\n" if ticket.take_profit is not None else ""
-        measured = f"\nMeasured as {money(preview.risk, base)}{share}" if preview.risk is not None else ""
+        measured = (
+            f"\nMeasured by an assumed stop: {money(preview.risk, base)}{share}"
+            if preview.risk is not None
+            else ""
+        )
         return f"{target}⚠️ Risk not bounded: no stop.{measured}"
     target = f" · target {plain_price(ticket.take_profit)}" if ticket.take_profit is not None else ""
     return f"Stop {plain_price(ticket.stop_loss)}{target}\nRisk {money(preview.risk, base)}{share}"

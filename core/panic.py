@@ -281,14 +281,25 @@ class Panic:
         self._trading.block(state, reason)
         await self._written(None, Notice("reducing", {"reason": reason}, urgent=True))
 
-    async def resume(self, origin: Origin, notices: Sequence[Notice] = ()) -> None:
+    def still_against(self) -> list[str]:
+        """What keeps entries from leaving today, open or not."""
+        percent = risk.lost_percent(self._broker.account)
+        if percent is None or percent < self._limits.reduce_at_day_loss_percent:
+            return []
+        return [
+            f"The account has lost {percent:.2f} % today: entries stay refused until tomorrow "
+            f"(REDUCE_AT_DAY_LOSS_PERCENT {self._limits.reduce_at_day_loss_percent:f})."
+        ]
+
+    async def resume(self, origin: Origin) -> None:
         """Open again, on its owner's word. What the day has lost already does not close it a second time; the rules still count it.
 
         Raises StorageError, and then nothing has changed.
         """
-        account, now = self._broker.account, self._clock.now()
-        found = risk.tightened(account, (), self._trading.now, now, self._limits)
-        await self._trading.resume(origin, found[0] if found else TradingState.ACTIVE, tuple(notices))
+        now = self._clock.now()
+        found = risk.tightened(self._broker.account, (), self._trading.now, now, self._limits)
+        words = Notice("resumed", {"against": self.still_against()}, to=origin.user)
+        await self._trading.resume(origin, found[0] if found else TradingState.ACTIVE, (words,))
 
 
 def _facts(halt: Halt) -> dict[str, object]:

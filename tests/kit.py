@@ -24,6 +24,19 @@ PATIENCE_SECONDS = 15.0
 Json = dict[str, Any]
 
 
+ROOMY = {
+    "max_position_size": "100000",
+    "max_order_value_base": "1000000",
+    "max_hour_value_base": "100000000",
+    "max_day_value_base": "100000000",
+    "max_orders_per_minute": "100000",
+    "max_orders_per_day": "100000",
+    "max_filled_orders_per_symbol_hour": "100000",
+    "same_order_seconds": "0",
+}
+"""Limits that are out of the way of tests which are about something else; tests/wire/test_gate.py and test_panic.py are about them."""
+
+
 class Control:
     """The control port of the simulated world."""
 
@@ -153,7 +166,7 @@ class House:
                 "telegram_api_url": self.world.telegram.address,
                 "ibkr_port": self.world.tws.port,
                 "database_path": self.state / "greenlight.db",
-                "max_position_size": "100000",
+                **ROOMY,
                 **changes,
             },
         )
@@ -182,7 +195,7 @@ class House:
             "TELEGRAM_ALLOWED_USERS": str(self.world.telegram.user_id),
             "IBKR_PORT": str(self.world.tws.port),
             "DATABASE_PATH": str(self.state / "greenlight.db"),
-            "MAX_POSITION_SIZE": "100000",
+            **{name.upper(): value for name, value in ROOMY.items()},
             **changes,
         }
 

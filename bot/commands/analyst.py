@@ -64,7 +64,7 @@ async def approve(desk: Desk, who: Caller, ticket_id: str) -> Reply:
 @ends_old_cards
 async def reject(desk: Desk, who: Caller, ticket_id: str) -> Reply:
     """Put the proposal away; it is kept to be graded."""
-    ticket = await desk.executor.open_card(ticket_id, who.user)
+    ticket = await desk.cards.open_card(ticket_id, who.user)
     if ticket.decision_id is None:
         raise StaleCard("This card is no proposal.")
     return Reply(toast="Rejected.", ends=ending(desk, ticket, TicketState.DISCARDED))

@@ -4,6 +4,7 @@ import functools
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from html import escape
 
 from bot import grammar, text
@@ -11,6 +12,7 @@ from bot.command import Caller, Line, button, command
 from bot.grammar import Target
 from bot.reply import Reply
 from bot.services import Desk
+from core.cards import ASKED_TWICE
 from core.errors import BadInput, BrokerError, Denied, StaleCard
 from core.model import Buttons, ChangeRequest, Order, Outgoing, Request, Side, Ticket, TicketState
 
@@ -47,14 +49,23 @@ async def _card(
     desk: Desk, who: Caller, request: Request, *, look_only: bool = False, lead: str = ""
 ) -> Reply:
     """A card for a request; with buttons only where it could be sent."""
-    preview = await desk.executor.preview(request, who.user)
+    preview = await desk.cards.preview(request, who.user)
     sendable = not preview.denials and not look_only
     ticket = preview.ticket
     seconds = (ticket.expires_at - ticket.created_at).total_seconds() if sendable else 0.0
     body = text.card(preview, desk.broker.link, desk.broker.account, desk.settings.max_position_size, seconds)
+    away = ("Discard", f"discard:{ticket.ticket_id}")
+    if preview.fits and not look_only:
+        fits = (f"Make it {preview.fits}", f"fit:{ticket.ticket_id}")
+        return Reply(lead + body, ((fits, away),), opens=ticket)
     if not sendable:
         return Reply(lead + body)
-    choice: Buttons = ((("Send", f"send:{ticket.ticket_id}"), ("Discard", f"discard:{ticket.ticket_id}")),)
+    yes = (
+        ("Send a second one", f"again:{ticket.ticket_id}")
+        if preview.again
+        else ("Send", f"send:{ticket.ticket_id}")
+    )
+    choice: Buttons = ((yes, away),)
     if preview.offered_stop is not None:
         label = f"Add a stop at {text.plain_price(preview.offered_stop)}"
         choice = (*choice, ((label, f"stop:{ticket.ticket_id}"),))
@@ -74,7 +85,7 @@ async def modify(desk: Desk, who: Caller, line: Line) -> Reply:
 
 async def _change_card(desk: Desk, who: Caller, request: ChangeRequest, *, lead: str = "") -> Reply:
     """The card of a change; with buttons only where it could be sent."""
-    preview = await desk.executor.preview_change(request, who.user)
+    preview = await desk.cards.preview_change(request, who.user)
     ticket = preview.ticket
     seconds = (ticket.expires_at - ticket.created_at).total_seconds()
     body = lead + text.change_card(preview, desk.broker.link, seconds)
@@ -128,7 +139,7 @@ async def _as_it_ended(desk: Desk, who: Caller, ticket_id: str) -> tuple[Outgoin
 
 def ending(desk: Desk, ticket: Ticket, state: TicketState) -> Ticket:
     """The card as its story ends, for the commit that ends it."""
-    desk.executor.forget(ticket.ticket_id)
+    desk.cards.forget(ticket.ticket_id)
     return replace(ticket, state=state)
 
 
@@ -136,13 +147,24 @@ def ending(desk: Desk, ticket: Ticket, state: TicketState) -> Ticket:
 @ends_old_cards
 async def add_stop(desk: Desk, who: Caller, ticket_id: str) -> Reply:
     """A new card with the stop that was offered, in place of the one without."""
-    ticket = await desk.executor.open_card(ticket_id, who.user)
-    offered = (await desk.executor.preview(_again(ticket), who.user)).offered_stop
+    ticket = await desk.cards.open_card(ticket_id, who.user)
+    offered = (await desk.cards.preview(_again(ticket), who.user)).offered_stop
     if offered is None:
         raise BadInput(
             "A stop cannot be worked out now: the average range of the last sessions is not known."
         )
     fresh = await _card(desk, who, replace(_again(ticket), stop_loss=offered))
+    return replace(fresh, ends=ending(desk, ticket, TicketState.REPLACED))
+
+
+@button("fit")
+@ends_old_cards
+async def fit(desk: Desk, who: Caller, ticket_id: str) -> Reply:
+    """A new card with the quantity that the limits let through now, in place of the one that they did not."""
+    ticket = await desk.cards.open_card(ticket_id, who.user)
+    request = _again(ticket)
+    fits = (await desk.cards.preview(request, who.user)).fits
+    fresh = await _card(desk, who, request if fits is None else replace(request, quantity=Decimal(fits)))
     return replace(fresh, ends=ending(desk, ticket, TicketState.REPLACED))
 
 
@@ -191,13 +213,23 @@ async def send(desk: Desk, who: Caller, ticket_id: str) -> Reply:
     return await send_card(desk, who, ticket_id)
 
 
-async def send_card(desk: Desk, who: Caller, ticket_id: str) -> Reply:
-    """Send what the card shows; where time or the price has moved on, a fresh card instead."""
-    ticket = await desk.executor.open_card(ticket_id, who.user)
-    if desk.executor.is_stale(ticket) and ticket.decision_id is not None:
+@button("again")
+@ends_old_cards
+async def send_again(desk: Desk, who: Caller, ticket_id: str) -> Reply:
+    """The Send under a card that has said that the same order left a moment ago."""
+    return await send_card(desk, who, ticket_id, confirmed=True)
+
+
+async def send_card(desk: Desk, who: Caller, ticket_id: str, *, confirmed: bool = False) -> Reply:
+    """Send what the card shows; where time or the price has moved on, a fresh card instead.
+
+    `confirmed`: the card has asked whether the same order is meant once more.
+    """
+    ticket = await desk.cards.open_card(ticket_id, who.user)
+    if desk.cards.is_stale(ticket) and ticket.decision_id is not None:
         ended = ending(desk, ticket, TicketState.EXPIRED)
         return Reply(toast=f"Expired. /analyze {ticket.instrument.symbol} asks anew.", ends=ended)
-    if desk.executor.is_stale(ticket):
+    if desk.cards.is_stale(ticket):
         fresh = await _fresh(
             desk, who, ticket, lead="⏱ That card was too old to send. This is how it looks now:\n\n"
         )
@@ -205,7 +237,7 @@ async def send_card(desk: Desk, who: Caller, ticket_id: str) -> Reply:
             fresh, ends=ending(desk, ticket, TicketState.EXPIRED), toast="Too old: here is a fresh card."
         )
     try:
-        drift = await desk.executor.drifted(ticket)
+        drift = await desk.cards.drifted(ticket)
     except BrokerError as problem:
         return _not_sent(desk, ticket, [f"⚠️ {escape(str(problem))}"])
     if drift is not None:
@@ -217,8 +249,13 @@ async def send_card(desk: Desk, who: Caller, ticket_id: str) -> Reply:
             toast="The price moved: here is a fresh card.",
         )
     try:
-        await desk.executor.submit(ticket, who.origin)
+        await desk.executor.submit(ticket, who.origin, confirmed=confirmed)
     except Denied as denied:
+        if ASKED_TWICE.issuperset(denial.code for denial in denied.denials):
+            fresh = await _fresh(desk, who, ticket, lead="")
+            return replace(
+                fresh, ends=ending(desk, ticket, TicketState.REPLACED), toast="The same order left just now."
+            )
         return _not_sent(desk, ticket, text.denial_lines(denied.denials))
     return Reply(toast="Sent.", recorded=True)
 
@@ -232,7 +269,7 @@ def _not_sent(desk: Desk, ticket: Ticket, why: Sequence[str]) -> Reply:
 @ends_old_cards
 async def discard(desk: Desk, who: Caller, ticket_id: str) -> Reply:
     """Put the card away; nothing is sent."""
-    ticket = await desk.executor.open_card(ticket_id, who.user)
+    ticket = await desk.cards.open_card(ticket_id, who.user)
     return Reply(toast="Discarded.", ends=ending(desk, ticket, TicketState.DISCARDED))
 
 

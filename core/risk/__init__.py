@@ -55,6 +55,7 @@ from core.risk.terms import (
     value,
     worst_price,
 )
+from core.risk.usage import Unit, Use, usage
 
 __all__ = [
     "RULES",
@@ -62,6 +63,8 @@ __all__ = [
     "Rule",
     "RuleRow",
     "Snapshot",
+    "Unit",
+    "Use",
     "at_risk",
     "bracket_sides",
     "check",
@@ -72,6 +75,7 @@ __all__ = [
     "reduces",
     "stop_distance",
     "tightened",
+    "usage",
     "value",
     "worst_price",
 ]

@@ -188,10 +188,29 @@ def gross_exposure(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial
 
     Working entries count at their worst, not netted against anything.
     """
-    account, positions = snapshot.account, snapshot.positions
-    worth = value(ticket, snapshot)
-    if account is None or account.net_liquidation is None or positions is None or worth is None:
+    account, worth = snapshot.account, value(ticket, snapshot)
+    if account is None or account.net_liquidation is None or worth is None:
         return _unmeasured("GROSS_EXPOSURE", "The exposure of the account")
+    before = exposure(snapshot)
+    if before is None:
+        return _unmeasured("GROSS_EXPOSURE", "The exposure of the account")
+    limit = account.net_liquidation * limits.max_gross_exposure_percent / HUNDRED
+    return _over(
+        "GROSS_EXPOSURE",
+        f"Everything held and on its way would be worth more than {limits.max_gross_exposure_percent:f} % of the account.",
+        before + worth,
+        limit,
+        worth,
+        ticket,
+        snapshot,
+    )
+
+
+def exposure(snapshot: Snapshot) -> Decimal | None:
+    """What everything held and every order that works is worth in base currency, long and short added up; None where a part is not known."""
+    account, positions = snapshot.account, snapshot.positions
+    if account is None or positions is None:
+        return None
     held = _total(_exposed(p.market_value, account.rate(p.currency)) for p in positions if p.signed_quantity)
     waiting = _total(
         _exposed(None if price is None else price * o.remaining, account.rate(o.currency))
@@ -199,18 +218,7 @@ def gross_exposure(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial
         if not o.protects
         for price in [o.limit_price or o.stop_price or snapshot.price_of(o.con_id)]
     )
-    if held is None or waiting is None:
-        return _unmeasured("GROSS_EXPOSURE", "The exposure of the account")
-    limit = account.net_liquidation * limits.max_gross_exposure_percent / HUNDRED
-    return _over(
-        "GROSS_EXPOSURE",
-        f"Everything held and on its way would be worth more than {limits.max_gross_exposure_percent:f} % of the account.",
-        held + waiting + worth,
-        limit,
-        worth,
-        ticket,
-        snapshot,
-    )
+    return None if held is None or waiting is None else held + waiting
 
 
 def _exposed(worth: Decimal | None, rate: Decimal | None) -> Decimal | None:
