@@ -36,7 +36,7 @@ async def _flooded(there: World, people: int) -> tuple[list[float], int, float, 
     flood = asyncio.create_task(
         there.post("/telegram/strangers", per_second=PER_SECOND, seconds=SECONDS, people=people)
     )
-    taken = []
+    taken: list[float] = []
     while not flood.done():
         taken.append(await _answered(there, LINES[len(taken) % len(LINES)]))
     told = await flood
