@@ -6,6 +6,7 @@ The order of RULES is the order in which denials are shown (trading state, ident
 returned, not only the first. A limit that is missing, or no number, denies what it would bound.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -81,6 +82,10 @@ __all__ = [
 ]
 
 
+BEYOND = 18
+"""Digits before the point from which on a figure is none: no order of a person has it."""
+
+
 @dataclass(frozen=True, slots=True)
 class RuleRow:
     """A rule, whether it binds an order that only reduces a position, the limits that it needs, and whether it binds new prices of a stop
@@ -94,8 +99,8 @@ class RuleRow:
     asks: bool = False
 
 
-def _entry(rule: Rule, *needs: str, binds_protection: bool = False, asks: bool = False) -> RuleRow:
-    return RuleRow(rule, False, needs, binds_protection, asks)
+def _entry(rule: Rule, *needs: str, asks: bool = False) -> RuleRow:
+    return RuleRow(rule, False, needs, False, asks)
 
 
 def _always(rule: Rule, *needs: str, binds_protection: bool = True) -> RuleRow:
@@ -113,8 +118,8 @@ RULES: tuple[RuleRow, ...] = (
     _entry(books_explain),
     # data
     _always(price_known, "max_quote_age_seconds"),
-    _entry(drift, "max_drift_percent", binds_protection=True),
-    _entry(delayed_data, binds_protection=True),
+    _entry(drift, "max_drift_percent"),
+    _entry(delayed_data),
     _entry(spread, "max_spread_percent"),
     _entry(jump, "max_jump_percent"),
     _entry(exchange_halt),
@@ -137,7 +142,7 @@ RULES: tuple[RuleRow, ...] = (
     _entry(position_cap, "max_position_size"),
     _entry(gross_exposure, "max_gross_exposure_percent"),
     _entry(risk_per_trade, "max_portfolio_risk", "assumed_stop_atr"),
-    _entry(day_loss, "reduce_at_day_loss_percent"),
+    _entry(day_loss, "reduce_at_day_loss_percent", "halt_at_day_loss_percent"),
     _entry(same_order, "same_order_seconds"),
     _entry(orders_per_minute, "max_orders_per_minute"),
     _entry(orders_per_day, "max_orders_per_day"),
@@ -148,24 +153,42 @@ RULES: tuple[RuleRow, ...] = (
 )
 
 
-def _figures(ticket: Ticket, snapshot: Snapshot) -> list[Decimal]:
-    quote, account = snapshot.quote, snapshot.account
-    told = [
-        ticket.quantity,
-        ticket.limit_price,
-        ticket.stop_price,
-        ticket.stop_loss,
-        ticket.take_profit,
-        snapshot.atr,
-    ]
-    told += [quote.bid, quote.ask, quote.close] if quote else []
+def _own(ticket: Ticket, snapshot: Snapshot) -> Iterator[Decimal | None]:
+    """What every order is measured by, an exit too: its terms, its market, and what is held and works of it."""
+    instrument, quote = ticket.instrument, snapshot.quote
+    yield from (ticket.quantity, ticket.limit_price, ticket.stop_price, ticket.stop_loss, ticket.take_profit)
+    yield from (ticket.reference_price, instrument.multiplier, instrument.min_tick)
+    if quote:
+        yield from (quote.bid, quote.ask)
+    for position in (*(snapshot.positions or ()), *(snapshot.told or ())):
+        if position.con_id == instrument.con_id:
+            yield position.signed_quantity
+    for order in snapshot.working:
+        if order.con_id == instrument.con_id:
+            yield from (order.quantity, order.filled, order.limit_price, order.stop_price)
+            yield order.change.quantity if order.change else None
+
+
+def _around(snapshot: Snapshot) -> Iterator[Decimal | None]:
+    """What an entry is measured by besides."""
+    account, forecast = snapshot.account, snapshot.what_if
+    yield snapshot.atr
+    yield snapshot.quote.close if snapshot.quote else None
     if account:
-        told += [account.net_liquidation, account.excess_liquidity, account.day_gain, *account.rates.values()]
-    if snapshot.what_if:
-        told += [snapshot.what_if.excess_liquidity_after, snapshot.what_if.maintenance_margin_change]
+        yield from (account.net_liquidation, account.excess_liquidity, account.day_gain)
+        yield from account.rates.values()
+    if forecast:
+        yield from (forecast.equity_with_loan_after, forecast.maintenance_margin_after)
+        yield forecast.maintenance_margin_change
     for position in snapshot.positions or ():
-        told += [position.signed_quantity, position.market_value, position.market_price]
-    return [figure for figure in told if figure is not None]
+        yield from (position.signed_quantity, position.market_value, position.market_price)
+    for order in snapshot.working:
+        yield from (order.quantity, order.filled, order.limit_price, order.stop_price)
+    yield from (sent.worth for sent in snapshot.sent or ())
+
+
+def _measurable(figures: Iterable[Decimal | None]) -> bool:
+    return all(f is None or (f.is_finite() and f.adjusted() < BEYOND) for f in figures)
 
 
 def check(
@@ -175,12 +198,16 @@ def check(
 
     `protects`: it is a stop or target that gets new prices. Not `asked`: the broker's forecast is still to come, so what needs it is left out.
     """
-    if not all(figure.is_finite() for figure in _figures(ticket, snapshot)):
+    exits = False
+    known = _measurable(_own(ticket, snapshot))
+    if known:
+        exits = protects or reduces(ticket, snapshot)
+        known = exits or _measurable(_around(snapshot))
+    if not known:
         # Nothing can be measured against a figure that is no number, so no further rule is asked.
         return (
             Denial("NOT_A_NUMBER", "A quantity or price of this order, or of the market, is not a number."),
         )
-    exits = protects or reduces(ticket, snapshot)
     rows = (
         row
         for row in RULES

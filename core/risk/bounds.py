@@ -53,7 +53,7 @@ def order_size(ticket: Ticket, _snapshot: Snapshot, limits: Limits) -> Denial | 
         f"That is more {what} than one order may have (MAX_ORDER_{what.upper()}).",
         f"{ticket.quantity:,f}",
         f"{most:,f}",
-        fits=int(most) or None,
+        fits=max(int(most), 0) or None,
     )
 
 
@@ -117,8 +117,8 @@ def _over(
     """A denial where the figure is above its limit, with the quantity that would fit."""
     if figure <= limit:
         return None
-    unit = worth / ticket.quantity if ticket.quantity > 0 else ZERO
-    fits = max(int((limit - (figure - worth)) / unit), 0) if unit > 0 else 0
+    room = limit - (figure - worth)
+    fits = max(int(room * ticket.quantity / worth), 0) if worth > 0 else 0
     base = snapshot.account.currency if snapshot.account else ""
     return Denial(code, words, f"{figure:,.2f} {base}", f"{limit:,.2f} {base}", fits=fits or None)
 
@@ -158,7 +158,7 @@ def position_cap(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial |
     if ticket.side is Side.SELL:
         return None  # `sale_covered` is its measure
     instrument = ticket.instrument
-    held, price = snapshot.held_at_most(instrument.con_id), worst_price(ticket, snapshot.quote)
+    held, price = snapshot.long_at_most(instrument.con_id), worst_price(ticket, snapshot.quote)
     rate = snapshot.account.rate(instrument.currency) if snapshot.account else None
     if held is None or price is None or rate is None or snapshot.account is None:
         return Denial(
@@ -168,11 +168,10 @@ def position_cap(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial |
         )
     unit = price * rate * instrument.multiplier
     waiting = snapshot.working_quantity(instrument.con_id, ticket.side)
-    after = abs(held + ticket.side.sign * (ticket.quantity + waiting))
+    after = max(held + ticket.quantity + waiting, ZERO)
     if after * unit <= limits.max_position_size:
         return None
-    room = limits.max_position_size / unit - (after - ticket.quantity)
-    fits = max(int(room), 0)
+    fits = max(int(limits.max_position_size / unit - held - waiting), 0) if unit > 0 else 0
     base = snapshot.account.currency
     return Denial(
         "POSITION_CAP",
@@ -240,7 +239,7 @@ def risk_per_trade(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial
     allowed = worth * limits.max_portfolio_risk
     if lost <= allowed:
         return None
-    fits = int(allowed / (lost / ticket.quantity)) if lost else 0
+    fits = max(int(allowed * ticket.quantity / lost), 0) if lost > 0 else 0
     assumed = (
         ""
         if ticket.stop_loss is not None
@@ -440,7 +439,8 @@ def excess_liquidity(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Deni
         return None
     fits = None
     if takes is not None and takes > 0 and ticket.quantity > 0:
-        fits = max(int((free + takes - worth * least / HUNDRED) / (takes / ticket.quantity)), 0) or None
+        room = free + takes - worth * least / HUNDRED
+        fits = max(int(room * ticket.quantity / takes), 0) or None
     return Denial(
         "EXCESS_LIQUIDITY",
         "It would leave too little of the account free of margin (MIN_EXCESS_LIQUIDITY_PERCENT).",

@@ -14,7 +14,8 @@ HUNDRED = Decimal(100)
 def price_known(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
     """There is a quote, it is two-sided where it matters, not crossed, and fresh."""
     quote, symbol = snapshot.quote, ticket.instrument.symbol
-    if quote is None or quote.far_side(ticket.side) is None:
+    far = quote.far_side(ticket.side) if quote else None
+    if quote is None or far is None or far <= 0:
         return Denial(
             "PRICE_UNKNOWN",
             f"There is no price for {symbol} now, so nothing can be valued.",

@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 from core.model import Denial, OrderType, Side, Ticket
-from core.risk.terms import Limits, Snapshot, worst_price
+from core.risk.terms import Limits, Snapshot, reduces, worst_price
 
 
 def quantity_sane(ticket: Ticket, _snapshot: Snapshot, _limits: Limits) -> Denial | None:
@@ -87,7 +87,16 @@ def stop_side(ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial | N
 
 
 def bracket_sides(ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial | None:
-    """The stop loss lies on the losing side of the entry, the target on the winning one."""
+    """The stop loss lies on the losing side of the entry, the target on the winning one; an order that only closes has neither.
+
+    They would work on when it has closed, and open the other way.
+    """
+    if (ticket.stop_loss is not None or ticket.take_profit is not None) and reduces(ticket, snapshot):
+        return Denial(
+            "BRACKET",
+            "This order closes a holding, so there is nothing left for a stop loss or take profit to protect.",
+            remedy="the same without sl and tp",
+        )
     price = worst_price(ticket, snapshot.quote)
     if price is None:
         return None

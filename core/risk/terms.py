@@ -101,9 +101,14 @@ class Snapshot:
         return min(counted, told, key=abs)
 
     def held_at_most(self, con_id: int) -> Decimal | None:
-        """The same, but the larger of both: a position is capped by the more."""
+        """The same, but the larger of both, whichever way."""
         counted, told = self._sum(self.positions, con_id), self._sum(self.told, con_id)
         return counted if counted is None or told is None else max(counted, told, key=abs)
+
+    def long_at_most(self, con_id: int) -> Decimal | None:
+        """The signed holding from which a purchase may end up largest: of our count and the broker's word the greater."""
+        counted, told = self._sum(self.positions, con_id), self._sum(self.told, con_id)
+        return counted if counted is None or told is None else max(counted, told)
 
     @staticmethod
     def _sum(positions: tuple[Position, ...] | None, con_id: int) -> Decimal | None:
