@@ -81,9 +81,8 @@ async def keep(path: Path, acts: Mapping[str, Callable[[], Awaitable[Sequence[st
             working[word] = asyncio.create_task(work(word), name=f"console {word}")
             working[word].add_done_callback(_tell)
         act = working[word]
-        await asyncio.wait(
-            {act}, timeout=ACT_SECONDS
-        )  # which leaves the act alone, whatever becomes of who waits
+        # This leaves the act alone, whatever becomes of who waits.
+        await asyncio.wait({act}, timeout=ACT_SECONDS)
         if not act.done():
             return [f"{word} is under way, and has not ended within {ACT_SECONDS:.0f} seconds."], False
         if act.cancelled():
@@ -94,9 +93,8 @@ async def keep(path: Path, acts: Mapping[str, Callable[[], Awaitable[Sequence[st
             case GreenlightError() as problem:
                 return [str(problem)], False
             case problem:
-                return [
-                    f"{word} met an error of the program ({type(problem).__name__}); the log has it."
-                ], False
+                what = type(problem).__name__
+                return [f"{word} met an error of the program ({what}); the log has it."], False
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(callers) > AT_ONCE:
@@ -113,19 +111,19 @@ async def keep(path: Path, acts: Mapping[str, Callable[[], Awaitable[Sequence[st
         writer.write(f"{HEARD}\n".encode())
         return await _say(writer, *await answer(word))
 
-    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        me = asyncio.current_task()
-        assert me is not None
-        callers.add(me)
+    async def attend(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await serve(reader, writer)
         except (TimeoutError, OSError) as problem:
             log.info("somebody came to the door and went: %s", problem or "nothing was asked in time")
         except Exception:
             log.exception("the door could not answer")
-        finally:
-            callers.discard(me)
-            writer.close()
+
+    def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        caller = asyncio.create_task(attend(reader, writer))
+        callers.add(caller)
+        caller.add_done_callback(callers.discard)
+        caller.add_done_callback(lambda _: writer.close())  # also of one that was ended before it began
 
     server: asyncio.Server | None = None
     mark, told = (0, 0), ""
