@@ -142,6 +142,10 @@ class Calendar:
             day -= timedelta(1)
         return found[::-1]
 
+    def closed_before(self, moment: datetime) -> datetime:
+        """When the last session before the session day of `moment` ended, aware UTC."""
+        return self.session(self.sessions_back(self.day_of(moment) - timedelta(1), 1)[0])[1]
+
     def next_open(self, moment: datetime) -> datetime:
         """The next opening after `moment`, aware UTC."""
         day = self.day_of(moment)

@@ -25,6 +25,7 @@ class Ledger:
         self.executions: dict[str, Execution] = {}
         self._of_order: dict[int, list[Execution]] = {}
         self._of_position: dict[tuple[str, int], list[Execution]] = {}
+        self._at_close: dict[str, tuple[tuple[datetime, datetime], money.Margin]] = {}
         self._seed = seed
         self._changed = changed
 
@@ -43,6 +44,7 @@ class Ledger:
         cost = self.market.previous_close(con_id, now - timedelta(30 + self._seed % 7))
         position = Position(account_id, con_id, quantity, cost, opening=quantity, opening_cost=cost)
         self.positions[account_id, con_id] = position
+        self._at_close.pop(account_id, None)
         self._changed(position)
 
     def restore(self, execution: Execution) -> None:
@@ -74,7 +76,7 @@ class Ledger:
     def since_close(self, account: str, con_id: int, now: datetime) -> list[Execution]:
         """The executions of one position since the close of the session before, as they stand."""
         made = self._of_position.get((account, con_id), [])
-        closed = self.market.previous_closing(con_id, now) if made else now
+        closed = BY_ID[con_id].calendar.closed_before(now) if made else now
         return [one for one in made if one.at > closed and not one.superseded]
 
     def executed_on(self, now: datetime) -> list[Execution]:
@@ -110,8 +112,17 @@ class Ledger:
     def at_close(self, account: str, now: datetime) -> money.Margin:
         """The figures of an account at the close before: what was traded since undone, at the prices and rates of that close.
 
-        Each instrument has its own close: shares at four in New York, currencies at five.
+        Each instrument has its own close: shares at four in New York, currencies at five. Until the next one nothing that is traded changes
+        these figures, so they are worked out once.
         """
+        closes = hours.SHARES.closed_before(now), hours.FOREX.closed_before(now)
+        known_for, figures = self._at_close.get(account, (None, None))
+        if figures is None or known_for != closes:
+            figures = self._work_out_close(account, now)
+            self._at_close[account] = closes, figures
+        return figures
+
+    def _work_out_close(self, account: str, now: datetime) -> money.Margin:
         cash, holdings = dict(self.accounts[account].cash), []
         for position in self.positions.values():
             if position.account == account:
@@ -161,6 +172,7 @@ class Ledger:
             / (old.cumulative + quantity - old.quantity),
         )
         self._pay(old, -1)
+        self._at_close.pop(old.account, None)  # the execution may be one of a day before
         old.superseded = True
         self.restore(new)
         position = self._replay(self._position(new))

@@ -204,12 +204,7 @@ class Market:
 
     def previous_close(self, con_id: int, now: datetime) -> Decimal:
         """The close of the last session that ended before the session day of `now`."""
-        return self._close_before(con_id, self.previous_closing(con_id, now))
-
-    def previous_closing(self, con_id: int, now: datetime) -> datetime:
-        """When that session ended."""
-        calendar = BY_ID[con_id].calendar
-        return calendar.session(calendar.sessions_back(calendar.day_of(now) - timedelta(1), 1)[0])[1]
+        return self._close_before(con_id, BY_ID[con_id].calendar.closed_before(now))
 
     def closing(self, con_id: int, day: date) -> Decimal:
         """The price at the end of a session day."""

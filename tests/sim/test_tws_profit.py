@@ -117,6 +117,24 @@ async def test_what_is_bought_after_the_close_belongs_to_the_next_day(tws: Tws, 
     assert (await tws.book())["figures"][ACCOUNT]["daily"] == "-2.00"  # a tick a share, and the commission
 
 
+async def test_a_correction_counts_on_the_day_of_its_trade(tws: Tws, ib: IB) -> None:
+    """One of today is today's gain or loss; one of a day before makes the account worth less at the close before."""
+
+    async def figures() -> tuple[Decimal, Decimal]:
+        told = (await tws.book())["figures"][ACCOUNT]
+        return Decimal(told["previous"]), Decimal(told["daily"])
+
+    trade = await filled(ib, "BUY", 10)
+    previous, daily = await figures()
+    exec_id = trade.fills[0].execution.execId
+    await tws.post("/tws/correct", exec_id=exec_id, price="191.11")  # a dollar more a share
+    assert await figures() == (previous, daily - 10)
+    await tws.post("/clock", advance=4 * 86_400)
+    previous, daily = await figures()
+    await tws.post("/tws/correct", exec_id=f"{exec_id[:-2]}02", price="192.11")
+    assert await figures() == (previous - 10, daily)
+
+
 async def test_it_is_told_when_a_price_moves(tws: Tws, ib: IB) -> None:
     """Each move is told by itself: nobody has to wait for the next regular message."""
     told: list[float] = []
