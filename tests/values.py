@@ -7,6 +7,7 @@ from typing import Any
 
 from core.model import (
     Account,
+    Approval,
     BrokerBook,
     Execution,
     Instrument,
@@ -21,6 +22,7 @@ from core.model import (
     Side,
     Ticket,
     TimeInForce,
+    WhatIf,
 )
 from core.risk import Snapshot
 
@@ -37,8 +39,10 @@ AAPL = Instrument(
     currency="USD",
     name="APPLE INC",
     min_tick=Decimal("0.01"),
+    hours="20260302:0930-20260302:1600;20260303:0930-20260303:1600",
+    time_zone="US/Eastern",
 )
-QUOTE = Quote(bid=Decimal("99.90"), ask=Decimal(100), last=Decimal("99.95"), time=NOW)
+QUOTE = Quote(bid=Decimal("99.90"), ask=Decimal(100), last=Decimal("99.95"), time=NOW, close=Decimal("99.50"))
 LINK = Link(
     wanted=True,
     connected=True,
@@ -57,6 +61,15 @@ BASE = Account(
     Decimal(200_000),
     Decimal(90_000),
     {"EUR": Decimal("1.10")},
+    Decimal(0),
+)
+WHAT_IF = WhatIf(
+    initial_margin_change=Decimal(300),
+    maintenance_margin_change=Decimal(250),
+    equity_with_loan_after=Decimal(100_000),
+    commission=Decimal(1),
+    commission_currency="USD",
+    maintenance_margin_after=Decimal(10_250),
 )
 
 TICKET = Ticket(
@@ -96,15 +109,26 @@ ORDER = Order(
 )
 
 
-def position(held: int | str, con_id: int = AAPL.con_id) -> Position:
-    """A holding of so many shares."""
-    return Position(ACCOUNT, con_id, "AAPL", "USD", Decimal(held), Decimal(90))
+def position(held: int | str, con_id: int = AAPL.con_id, **changes: Any) -> Position:
+    """A holding of so many shares, each worth 100 now."""
+    count = Decimal(held)
+    told = Position(ACCOUNT, con_id, "AAPL", "USD", count, Decimal(90), Decimal(100), count * 100)
+    return replace(told, **changes)
 
 
-def snapshot(held: int | str | None = 0, *, working: tuple[Order, ...] = (), **changes: Any) -> Snapshot:
-    """A moment at which everything is well, with so many shares held (None: not known)."""
+def approval(of: Ticket = TICKET, **changes: Any) -> Approval:
+    """A yes of the card's owner to its terms, now."""
+    return replace(Approval(of.owner, NOW, of.terms_hash()), **changes)
+
+
+def snapshot(
+    held: int | str | None = 0, *, of: Ticket = TICKET, working: tuple[Order, ...] = (), **changes: Any
+) -> Snapshot:
+    """A moment at which everything is well for `of`, with so many shares held (None: not known)."""
     positions = None if held is None else (position(held),)
-    return replace(Snapshot(NOW, LINK, BASE, QUOTE, positions, working, atr=Decimal(1)), **changes)
+    well = Snapshot(NOW, LINK, BASE, QUOTE, positions, working, Decimal(1))
+    more = {"approved": approval(of), "sent": (), "what_if": WHAT_IF, **changes}
+    return replace(well, **more)
 
 
 def ticket(side: Side = Side.BUY, quantity: int | str = 10, **changes: Any) -> Ticket:

@@ -116,7 +116,8 @@ def details(**changes: Any) -> ib.ContractDetails:
     named = ib.Contract(
         secType="STK", conId=265598, symbol="AAPL", exchange="SMART", primaryExchange="NASDAQ", currency="USD"
     )
-    told: dict[str, Any] = {"contract": named, "longName": "APPLE INC", "minTick": 0.01, **changes}
+    told: dict[str, Any] = {"contract": named, "longName": "APPLE INC", "minTick": 0.01}
+    told |= {"liquidHours": AAPL.hours, "timeZoneId": AAPL.time_zone, **changes}
     return ib.ContractDetails(**told)
 
 
