@@ -92,18 +92,22 @@ class Poller:
         Raises InvalidToken, which no waiting mends, and SecondInstance where somebody else has the messages for a minute.
         """
         await self._take_up(hand_on)
-        offset: int | None = None
+        behind: int | None = None
+        unsafe: dict[int, Arrival] = {}
         while True:
-            updates = await self._poll(offset)
-            arrivals = [_arrival(n, raw) for n, raw in updates.items() if n not in self._seen]
-            for arrival in arrivals:
-                self._seen[arrival.origin.update_id] = None
+            # What is not on disk is not confirmed. It comes again with what is new, which is heard although nothing can be written.
+            updates = await self._poll(min(unsafe) if unsafe else behind)
+            arrivals = {n: _arrival(n, raw) for n, raw in updates.items() if n not in self._seen}
+            for number, arrival in arrivals.items():
+                self._seen[number] = None
                 hand_on(arrival)
             for old in list(self._seen)[:-REMEMBERED]:
                 del self._seen[old]
-            await self._on_disk(arrivals)
             if updates:
-                offset = max(updates) + 1
+                behind = max(updates) + 1
+            unsafe = await self._on_disk(unsafe | arrivals)
+            if unsafe:
+                await asyncio.sleep(FIRST_PAUSE_SECONDS)
 
     async def _poll(self, offset: int | None) -> dict[int, str]:
         """What Telegram answers, however long it takes until it does."""
@@ -160,21 +164,24 @@ class Poller:
         # The first poll answers at once, so that "ready" means that Telegram has really been reached.
         return await fetch(self._bot, offset, POLL_SECONDS if self.first_poll.is_set() else 0)
 
-    async def _on_disk(self, arrivals: list[Arrival]) -> None:
-        arrivals = [arrival for arrival in arrivals if not arrival.settled.is_set()]
-        waiting = [asyncio.ensure_future(arrival.settled.wait()) for arrival in arrivals]
+    async def _on_disk(self, arrivals: dict[int, Arrival]) -> dict[int, Arrival]:
+        """Wait until quick work has settled them, store those that take longer, and return what could not be stored."""
+        open_ones = {n: arrival for n, arrival in arrivals.items() if not arrival.settled.is_set()}
+        waiting = [asyncio.ensure_future(arrival.settled.wait()) for arrival in open_ones.values()]
         if waiting:
             _, late = await asyncio.wait(waiting, timeout=QUICK_SECONDS)
             for task in late:
                 task.cancel()
-        for arrival in arrivals:
-            while not arrival.settled.is_set():
+        while open_ones:
+            number, arrival = next(iter(open_ones.items()))
+            if not arrival.settled.is_set():
                 try:
                     await self._inbox.store(arrival.origin)
-                    break
                 except Exception:
-                    log.exception("update %s is not on disk and is not confirmed", arrival.origin.update_id)
-                    await asyncio.sleep(FIRST_PAUSE_SECONDS)
+                    log.exception("update %s is not on disk and is not confirmed", number)
+                    break
+            del open_ones[number]
+        return open_ones
 
 
 async def fetch(bot: Bot, offset: int | None, wait: int) -> dict[int, str]:

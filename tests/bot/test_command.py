@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import bot.commands as _commands
 from bot import grammar
-from bot.command import BUTTONS, COMMANDS, Command, look_up
+from bot.command import BUTTONS, COMMANDS, Command, Lane, lane_of_line, lane_of_tap, look_up, typed
 from bot.commands.system import help_
 from core.errors import BadInput
 
@@ -62,7 +62,7 @@ def test_every_command_takes_the_desk_and_the_caller_first(command: Command) -> 
 @pytest.mark.parametrize("name", BUTTONS)
 def test_every_button_explains_itself(name: str) -> None:
     """A button has a docstring, and a name that leaves room for its argument in Telegram's 64 bytes."""
-    assert inspect.getdoc(BUTTONS[name])
+    assert inspect.getdoc(BUTTONS[name].run)
     assert len(name) + len(":01ARZ3NDEKTSV4RRFFQ69G5FAV") <= 64
 
 
@@ -150,3 +150,59 @@ async def test_help_for_what_is_not_there() -> None:
     """Asking for an unknown command is answered like typing it."""
     with pytest.raises(BadInput, match="/buy"):
         await help_(DESK, WHO, "bui")
+
+
+@pytest.mark.parametrize(
+    ("line", "asked"),
+    [
+        ("/buy AAPL 10", ("buy", "AAPL 10")),
+        ("  /BUY  AAPL 10 ", ("buy", " AAPL 10")),
+        ("/buy@greenlight_bot AAPL", ("buy", "AAPL")),
+        ("/buy\nAAPL 10", ("buy", "AAPL 10")),
+        ("/halt\n", ("halt", "")),
+        ("/", ("", "")),
+        ("halt", None),
+        ("", None),
+    ],
+)
+def test_what_is_typed(line: str, asked: tuple[str, str] | None) -> None:
+    """The name without slash, address and capitals, and the rest; words with no slash ask for nothing."""
+    found = typed(line)
+    assert (found and (found[0], found[1].strip())) == (asked and (asked[0], asked[1].strip()))
+
+
+@pytest.mark.parametrize(
+    ("line", "lane"),
+    [
+        ("/buy AAPL 10", Lane.ORDINARY),
+        ("/analyze AAPL", Lane.SLOW),
+        ("/ANALYZE@greenlight_bot AAPL", Lane.SLOW),
+        ("analyze AAPL", Lane.ORDINARY),
+        ("/nothing", Lane.ORDINARY),
+        ("", Lane.ORDINARY),
+    ],
+)
+def test_lines_have_lanes(line: str, lane: Lane) -> None:
+    """What takes long keeps nothing waiting; what is no command is ordinary."""
+    assert lane_of_line(line) is lane
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+def test_a_line_is_worked_in_the_lane_of_its_command(command: Command) -> None:
+    """However it is written, so that nobody waits with /halt for what it is to stop."""
+    for line in (f"/{command.name}", f" /{command.name.upper()}@bot x", f"/{command.name}\nx"):
+        assert lane_of_line(line) is command.lane
+
+
+@pytest.mark.parametrize("name", BUTTONS)
+def test_a_tap_is_worked_in_the_lane_of_its_button(name: str) -> None:
+    """With or without an argument."""
+    assert lane_of_tap(name) is lane_of_tap(f"{name}:x:y") is BUTTONS[name].lane
+
+
+def test_what_stops_everything_overtakes_and_what_is_stopped_does_not() -> None:
+    """An urgent one blocks what it overtakes, so a cancel, which blocks nothing, is none."""
+    urgent = {name for name, one in (COMMANDS | BUTTONS).items() if one.lane is Lane.URGENT}
+    assert {"halt", "flatten", "flatten1", "flatten2", "rest", "rest2"} <= urgent
+    assert not urgent & {"send", "discard", "cancel", "buy", "sell", "resume"}
+    assert lane_of_tap("of:an-older:version") is Lane.ORDINARY

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from telegram import Update
 
-from bot.gate import Verdict, judge
+from bot.gate import Verdict, is_plainly_strange, judge
 
 OWNER, OTHER, BOT = 4242, 666, 99
 OWNERS = frozenset({OWNER})
@@ -32,7 +32,11 @@ def press(user: dict[str, Any] = USER, chat: dict[str, Any] | None = PRIVATE, **
 
 
 def update(**what: Any) -> Update:
-    return Update.de_json({"update_id": 7, **what}, None)
+    return Update.de_json(told_as(**what), None)
+
+
+def told_as(**what: Any) -> dict[str, Any]:
+    return {"update_id": 7, **what}
 
 
 FORWARDED = {"type": "user", "date": DATE, "sender_user": STRANGER}
@@ -131,3 +135,88 @@ def test_who_acts_is_the_owner_in_private(
     own = user == OWNER and chat == OWNER and kind == "private"
     first_hand = what == "callback_query" or (what == "message" and not forwarded)
     assert (judge(update(**{what: told}), OWNERS) is Verdict.ACT) is (own and first_hand)
+
+
+# --- before an update is read -----------------------------------------------------------------------------------------
+
+PLAIN: list[Any] = [
+    told_as(message=message(STRANGER, THEIR_CHAT)),
+    told_as(
+        message=message(STRANGER, THEIR_CHAT, date="soon", forward_origin=5)
+    ),  # the rest is not looked at
+    told_as(callback_query=press(STRANGER, THEIR_CHAT)),
+]
+NOT_PLAIN: list[Any] = [
+    told_as(message=message()),
+    told_as(callback_query=press()),
+    told_as(message=message(STRANGER)),
+    told_as(message=message({**STRANGER, "id": str(OTHER)}, THEIR_CHAT)),
+    told_as(message=message({**STRANGER, "id": float(OTHER)}, {**THEIR_CHAT, "id": float(OTHER)})),
+    told_as(message=message({**STRANGER, "is_bot": True}, THEIR_CHAT)),
+    told_as(message=message({"id": OTHER}, THEIR_CHAT)),
+    told_as(message=message(None, THEIR_CHAT)),
+    told_as(message=message(STRANGER, GROUP)),
+    told_as(message=message(STRANGER, {**THEIR_CHAT, "type": "sender"})),
+    told_as(message=message(STRANGER, THEIR_CHAT), callback_query=press()),
+    told_as(edited_message=message(STRANGER, THEIR_CHAT)),
+    told_as(callback_query=press(STRANGER, None)),
+    told_as(message=5),
+    told_as(),
+    [],
+    None,
+]
+
+
+@pytest.mark.parametrize("told", PLAIN)
+def test_a_plain_stranger_is_known_unread(told: Any) -> None:
+    """A private line or tap of somebody else is refused as it came, unless nobody is allowed yet, who has to be introduced."""
+    assert is_plainly_strange(told, OWNERS)
+    assert not is_plainly_strange(told, frozenset())
+    assert not is_plainly_strange(told, frozenset({OWNER, OTHER}))
+
+
+@pytest.mark.parametrize("told", NOT_PLAIN)
+def test_whatever_is_not_plain_is_looked_at(told: Any) -> None:
+    """The owner's own, and everything that is odd in any way, goes the long way."""
+    assert not is_plainly_strange(told, OWNERS)
+
+
+@given(
+    st.sampled_from(["message", "edited_message", "channel_post", "callback_query"]),
+    st.sampled_from([OWNER, OTHER, BOT]),
+    st.sampled_from([OWNER, OTHER, BOT, -100]),
+    st.sampled_from(["private", "group", "supergroup", "channel", "sender"]),
+    st.booleans(),
+    st.booleans(),
+    st.sets(st.sampled_from([OWNER, OTHER, 1])),
+)
+def test_the_short_way_says_what_the_long_way_says(
+    what: str, user: int, chat: int, kind: str, robot: bool, forwarded: bool, owners: set[int]
+) -> None:
+    """Over all combinations: whoever is refused unread is a stranger to the whole gate too."""
+    person, room = {"id": user, "is_bot": robot, "first_name": "X"}, {"id": chat, "type": kind}
+    told = press(person, room) if what == "callback_query" else message(person, room)
+    if forwarded and what != "callback_query":
+        told["forward_origin"] = FORWARDED
+    if is_plainly_strange(told_as(**{what: told}), owners):
+        assert judge(update(**{what: told}), owners) is Verdict.STRANGER
+        assert user not in owners
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3) | st.just("private"),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["message", "callback_query", "from", "chat", "id", "type", "is_bot"]), inner
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(JSON, JSON, JSON)
+def test_nothing_that_comes_breaks_the_short_way(anything: Any, user: Any, chat: Any) -> None:
+    """Any JSON is either plainly strange or not; it never raises."""
+    for told in (anything, told_as(message=anything), told_as(message={"from": user, "chat": chat})):
+        assert is_plainly_strange(told, OWNERS) in (True, False)
