@@ -22,14 +22,14 @@ MEANS = {
 NAMES = {
     "max_position_size": "Largest position",
     "max_gross_exposure_percent": "Held and on its way",
-    "max_hour_value_base": "Entries in an hour",
-    "max_day_value_base": "Entries today",
+    "max_hour_value_base": "Worth of entries in an hour",
+    "max_day_value_base": "Worth of entries today",
     "max_orders_per_minute": "Entries in a minute",
     "max_orders_per_day": "Entries today",
-    "max_filled_orders_per_symbol_hour": "Filled in an hour",
+    "max_filled_orders_per_symbol_hour": "Entries filled in an hour",
     "halt_at_rejects": "Rejections in 5 minutes",
-    "reduce_at_day_loss_percent": "Loss today",
-    "halt_at_day_loss_percent": "Loss today",
+    "reduce_at_day_loss_percent": "Loss today, closed to entries",
+    "halt_at_day_loss_percent": "Loss today, halted",
     "min_excess_liquidity_percent": "Free of margin",
 }
 """What /risk calls a limit that is used up; its setting stands behind it."""
@@ -227,7 +227,7 @@ def risk_text(
         "",
         "<b>One order</b>",
         f"At most {shares} shares, {contracts} contracts, {text.money(limits.max_order_value_base, base)}",
-        f"At its stop at most {limits.max_portfolio_risk * 100:f}% of the account",
+        f"At its stop at most {_amount(limits.max_portfolio_risk * 100, Unit.PERCENT, base)} of the account",
         f"Limit at most {limits.max_collar_percent:f}% through the market ({limits.max_collar_percent_below_5:f}% below 5)",
         f"Price at most {limits.max_quote_age_seconds} s old, moved at most {limits.max_drift_percent:f}% since the card",
         f"Spread at most {limits.max_spread_percent:f}%, jump since the close at most {limits.max_jump_percent:f}%",
@@ -244,12 +244,18 @@ def risk_text(
     )
 
 
+LOSSES = frozenset({"reduce_at_day_loss_percent", "halt_at_day_loss_percent"})
+
+
 def _use_line(use: Use, base: str) -> str:
     mark = ""
     if use.used is not None and (use.used < use.limit if use.least else use.used >= use.limit):
         mark = "⛔ "
     about = f" ({escape(use.about)})" if use.about else ""
     between = "at least" if use.least else "of"
+    if use.setting in LOSSES and use.used is not None and use.used <= 0:
+        gain = _amount(-use.used, use.unit, base)
+        return f"{NAMES[use.setting]}: none (+{gain}) of {_amount(use.limit, use.unit, base)}"
     return f"{mark}{NAMES[use.setting]}{about}: {_amount(use.used, use.unit, base)} {between} {_amount(use.limit, use.unit, base)}"
 
 

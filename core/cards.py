@@ -134,7 +134,7 @@ class Cards:
             raise Denied(silence)
         quantity = sizing.shares(request, price, None if held is None else held - on_sale)
         ticket = self._ticket(request, instrument, quantity, quote, price, owner, decision_id)
-        snapshot = replace(snapshot, approved=self.approval(ticket, owner))
+        snapshot = self._as_if_approved(snapshot, ticket)
         denials, forecast = await self._judged(ticket, snapshot)
         if silence:
             denials = (silence, *(d for d in denials if d.code != "PRICE_UNKNOWN"))
@@ -254,7 +254,7 @@ class Cards:
             instead_of=changes.terms_of(order),
         )
         snapshot = await self.snapshot(instrument, quote, ticket)
-        denials = await self.against(ticket, order, replace(snapshot, approved=self.approval(ticket, owner)))
+        denials = await self.against(ticket, order, self._as_if_approved(snapshot, ticket))
         await self._keep(ticket, None, denials)
         worst = risk.worst_price(ticket, quote)
         return Preview(
@@ -333,6 +333,12 @@ class Cards:
             )
 
     # --- what the rules look at -------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _as_if_approved(snapshot: risk.Snapshot, ticket: Ticket) -> risk.Snapshot:
+        """The moment at which the card is drawn, its owner's yes being what it asks for."""
+        approved = Approval(ticket.owner, ticket.created_at, ticket.terms_hash())
+        return replace(snapshot, now=ticket.created_at, approved=approved)
 
     def approval(self, ticket: Ticket, user: int) -> Approval:
         """Somebody's yes to these terms, now."""
