@@ -75,6 +75,7 @@ class Bookkeeper:
         self._paid: dict[str, Commission] = {}
         self._say_when_back = True
         self._absent: dict[int, tuple[int, datetime]] = {}
+        self._disbelieved: dict[int, Decimal | None] = {}
         self._opened: str | None = None
         self._reckoned_for: str | None = None
         self._looks = 0
@@ -138,15 +139,27 @@ class Bookkeeper:
 
     async def _on_report(self, report: OrderReport) -> None:
         order = self._book.find(report, self._broker.link.epoch)
-        if order is not None:
-            await self._book.book([(order, lifecycle.advance(order, report))])
-        elif report.con_id and report.account in ("", self._broker.link.account):
+        elsewhere = False
+        if order is None and report.con_id and report.account in ("", self._broker.link.account):
             known = await self._ledger.find_orders([report.order_ref or ""], [report.perm_id])
-            if known:
-                await self._book.book([(known[0], lifecycle.advance(known[0], report))])
-            elif report.status in lifecycle.WORKING:
-                number, epoch = self._book.next_number, self._broker.link.epoch
-                await self._book.book([(None, external(report, number, epoch, self._clock.now()))])
+            order, elsewhere = (known[0], False) if known else (None, True)
+        if order is not None and lifecycle.overclaims(order, report):
+            self._disbelieve(order, report)
+        elif order is not None:
+            await self._book.book([(order, lifecycle.advance(order, report))])
+        elif elsewhere and report.status in lifecycle.WORKING:
+            number, epoch = self._book.next_number, self._broker.link.epoch
+            await self._book.book([(None, external(report, number, epoch, self._clock.now()))])
+
+    def _disbelieve(self, order: Order, report: OrderReport) -> None:
+        """More is said to be filled than the order has. Its executions decide; they are asked for once, since the answers repeat the claim."""
+        if self._disbelieved.get(order.number) == report.filled:
+            return
+        self._disbelieved[order.number] = report.filled
+        log.warning(
+            "not believed: %s of #%s are filled, which is of %s", report.filled, order.number, order.quantity
+        )
+        self.compare.set()
 
     async def _on_execution(self, execution: Execution) -> None:
         if not self._book.is_news(execution) or execution.account not in ("", self._broker.link.account):
