@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -24,6 +24,7 @@ from core.model import (
     Order,
     OrderReport,
     OrderState,
+    Role,
     TimeInForce,
 )
 from core.names import Index
@@ -309,7 +310,8 @@ class Bookkeeper:
         newer = [e for e in self._book.executed_since(mark) if e.exec_id not in have]
         trades = self._traded_elsewhere(news, (*before.values(), *strangers))
         words += [*trades, *(await self._expired_meanwhile())] if gap else [as_news(t) for t in trades]
-        await self._book.book(changes, executions=news, away=gap, more=words)
+        early = self._gone_early(changes, before, told, fills)
+        await self._book.book(changes, executions=news, away=gap, more=words, early=early)
         if not newer:
             self._book.start_positions(told.positions)
         elif self._book.as_counted(told.positions) is None:
@@ -317,6 +319,37 @@ class Bookkeeper:
         if gap and self._say_when_back:
             await self._say(Notice("link_up"))
             self._say_when_back = False
+
+    def _gone_early(
+        self,
+        changes: Sequence[tuple[Order | None, Order]],
+        before: Mapping[int, Order],
+        told: BrokerBook,
+        fills: Index[Execution],
+    ) -> set[str]:
+        """The cards whose stop is cancelled as we see now, and was by the broker's times no later than the entry's last fill.
+
+        Where both happened unseen only these times tell that the broker, and not a person who looked at bought shares, took it away.
+        """
+        ended = Index(told.completed_orders)
+        entries = {**before, **{o.number: o for _, o in changes}}
+        early = set()
+        for old, stop in changes:
+            seen = old is not None and old.state is stop.state
+            if (
+                seen
+                or stop.role is not Role.STOP
+                or stop.state is not OrderState.CANCELLED
+                or stop.parent not in entries
+            ):
+                continue
+            gone = [
+                r.ended_at for r in ended.near(stop) if r.ended_at is not None and lifecycle.belongs(stop, r)
+            ]
+            bought = [e.time for e in self._book.executions_of(entries[stop.parent], fills)]
+            if gone and bought and max(gone) <= max(bought):
+                early.add(stop.card)
+        return early
 
     def _traded_elsewhere(self, news: Sequence[Execution], orders: Sequence[Order]) -> list[Notice]:
         """Executions that no order here explains. What an account did before its first contact is no news."""
