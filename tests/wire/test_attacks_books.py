@@ -147,11 +147,11 @@ async def test_more_than_the_order_has_is_not_believed(live: House, status: str)
     (order,) = await orders(live)
     await claimed(live, order, 12, status)
     await claimed(live, order, 12, status)
-    assert (only(live).state, only(live).filled) == (OrderState.WORKING, 0)
+    assert (only(live).state, only(live).filled) == (OrderState.WORKING, Decimal(0))
     await live.control.post("/tws/fill", order=order["ref"], quantity=4)
     await heard(live)
     await compared(live)
-    assert (only(live).state, only(live).filled) == (OrderState.PARTIAL, 4)
+    assert (only(live).state, only(live).filled) == (OrderState.PARTIAL, Decimal(4))
     await live.phone.says("/cancel 1")
     await live.phone.hears("Cancelled BUY 10 AAPL")
     assert not [m for m in await live.phone.chat() if "FILLED BUY" in m["text"]]
@@ -167,5 +167,5 @@ async def test_an_overfill_whose_execution_was_lost_is_asked_for(live: House) ->
     await compared(live)
     row = await desk_of(live).ledger.order(number=1)
     assert row is not None
-    assert (row.state, row.filled) == (OrderState.FILLED, 12)
+    assert (row.state, row.filled) == (OrderState.FILLED, Decimal(12))
     assert await desk_of(live).ledger.trades(1), "it was booked by its execution, not by the claim"
