@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -24,6 +24,7 @@ from core.model import (
     Order,
     OrderReport,
     OrderState,
+    Role,
     TimeInForce,
 )
 from core.names import Index
@@ -75,6 +76,7 @@ class Bookkeeper:
         self._paid: dict[str, Commission] = {}
         self._say_when_back = True
         self._absent: dict[int, tuple[int, datetime]] = {}
+        self._disbelieved: dict[int, Decimal | None] = {}
         self._opened: str | None = None
         self._reckoned_for: str | None = None
         self._looks = 0
@@ -138,15 +140,27 @@ class Bookkeeper:
 
     async def _on_report(self, report: OrderReport) -> None:
         order = self._book.find(report, self._broker.link.epoch)
-        if order is not None:
-            await self._book.book([(order, lifecycle.advance(order, report))])
-        elif report.con_id and report.account in ("", self._broker.link.account):
+        elsewhere = False
+        if order is None and report.con_id and report.account in ("", self._broker.link.account):
             known = await self._ledger.find_orders([report.order_ref or ""], [report.perm_id])
-            if known:
-                await self._book.book([(known[0], lifecycle.advance(known[0], report))])
-            elif report.status in lifecycle.WORKING:
-                number, epoch = self._book.next_number, self._broker.link.epoch
-                await self._book.book([(None, external(report, number, epoch, self._clock.now()))])
+            order, elsewhere = (known[0], False) if known else (None, True)
+        if order is not None and lifecycle.overclaims(order, report):
+            self._disbelieve(order, report)
+        elif order is not None:
+            await self._book.book([(order, lifecycle.advance(order, report))])
+        elif elsewhere and report.status in lifecycle.WORKING:
+            number, epoch = self._book.next_number, self._broker.link.epoch
+            await self._book.book([(None, external(report, number, epoch, self._clock.now()))])
+
+    def _disbelieve(self, order: Order, report: OrderReport) -> None:
+        """More is said to be filled than the order has. Its executions decide; they are asked for once, since the answers repeat the claim."""
+        if self._disbelieved.get(order.number) == report.filled:
+            return
+        self._disbelieved[order.number] = report.filled
+        log.warning(
+            "not believed: %s of #%s are filled, which is of %s", report.filled, order.number, order.quantity
+        )
+        self.compare.set()
 
     async def _on_execution(self, execution: Execution) -> None:
         if not self._book.is_news(execution) or execution.account not in ("", self._broker.link.account):
@@ -296,7 +310,8 @@ class Bookkeeper:
         newer = [e for e in self._book.executed_since(mark) if e.exec_id not in have]
         trades = self._traded_elsewhere(news, (*before.values(), *strangers))
         words += [*trades, *(await self._expired_meanwhile())] if gap else [as_news(t) for t in trades]
-        await self._book.book(changes, executions=news, away=gap, more=words)
+        early = self._gone_early(changes, before, told, fills)
+        await self._book.book(changes, executions=news, away=gap, more=words, early=early)
         if not newer:
             self._book.start_positions(told.positions)
         elif self._book.as_counted(told.positions) is None:
@@ -304,6 +319,37 @@ class Bookkeeper:
         if gap and self._say_when_back:
             await self._say(Notice("link_up"))
             self._say_when_back = False
+
+    def _gone_early(
+        self,
+        changes: Sequence[tuple[Order | None, Order]],
+        before: Mapping[int, Order],
+        told: BrokerBook,
+        fills: Index[Execution],
+    ) -> set[str]:
+        """The cards whose stop is cancelled as we see now, and was by the broker's times no later than the entry's last fill.
+
+        Where both happened unseen only these times tell that the broker, and not a person who looked at bought shares, took it away.
+        """
+        ended = Index(told.completed_orders)
+        entries = {**before, **{o.number: o for _, o in changes}}
+        early = set()
+        for old, stop in changes:
+            seen = old is not None and old.state is stop.state
+            if (
+                seen
+                or stop.role is not Role.STOP
+                or stop.state is not OrderState.CANCELLED
+                or stop.parent not in entries
+            ):
+                continue
+            gone = [
+                r.ended_at for r in ended.near(stop) if r.ended_at is not None and lifecycle.belongs(stop, r)
+            ]
+            bought = [e.time for e in self._book.executions_of(entries[stop.parent], fills)]
+            if gone and bought and max(gone) <= max(bought):
+                early.add(stop.card)
+        return early
 
     def _traded_elsewhere(self, news: Sequence[Execution], orders: Sequence[Order]) -> list[Notice]:
         """Executions that no order here explains. What an account did before its first contact is no news."""

@@ -285,7 +285,7 @@ class Cards:
         stuck = changes.objection(order, unreachable) or await self.obstacles.of_change(order, ticket)
         if stuck is None and ticket.instead_of != changes.terms_of(order):
             stuck = Denial(
-                "CHANGED_SINCE",
+                changes.CHANGED_SINCE,
                 f"#{order.number} is not what it was when this card was drawn.",
                 remedy="look at /orders, and make a new card",
             )

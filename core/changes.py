@@ -12,6 +12,8 @@ from core.model import Change, ChangeRequest, Denial, Order, OrderState, OrderTy
 from core.risk import Snapshot
 
 CHANGEABLE = frozenset({OrderState.WORKING, OrderState.PARTIAL})
+CHANGED_SINCE = "CHANGED_SINCE"
+"""The code of the denial that ends a card: it was drawn from terms that the order does not have any more."""
 
 
 def wanted(order: Order, request: ChangeRequest) -> Order:

@@ -67,8 +67,20 @@ def belongs(order: Order, report: OrderReport | Execution, epoch: int | None = N
     return report.order_id > 0 and (order.client_id, order.order_id) == (report.client_id, report.order_id)
 
 
+def overclaims(order: Order, report: OrderReport, *, snapshot: bool = False) -> bool:
+    """Whether more is said to be filled than the order has, and than its executions told: garbage, or a word about another order.
+
+    Only a full snapshot may tell in the same breath that the order is larger than we knew. One of unknown size (0) has no bound.
+    """
+    told = report.quantity if snapshot and report.quantity else Decimal(0)
+    size = max(whole(order), told)
+    return size > 0 and (report.filled or Decimal(0)) > max(size, order.filled)
+
+
 def advance(order: Order, report: OrderReport, *, snapshot: bool = False) -> Order:
-    """The order after the broker's word on it."""
+    """The order after the broker's word on it. A word that overclaims is no evidence of anything, and leaves the order as it was."""
+    if overclaims(order, report, snapshot=snapshot):
+        return order
     filled = max(order.filled, report.filled or Decimal(0))
     newer = report.average_price is not None and (report.filled or Decimal(0)) >= order.filled
     known = replace(

@@ -535,6 +535,8 @@ class OrderReport:
     filled: Decimal | None = None
     average_price: Decimal | None = None
     text: str = ""
+    ended_at: datetime | None = None
+    """When the broker ended it, to the second; told by its list of completed orders only."""
 
 
 @dataclass(frozen=True, slots=True)

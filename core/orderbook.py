@@ -6,7 +6,7 @@ What was written is true; what is in memory was written before.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -33,6 +33,8 @@ from core.ports import Clock, Ledger, Notifier
 ZERO = Decimal(0)
 DRIFT_SECONDS = 5.0
 TIDY_EVERY = timedelta(hours=6)
+WENT_EARLY = "went_early:"
+"""Before the name of a card, among what is remembered: whether its stop was gone while its entry could still buy."""
 REMEMBERED_EXECUTIONS = timedelta(
     days=8
 )  # TWS replays those of the day, or of up to seven days where it is told to
@@ -83,7 +85,8 @@ class OrderBook:
         since = now - REMEMBERED_EXECUTIONS
         self._executions = {e.key: e for e in await self._ledger.executions_since(since)}
         self._fills = Index(self._executions.values())
-        self._doubtful = dict.fromkeys((stop.card for stop in await self._ledger.doubtful_stops()), False)
+        doubtful = [stop.card for stop in await self._ledger.doubtful_stops()]
+        self._doubtful = {card: await self._ledger.recall(WENT_EARLY + card) == "yes" for card in doubtful}
 
     @property
     def orders(self) -> tuple[Order, ...]:
@@ -143,7 +146,7 @@ class OrderBook:
         return tuple(self._doubtful)
 
     def went_before_the_fill(self, card: str) -> bool:
-        """Whether the stop of a doubtful card was gone while its entry could still buy, as far as this run has seen it."""
+        """Whether the stop of a doubtful card was gone while its entry could still buy, as far as that was seen or the broker told."""
         return self._doubtful.get(card, False)
 
     def settle_doubt(self, card: str) -> None:
@@ -308,8 +311,8 @@ class OrderBook:
                     if not known:
                         del self._named[name]
 
-    def opened(self, orders: Sequence[Order]) -> None:
-        """Orders that the ledger has just committed."""
+    def opened(self, orders: Sequence[Order], early: Collection[str] = ()) -> None:
+        """Orders that the ledger has just committed; `early` are the cards whose stop went while the entry could still buy."""
         self.pace.note(orders, self._clock.now())
         for order in orders:
             self._last_number = max(self._last_number, order.number)
@@ -317,10 +320,9 @@ class OrderBook:
                 self._enter(order)
             else:
                 self._leave(order)
-            if order.role is Role.STOP and not order.external:
+            if _is_stop(order):
                 if lifecycle.is_in_doubt(order):
-                    before = order.parent in self._open and not order.state.is_open
-                    self._doubtful[order.card] = self._doubtful.get(order.card, False) or before
+                    self._doubtful[order.card] = self._doubtful.get(order.card, False) or order.card in early
                 elif order.state.is_open:
                     self._doubtful.pop(order.card, None)
         for watcher in self._watchers:
@@ -334,10 +336,12 @@ class OrderBook:
         silent: bool = False,
         away: bool = False,
         more: Sequence[Notice] = (),
+        early: Collection[str] = (),
     ) -> None:
         """Write down what changed and who must hear of it, in one commit; then it is true in memory too.
 
         `changes` are (before, after); `away` makes one message of all the news, `silent` none at all; `more` is said besides.
+        `early` are cards of which the broker's times say that the stop went before the entry was filled.
         """
         executions = newest(executions)
         changes = [(old, settled(new)) for old, new in changes]
@@ -356,6 +360,8 @@ class OrderBook:
             ]
         )
         news += list(more)
+        early = self._gone_early(orders) | set(early)
+        await self._remember_early(orders, early)
         await asyncio.shield(self._ledger.record(orders, executions, notices=gather(news) if away else news))
         self._reckon(executions)
         self._executions.update({e.key: e for e in executions})
@@ -363,9 +369,29 @@ class OrderBook:
             self._fills.add(execution)
         self._held = held
         self._note_ahead([new for _, new in changes])
-        self.opened(orders)
+        self.opened(orders, early)
         if news:
             self._notifier.wake()
+
+    def _gone_early(self, orders: Sequence[Order]) -> set[str]:
+        """The cards of which a stop ends by these changes while its entry can still buy, and nobody here asked for that."""
+        can_buy = {*self._open, *(o.number for o in orders if o.state.is_open)}
+        can_buy -= {o.number for o in orders if not o.state.is_open}
+        return {o.card for o in orders if _is_lost(o) and o.parent in can_buy}
+
+    async def _remember_early(self, orders: Sequence[Order], early: Collection[str]) -> None:
+        """Over a restart too. It is written first: at once true, while an end on disk without it would be taken for a person's will."""
+        for card in early:
+            if not self._doubtful.get(card, False):
+                await self._ledger.remember(WENT_EARLY + card, "yes")
+        for order in orders:
+            if (
+                _is_stop(order)
+                and order.state.is_open
+                and not lifecycle.is_in_doubt(order)
+                and self._doubtful.get(order.card, False)
+            ):
+                await self._ledger.remember(WENT_EARLY + order.card, "no")  # it stands again
 
     def _after(self, executions: Sequence[Execution]) -> dict[int, Decimal] | None:
         if self._held is None:
@@ -416,6 +442,14 @@ class OrderBook:
         except TimeoutError:
             return False
         return True
+
+
+def _is_stop(order: Order) -> bool:
+    return order.role is Role.STOP and not order.external
+
+
+def _is_lost(order: Order) -> bool:
+    return _is_stop(order) and not order.state.is_open and lifecycle.is_in_doubt(order)
 
 
 def newest(executions: Sequence[Execution]) -> tuple[Execution, ...]:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
-from core.lifecycle import advance, belongs, filled_by
+from core.lifecycle import advance, belongs, filled_by, overclaims
 from core.model import BrokerBook, Execution, Order, OrderReport, OrderState, Side
 from core.names import Index
 
@@ -62,7 +62,13 @@ def _settle(
         if belongs(order, report):
             if report.status == "Inactive" and report.text:
                 order = replace(order, reason=order.reason or report.text)
-            return filled_by(advance(order, report, snapshot=True), executions, corrected=changed)
+            told = report
+            if overclaims(order, report, snapshot=True):
+                # The lists say whether it works; that more was filled than it has, only its executions could.
+                if report.status == "Filled":
+                    break
+                told = replace(report, filled=None, average_price=None)
+            return filled_by(advance(order, told, snapshot=True), executions, corrected=changed)
     if not order.state.is_open:
         return order
     if order.external:

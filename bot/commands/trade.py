@@ -13,6 +13,7 @@ from bot.grammar import Target
 from bot.reply import Reply
 from bot.services import Desk
 from core.cards import ASKED_TWICE
+from core.changes import CHANGED_SINCE
 from core.errors import BadInput, BrokerError, Denied, StaleCard
 from core.model import Buttons, ChangeRequest, Order, Outgoing, Request, Side, Ticket, TicketState
 
@@ -256,7 +257,10 @@ async def send_card(desk: Desk, who: Caller, ticket_id: str, *, confirmed: bool 
             return replace(
                 fresh, ends=ending(desk, ticket, TicketState.REPLACED), toast="The same order left just now."
             )
-        return _not_sent(desk, ticket, text.denial_lines(denied.denials))
+        reply = _not_sent(desk, ticket, text.denial_lines(denied.denials))
+        if all(denial.code != CHANGED_SINCE for denial in denied.denials):
+            return reply
+        return replace(reply, ends=ending(desk, ticket, TicketState.REFUSED))  # it can never be sent any more
     return Reply(toast="Sent.", recorded=True)
 
 

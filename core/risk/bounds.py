@@ -214,7 +214,7 @@ def exposure(snapshot: Snapshot) -> Decimal | None:
     waiting = _total(
         _exposed(None if price is None else price * o.remaining, account.rate(o.currency))
         for o in snapshot.working
-        if not o.protects
+        if not o.protects and o.remaining > 0
         for price in [o.limit_price or o.stop_price or snapshot.price_of(o.con_id)]
     )
     return None if held is None or waiting is None else held + waiting
@@ -404,6 +404,7 @@ def crossing(ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial | No
         and o.side is not ticket.side
         and not o.protects
         and o.limit_price is not None
+        and o.remaining > 0
         and (price - o.limit_price) * ticket.side.sign >= 0
     ]
     if not resting:

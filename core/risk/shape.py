@@ -52,7 +52,11 @@ def price_sane(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | N
                 f"{near:f}",
             )
         market = snapshot.quote.far_side(ticket.side) if snapshot.quote else None
-        if market and not market / limits.max_price_factor <= price <= market * limits.max_price_factor:
+        if (
+            market
+            and market > 0
+            and not market / limits.max_price_factor <= price <= market * limits.max_price_factor
+        ):
             return Denial(
                 "PRICE",
                 f"The {name} price is off by a factor from the {market:f} at which {ticket.instrument.symbol} trades.",

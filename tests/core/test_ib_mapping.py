@@ -321,3 +321,24 @@ def test_an_order_of_ours_is_sent_like_its_ticket() -> None:
     """What is sent from the book of orders equals what the card had."""
     mine = order(quantity=TICKET.quantity)
     assert vars(ib_mapping.order(mine, "R")) == vars(ib_mapping.order(TICKET, "R"))
+
+
+@pytest.mark.parametrize(
+    ("told", "utc"),
+    [
+        ("20260302 10:30:00 US/Eastern", "2026-03-02T15:30:00+00:00"),
+        ("20260302 16:30:00 Europe/Berlin", "2026-03-02T15:30:00+00:00"),
+        ("20260302  10:30:00", None),
+        ("20260302 10:30:00", None),
+        ("20260302 10:30:00 Nowhere/Atall", None),
+        ("20260302 10:30:00 ..", None),
+        ("20261302 10:30:00 UTC", None),
+        ("00010101 00:00:00 Asia/Tokyo", None),
+        ("soon", None),
+        ("", None),
+    ],
+)
+def test_a_moment(told: str, utc: str | None) -> None:
+    """Only a time whose zone is told and known is one."""
+    found = ib_mapping.moment(told)
+    assert (found and found.isoformat()) == utc

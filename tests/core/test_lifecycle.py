@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.lifecycle import NOT_FINAL, advance, belongs, filled_by
-from core.model import Execution, Order, OrderReport, OrderState
+from core.model import Change, Execution, Order, OrderReport, OrderState
 from tests.values import NOW, execution, order, report
 
 S = OrderState
@@ -145,6 +145,28 @@ def test_what_is_filled_only_grows() -> None:
     now = advance(order(), report("Submitted", filled=D(7), average_price=D(101)))
     late = advance(now, report("Submitted", filled=D(4), average_price=D(100)))
     assert (late.filled, late.average_price, late.state) == (D(7), D(101), S.PARTIAL)
+
+
+@pytest.mark.parametrize("state", list(S))
+@pytest.mark.parametrize("status", ["Submitted", "Filled", "Cancelled"])
+def test_more_than_the_order_has_is_no_evidence(state: OrderState, status: str) -> None:
+    """A word that claims more than was ordered leaves everything as it was, the ids and prices that came with it included."""
+    known = order(state=state, filled=D(4) if state is S.PARTIAL else D(0))
+    assert advance(known, report(status, filled=D(12), perm_id=5, limit_price=D(1))) == known
+    assert advance(known, report(status, filled=D(12), quantity=D(12), perm_id=5)) == known
+
+
+def test_an_overfill_that_executions_prove_is_believed() -> None:
+    """Twelve of ten were executed: the broker's own twelve is no claim any more, and it may be believed of an order of unknown size."""
+    over = filled_by(order(), (execution(12),))
+    assert advance(over, report("Filled", filled=D(12), perm_id=5)).perm_id == 5
+    assert advance(order(quantity=D(0)), report("Submitted", filled=D(12))).filled == 12
+
+
+def test_a_larger_quantity_that_was_asked_may_be_filled_before_it_is_confirmed() -> None:
+    """While a change to twenty is on its way, fifteen are no more than the order has."""
+    changing = order(change=Change("01C", D(20), None, None, NOW))
+    assert advance(changing, report("Submitted", filled=D(15))).filled == 15
 
 
 def test_what_the_broker_does_not_say_is_kept() -> None:

@@ -257,3 +257,21 @@ def test_a_list_of_orders_older_than_a_correction_is_not_believed() -> None:
         at = book(completed_orders=(shown("Filled", filled=Decimal(told)),))
         (known,), _ = reconcile([known], at, lambda _: (nine,), NOW, 9)
         assert known.filled == 9
+
+
+def test_a_list_that_claims_more_than_the_order_has() -> None:
+    """That it works is believed, what was filled is what its executions say; as the end of an order it is believed not at all."""
+    works = settle(order(state=S.UNKNOWN), book(open_orders=(shown(filled=Decimal(12)),)), (execution(4),))
+    assert (works.state, works.filled) == (S.PARTIAL, Decimal(4))
+    over = settle(order(), book(completed_orders=(shown("Filled", filled=Decimal(12)),)), (execution(4),))
+    assert (over.state, over.filled) == (S.UNKNOWN, Decimal(4))
+    gone = settle(order(), book(completed_orders=(shown("Cancelled", filled=Decimal(12)),)), (execution(4),))
+    assert (gone.state, gone.filled) == (S.CANCELLED, Decimal(4))
+
+
+def test_a_list_may_tell_an_overfill_and_a_larger_order() -> None:
+    """Executions prove the one, the quantity beside it the other."""
+    over = settle(order(), book(completed_orders=(shown("Filled", filled=Decimal(12)),)), (execution(12),))
+    assert (over.state, over.filled) == (S.FILLED, Decimal(12))
+    larger = settle(order(), book(open_orders=(shown(filled=Decimal(12), quantity=Decimal(20)),)))
+    assert (larger.state, larger.filled, larger.quantity) == (S.PARTIAL, Decimal(12), Decimal(20))

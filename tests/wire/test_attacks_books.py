@@ -2,7 +2,10 @@
 
 from decimal import Decimal
 
+import pytest
+
 from core.model import OrderState
+from sim.tws.codec import message
 from tests.kit import House, Json
 from tests.wire.attacks import (
     compared,
@@ -126,3 +129,43 @@ async def test_many_trades_while_away(live: House) -> None:
     held = await holding(live)
     assert await reckoned(live) == (held, held)
     assert not [o for o in desk_of(live).executor.orders if o.state is OrderState.UNKNOWN]
+
+
+async def claimed(house: House, order: Json, filled_: int, status: str = "Submitted") -> None:
+    """The broker says that so many of an order are filled, which nothing else of it bears out; that was heard and judged."""
+    client = desk_of(house).broker.link.client_id
+    frame = message(3, only(house).order_id, status, filled_, 0, 150, order["perm_id"], 0, 150, client, "", 0)
+    assert house.world.tws.garbage(frame) == 1
+    await heard(house)
+
+
+@pytest.mark.parametrize("status", ["Submitted", "Filled"])
+async def test_more_than_the_order_has_is_not_believed(live: House, status: str) -> None:
+    """A status claims twelve of ten: the order works on, four that are truly filled are counted as four, and it can be cancelled."""
+    await live.control.post("/tws/fills", mode="hold")
+    await resting(live)
+    (order,) = await orders(live)
+    await claimed(live, order, 12, status)
+    await claimed(live, order, 12, status)
+    assert (only(live).state, only(live).filled) == (OrderState.WORKING, Decimal(0))
+    await live.control.post("/tws/fill", order=order["ref"], quantity=4)
+    await heard(live)
+    await compared(live)
+    assert (only(live).state, only(live).filled) == (OrderState.PARTIAL, Decimal(4))
+    await live.phone.says("/cancel 1")
+    await live.phone.hears("Cancelled BUY 10 AAPL")
+    assert not [m for m in await live.phone.chat() if "FILLED BUY" in m["text"]]
+
+
+async def test_an_overfill_whose_execution_was_lost_is_asked_for(live: House) -> None:
+    """Twelve of ten are filled and the message of it is lost: the claim is not believed, but looked into, and the executions say that it is true."""
+    await resting(live)
+    (order,) = await orders(live)
+    await live.control.post("/tws/lose", what="execution", count=1)
+    await live.control.post("/tws/fill", order=order["ref"], quantity=12, overfill=True)
+    await live.phone.hears("FILLED BUY 10 AAPL")
+    await compared(live)
+    row = await desk_of(live).ledger.order(number=1)
+    assert row is not None
+    assert (row.state, row.filled) == (OrderState.FILLED, Decimal(12))
+    assert await desk_of(live).ledger.trades(1), "it was booked by its execution, not by the claim"

@@ -37,6 +37,25 @@ async def test_an_old_card_does_not_make_a_stop_larger_than_the_holding(live: Ho
     assert await holding(live) == await on_stop(live) == 5
 
 
+async def test_a_card_that_can_never_be_sent_any_more_loses_its_buttons(live: House) -> None:
+    """A change card that was drawn from terms which the order does not have any more is drawn as it ended; a later tap says so."""
+    await resting(live)
+    old = await live.phone.asks("/modify 1 @ 151", "CHANGE #1.*151")
+    new = await live.phone.asks("/modify 1 @ 152", "CHANGE #1.*152")
+    await live.phone.taps("Send", new)
+    await live.phone.sees(lambda m: m["id"] == new["id"] and "Changed." in m["text"])
+    await live.phone.taps("Send", old)
+    await live.phone.hears("Not sent.*#1 is not what it was when this card was drawn", after=old["id"])
+    ended = await live.phone.sees(lambda m: m["id"] == old["id"] and "This card was refused" in m["text"])
+    assert not ended["buttons"]
+    await live.control.post(
+        "/telegram/press", message_id=old["id"], data=old["buttons"][0][0]["data"], late=True
+    )
+    await live.phone.hears_toast("This card was refused. Nothing was sent.")
+    (order,) = await orders(live)
+    assert Decimal(order["limit"]) == 152
+
+
 async def test_a_sale_that_moved_a_stop_keeps_its_quantity(live: House) -> None:
     """Made smaller it would leave shares bare whose stop it has taken down: that is refused with the way that works, another price is not."""
     before = await holding(live)

@@ -1,18 +1,21 @@
 """Attacks on the guard of brackets: bought shares are not left bare in silence, and no stop ever sells what is not there."""
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+from collections.abc import AsyncIterator, Sequence
 from decimal import Decimal
 
 import pytest
 
 from core.errors import Busy
 from core.model import Instrument, Order
-from tests.kit import PATIENCE_SECONDS, House
+from tests.kit import PATIENCE_SECONDS, House, Json
 from tests.wire.attacks import (
     compared,
+    cut,
     desk_of,
     filled,
+    heard,
     hide_orders,
     holding,
     later,
@@ -102,6 +105,105 @@ async def test_a_stop_that_the_broker_cancels_before_the_fill_is_put_back(live: 
     await later(live)
     await live.phone.hears(ONCE_MORE)
     assert await on_stop(live) == 10
+
+
+async def test_that_it_went_before_the_fill_outlives_a_restart(house: House) -> None:
+    """The broker takes the stop away, the entry fills, both are heard, and the bot ends before it has mended that: the next run does."""
+    async with house.bot():
+        await house.ready()
+        entry, stop = await bracket(house)
+        await house.control.post("/tws/cancel", order=stop["ref"], reason="the broker's risk desk")
+        await house.control.post("/tws/fill", order=entry["ref"])
+        await house.phone.hears("FILLED BUY 10 AAPL")
+    async with started_again(house):
+        await house.phone.hears(ONCE_MORE)
+        assert await on_stop(house) == 10
+
+
+async def test_filled_while_nobody_looks_after_the_stop_went(house: House) -> None:
+    """That the stop is gone is heard; that the entry has filled only by the next run."""
+    async with house.bot():
+        await house.ready()
+        entry, stop = await bracket(house)
+        await house.control.post("/tws/cancel", order=stop["ref"], reason="the broker's risk desk")
+        await house.phone.hears("#2 · ✖️ cancelled")
+    await house.control.post("/tws/fill", order=entry["ref"])
+    async with started_again(house):
+        await house.phone.hears(ONCE_MORE)
+        assert await on_stop(house) == 10
+
+
+@pytest.mark.parametrize("restarts", [True, False], ids=["restart", "cut"])
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+async def test_what_happened_unseen_is_told_by_its_times(house: House, before: bool, restarts: bool) -> None:
+    """Stop cancelled and entry filled while nobody looks: gone before the fill it is put back, taken away two seconds after it is not."""
+
+    async def unseen() -> None:
+        steps = [("cancel", stop["ref"]), ("fill", entry["ref"])]
+        for step, ref in steps if before else reversed(steps):
+            await house.control.post(f"/tws/{step}", order=ref)
+            await house.control.post("/clock", advance=2)
+
+    async with house.bot():
+        await house.ready()
+        entry, stop = await bracket(house)
+        if not restarts:
+            await cut(house)
+            await unseen()
+            await house.control.post("/tws/refuse", on=False)
+            await house.phone.hears("While you were away")
+            await judged(house, before)
+    if restarts:
+        await unseen()
+        async with started_again(house):
+            await judged(house, before)
+
+
+async def judged(house: House, again: bool) -> None:
+    """Whatever the guard wants to do, it has done: ten shares have their stop again, or are bare because a person wants that."""
+    await compared(house)
+    await later(house)
+    if again:
+        await house.phone.hears(ONCE_MORE)
+    await compared(house)
+    await later(house)
+    assert await on_stop(house) == (10 if again else 0)
+
+
+async def test_a_stop_that_was_put_back_may_be_taken_away(house: House) -> None:
+    """The memory that the first stop went early is over with the second: who takes that one away finds it gone after a restart too."""
+    async with house.bot():
+        await house.ready()
+        entry, stop = await bracket(house)
+        await house.control.post("/tws/cancel", order=stop["ref"], reason="the broker's risk desk")
+        await house.control.post("/tws/fill", order=entry["ref"])
+        await house.phone.hears("FILLED BUY 10 AAPL")
+        await later(house)
+        await house.phone.hears(ONCE_MORE)
+        await heard(house)
+        await house.control.post("/clock", advance=2)
+        await house.control.post("/tws/cancel", order=(await orders(house))[-1]["ref"])
+        await house.phone.hears("Cancelled SELL 10 AAPL.*have no stop now")
+    async with started_again(house):
+        await judged(house, False)
+
+
+async def bracket(house: House) -> tuple[Json, Json]:
+    """(entry, stop) of a bracket that waits."""
+    await resting(house, "/buy AAPL 10 @ 150 sl 140")
+    entry, stop = await orders(house)
+    return entry, stop
+
+
+@contextlib.asynccontextmanager
+async def started_again(house: House) -> AsyncIterator[None]:
+    """The next run of the bot, connected and compared, when seconds have passed in which it could ask."""
+    last = (await house.phone.chat())[-1]["id"]
+    async with house.bot():
+        await house.phone.hears("Connected.*compared|While you were away", after=last)
+        await compared(house)
+        await later(house)
+        yield
 
 
 async def test_a_resting_sale_of_other_shares_does_not_blind_it(live: House) -> None:
