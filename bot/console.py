@@ -251,7 +251,9 @@ def ask(path: Path, word: str, seconds: float) -> list[str]:
 def _answer(line: socket.socket, word: str, seconds: float) -> list[str]:
     got = b""
     try:
-        line.sendall(f"{word}\n".encode())
+        # It may have said why not, and gone, before it heard the word.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            line.sendall(f"{word}\n".encode())
         while len(got) < ANSWER_BYTES and (more := line.recv(4096)):
             got += more
             if got.startswith(f"{HEARD}\n".encode()):

@@ -224,16 +224,18 @@ async def test_silence_is_ended(database: Path, monkeypatch: pytest.MonkeyPatch)
 async def test_a_crowd_is_limited_and_passes(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """More than a few at once are sent away with a sentence; once the crowd is gone, or its time over, the door serves again."""
     monkeypatch.setattr(console, "LINE_SECONDS", 1.0)
-    async with listening(database, halt=halted) as door:
-        crowd = [await asyncio.open_unix_connection(str(door)) for _ in range(console.AT_ONCE)]
+    async with listening(database, halt=halted) as door, contextlib.AsyncExitStack() as stack:
+        crowd = []
+        for _ in range(console.AT_ONCE):
+            reader, writer = await asyncio.open_unix_connection(str(door))
+            stack.callback(writer.close)
+            crowd.append(reader)
         with pytest.raises(console.Unheard, match="Too many ask at once"):
             await ask(database, "halt")
         async with asyncio.timeout(PATIENCE_SECONDS):
-            for reader, _ in crowd:
+            for reader in crowd:
                 assert await reader.read() == b""
         assert (await ask(database, "halt"))[0] == "HALTED."
-        for _, writer in crowd:
-            writer.close()
 
 
 async def test_a_caller_who_hangs_up_early(database: Path) -> None:
