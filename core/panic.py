@@ -13,7 +13,7 @@ from decimal import Decimal
 
 from core import risk
 from core.cards import Preview
-from core.errors import Busy, GreenlightError, NotConnected
+from core.errors import Busy, GreenlightError, NotConnected, StorageError
 from core.executor import Executor
 from core.exposure import increasing
 from core.model import Notice, Order, Origin, Outgoing, Position, Request, Side, Ticket, TradingState
@@ -28,6 +28,7 @@ WRITING_SECONDS = 1.0
 """How long a halt waits for the disk before it goes on without it."""
 FIRST_SECONDS = 3.0  # how long it waits for the first cancel before it answers
 ROOM_SECONDS = 0.05
+DISK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +251,7 @@ class Panic:
 
     async def watch(self) -> None:
         """Tighten by itself when the day's loss or a run of rejections calls for it, for ever."""
+        await self._mark_start()
         with self._book.watched(self._look):
             money = asyncio.create_task(self._watch_money(), name="panic-money")
             try:
@@ -262,6 +264,14 @@ class Panic:
                         log.exception("the trading state could not be judged")
             finally:
                 money.cancel()
+
+    async def _mark_start(self) -> None:
+        while True:
+            try:
+                return await self._trading.started()
+            except StorageError as problem:
+                log.warning("the start is not marked on the disk yet: %s", problem)
+                await asyncio.sleep(DISK_SECONDS)
 
     async def _watch_money(self) -> None:
         while True:

@@ -49,7 +49,6 @@ class TradingSwitch:
         """Take up the state that was kept. After a stop out of order it is HALTED until the books are compared. Raises StorageError."""
         kept = of_text(await self._ledger.recall(KEY))
         unclean = await self._ledger.recall(RUNNING) == "yes"
-        await self._ledger.remember(RUNNING, "yes")
         self.now = (
             replace(kept, state=TradingState.HALTED, reason=UNCLEAN, before=kept)
             if unclean and kept.state is not TradingState.HALTED
@@ -60,6 +59,10 @@ class TradingSwitch:
         """The books agree with the broker's: what an unclean stop has covered comes back."""
         if self.now.before is not None:
             self.now = self.now.before
+
+    async def started(self) -> None:
+        """From here on an end that is not told by `stopped` was out of order. Raises StorageError."""
+        await self._ledger.remember(RUNNING, "yes")
 
     async def stopped(self) -> None:
         """The program ends in order. Raises StorageError."""

@@ -120,7 +120,7 @@ async def test_a_closed_market_says_when_it_opens(live: House) -> None:
     """The card tells it before, the order's card after, without the broker's own text twice; a child waits for its entry."""
     await live.control.post("/tws/market", open=False)
     card = await live.phone.asks(
-        "/buy AAPL 10 sl 150", "⏸ Market closed; opens (Mon|Tue|Wed|Thu|Fri) 09:30 New York"
+        "/buy AAPL 10 @ 178 sl 150", "⏸ Market closed; opens (Mon|Tue|Wed|Thu|Fri) 09:30 New York"
     )
     await live.phone.taps("Send", card)
     note = await live.phone.hears(

@@ -197,7 +197,7 @@ async def test_a_part_filled_entry_is_not_stripped(live: House) -> None:
     (entry,) = [o for o in await orders(live) if o["side"] == "BUY"]
     await live.control.post("/tws/fill", order=entry["ref"], quantity=4)
     shown = await live.phone.sees(lambda m: m["id"] == card["id"] and "4/10" in m["text"])
-    told = await live.phone.asks("/sell MSFT 4", "still buys MSFT.*/cancel 1")
+    told = await live.phone.asks("/sell MSFT 4 @ 410", "still buys MSFT.*/cancel 1")
     assert told["buttons"] == []
     await live.phone.taps("Cancel", shown)
     await until(live, lambda found: not any(o["side"] == "BUY" for o in found))

@@ -493,12 +493,16 @@ async def test_a_database_in_every_state(house: House) -> None:
 
     async def look(mark: Mark, sentence: str) -> None:
         before = {
-            file: file.read_bytes() for file in house.state.glob("greenlight.db*") if file.suffix != ".db-shm"
+            file: file.read_bytes()
+        for file in house.state.glob("greenlight.db*")
+        if file.is_file() and file.suffix != ".db-shm"
         }
         told = await doctor(house)
         told.says("Database", mark, sentence)
         after = {
-            file: file.read_bytes() for file in house.state.glob("greenlight.db*") if file.suffix != ".db-shm"
+            file: file.read_bytes()
+        for file in house.state.glob("greenlight.db*")
+        if file.is_file() and file.suffix != ".db-shm"
         }
         assert after == before
 
@@ -525,7 +529,9 @@ async def test_a_database_that_a_kill_left_behind(house: House) -> None:
     await house.ready()
     await end(process, 9)
     left = {
-        file: file.read_bytes() for file in house.state.glob("greenlight.db*") if file.suffix != ".db-shm"
+        file: file.read_bytes()
+        for file in house.state.glob("greenlight.db*")
+        if file.is_file() and file.suffix != ".db-shm"
     }
     assert any(file.suffix == ".db-wal" and content for file, content in left.items())
     told = await doctor(house)
