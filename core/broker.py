@@ -96,9 +96,9 @@ class IBBroker:
         """The version of the API that TWS speaks; 0 while there is no connection."""
         return self._ib.client.serverVersion() if self._ib and self._ib.isConnected() else 0
 
-    @property
-    def money_moved(self) -> asyncio.Event:
-        return self._money_moved
+    async def next_money(self) -> None:
+        await self._money_moved.wait()
+        self._money_moved.clear()
 
     async def next_event(self) -> BrokerEvent:
         """The next thing that the broker said."""

@@ -275,8 +275,7 @@ class Panic:
 
     async def _watch_money(self) -> None:
         while True:
-            await self._broker.money_moved.wait()
-            self._broker.money_moved.clear()
+            await self._broker.next_money()
             self._look.set()
 
     async def _tighten(self) -> None:

@@ -1,6 +1,5 @@
 """What the desk needs from the world, in its own words. Whoever fits may stand behind a port; `bot.app` decides who does."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -67,9 +66,8 @@ class Broker(Protocol):
         """Every holding of the account; None while it is not known (an empty tuple means: none)."""
         ...
 
-    @property
-    def money_moved(self) -> asyncio.Event:
-        """Set whenever figures of the account have come; whoever waits for it clears it."""
+    async def next_money(self) -> None:
+        """Wait until figures of the account have come since this was last asked."""
         ...
 
     async def next_event(self) -> BrokerEvent:

@@ -4,14 +4,11 @@ It is blocked in memory before it is written down and opened only after: whateve
 """
 
 import json
-import logging
 from dataclasses import replace
 from datetime import datetime
 
 from core.model import Notice, Origin, Trading, TradingState
 from core.ports import Clock, Ledger, Notifier
-
-log = logging.getLogger(__name__)
 
 KEY, RUNNING = "trading", "running"
 UNCLEAN = "Greenlight did not stop in order; this ends by itself when the books are compared."
