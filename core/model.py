@@ -624,13 +624,16 @@ Terms = tuple[int, Side, Decimal, OrderType, Decimal | None, Decimal | None, Tim
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """An order that left, as the rules of pace count it. `worth` is in base currency, None where it opened and added nothing."""
+    """An order that left, as the rules of pace count it. `worth` is in base currency, None where it opened and added nothing.
+
+    `filled_at` is when it, or the first part of it, was filled.
+    """
 
     number: int
     at: datetime
     terms: Terms
     worth: Decimal | None
-    filled: bool = False
+    filled_at: datetime | None = None
     rejected_at: datetime | None = None
 
     @property

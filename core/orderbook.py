@@ -210,7 +210,7 @@ class OrderBook:
         )
         ours = [*self._held, *(con for con, _ in self._ahead.values())]
         return tuple(
-            replace(told.get(con_id, blank), con_id=con_id, signed_quantity=self.held(con_id) or ZERO)
+            _counted(replace(told.get(con_id, blank), con_id=con_id), self.held(con_id) or ZERO)
             for con_id in dict.fromkeys([*told, *ours])
         )
 
@@ -459,6 +459,19 @@ def newest(executions: Sequence[Execution]) -> tuple[Execution, ...]:
         if execution.key not in found or found[execution.key].revision <= execution.revision:
             found[execution.key] = execution
     return tuple(found.values())
+
+
+def _counted(told: Position, quantity: Decimal) -> Position:
+    """The holding with our count, and worth what so many are."""
+    if told.signed_quantity == quantity:
+        return told
+    each = told.market_value / told.signed_quantity if told.market_value and told.signed_quantity else None
+    return replace(
+        told,
+        signed_quantity=quantity,
+        market_value=None if each is None else each * quantity,
+        unrealized=None,
+    )
 
 
 _LOUD = frozenset(

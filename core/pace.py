@@ -19,21 +19,32 @@ class Pace:
         self._sent: dict[int, Sent] = {}
 
     def note(self, orders: Sequence[Order], now: datetime, *, loaded: bool = False) -> None:
-        """Orders that were sent, or have changed. When an order of an earlier run was rejected is not known: not before it was sent."""
+        """Orders that were sent, or have changed. When an order of an earlier run was filled or rejected is not known: it counts from its sending.
+
+        One that was sent days ago counts too from when it fills.
+        """
         for order in orders:
-            if order.external or order.role is not Role.ENTRY or now - order.sent_at > KEPT:
+            if order.external or order.role is not Role.ENTRY or (loaded and now - order.sent_at > KEPT):
                 continue
             before = self._sent.get(order.number)
+            heard = order.sent_at if loaded else now
+            filled_at = before.filled_at if before else None
             rejected_at = before.rejected_at if before else None
+            if order.filled > 0 and filled_at is None:
+                filled_at = heard
             if order.state is OrderState.REJECTED and rejected_at is None:
-                rejected_at = order.sent_at if loaded else now
+                rejected_at = heard
             self._sent[order.number] = Sent(
-                order.number, order.sent_at, order.same_terms, order.worth, order.filled > 0, rejected_at
+                order.number, order.sent_at, order.same_terms, order.worth, filled_at, rejected_at
             )
-        for number in [n for n, sent in self._sent.items() if now - sent.at > KEPT]:
+        for number in [n for n, sent in self._sent.items() if now - max(_moments(sent)) > KEPT]:
             del self._sent[number]
 
     @property
     def sent(self) -> tuple[Sent, ...]:
         """All of them, in no order."""
         return tuple(self._sent.values())
+
+
+def _moments(sent: Sent) -> list[datetime]:
+    return [moment for moment in (sent.at, sent.filled_at, sent.rejected_at) if moment is not None]

@@ -27,6 +27,7 @@ ZERO = Decimal(0)
 WRITING_SECONDS = 1.0
 """How long a halt waits for the disk before it goes on without it."""
 FIRST_SECONDS = 3.0  # how long it waits for the first cancel before it answers
+CANCELS_SECONDS = 2.0  # how long the sales of a flatten wait for the cancels before them
 ROOM_SECONDS = 0.05
 DISK_SECONDS = 1.0
 
@@ -196,6 +197,12 @@ class Panic:
         """What it would take to close every holding, each by itself: its card, or why it cannot be closed from here. Sends nothing."""
         return tuple(await asyncio.gather(*(self._leave(p, owner) for p in self.holdings())))
 
+    def _on_their_way(self) -> bool:
+        """Whether a cancel of this halt is still unanswered: a sale might trade with what is being taken back."""
+        return bool(self.increasing()) or any(
+            o.cancel_requested_at is not None and not o.protects and not o.external for o in self._book.orders
+        )
+
     def holdings(self) -> tuple[Position, ...]:
         """Everything that is held. Raises NotConnected while that is not known."""
         positions = self._book.as_counted(self._broker.positions)
@@ -221,6 +228,7 @@ class Panic:
         largest holding first; a holding that cannot be closed from here is left out, as `leaving` has said. Raises NotConnected, StorageError.
         """
         await self.halt("You asked to close everything.")
+        await self._book.until(lambda: not self._on_their_way(), CANCELS_SECONDS)
         holdings = sorted(self.holdings(), key=lambda p: abs(p.market_value or ZERO), reverse=True)
         exits = await asyncio.gather(
             *(self._executor.cards.exit(p, origin.user) for p in holdings), return_exceptions=True

@@ -82,7 +82,7 @@ async def rest_too(desk: Desk, who: Caller, stamp: str) -> Reply:
     return Reply(toast="Cancel asked.", recorded=True)
 
 
-@command("/flatten", urgent=True)
+@command("/flatten", slow=True)
 async def flatten(desk: Desk, who: Caller) -> Reply:
     """Close everything at market. You see what it costs first, and tap twice.
 

@@ -1,12 +1,13 @@
 """How much: values, positions, losses and counts, against what the owner allows. None of these keeps anybody from getting out."""
 
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from zoneinfo import ZoneInfo
 
-from core.model import Account, Denial, OrderType, Sent, Side, Ticket, Trading, TradingState
-from core.risk.terms import Limits, Snapshot, at_risk, value, worst_price
+from core.model import Account, Denial, Order, OrderType, Sent, Side, Ticket, Trading, TradingState
+from core.risk.terms import Limits, Snapshot, at_risk, reduces, value, worst_price
 
 ZERO, HUNDRED = Decimal(0), Decimal(100)
 EXCHANGE = ZoneInfo("America/New_York")
@@ -80,7 +81,7 @@ def day_value(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | No
 
 
 def day_began(now: datetime) -> datetime:
-    """Midnight in New York before a moment."""
+    """Midnight in New York before a moment; what was at that very moment was yesterday's."""
     return now.astimezone(EXCHANGE).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
@@ -90,7 +91,7 @@ def _sent_value(
     worth = value(ticket, snapshot)
     if worth is None or snapshot.sent is None:
         return _unmeasured(code, f"What was sent {when}")
-    before = sum((s.worth for s in snapshot.sent if s.worth is not None and s.at >= since), ZERO)
+    before = sum((s.worth for s in snapshot.sent if s.worth is not None and s.at > since), ZERO)
     return _over(
         code,
         f"The entries sent {when} would be worth more than MAX_{code}_BASE.",
@@ -212,10 +213,10 @@ def exposure(snapshot: Snapshot) -> Decimal | None:
         return None
     held = _total(_exposed(p.market_value, account.rate(p.currency)) for p in positions if p.signed_quantity)
     waiting = _total(
-        _exposed(None if price is None else price * o.remaining, account.rate(o.currency))
+        o.worth if price is None else _exposed(price * o.remaining, account.rate(o.currency))
         for o in snapshot.working
         if not o.protects and o.remaining > 0
-        for price in [o.limit_price or o.stop_price or snapshot.price_of(o.con_id)]
+        for price in [max(_limits_of(o), default=o.stop_price or snapshot.price_of(o.con_id))]
     )
     return None if held is None or waiting is None else held + waiting
 
@@ -354,7 +355,9 @@ def fills_per_symbol(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Deni
     since = snapshot.now - timedelta(hours=1)
     con_id = ticket.instrument.con_id
     count = sum(
-        1 for s in snapshot.sent if s.filled and s.worth is not None and s.at > since and s.con_id == con_id
+        1
+        for s in snapshot.sent
+        if s.filled_at is not None and s.worth is not None and s.filled_at > since and s.con_id == con_id
     )
     if count < limits.max_filled_orders_per_symbol_hour:
         return None
@@ -392,7 +395,11 @@ def recent_rejects(sent: Iterable[Sent], trading: Trading, now: datetime) -> int
 
 
 def crossing(ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial | None:
-    """It does not trade with an order of ours that rests on the other side."""
+    """It does not trade with an order of ours that rests on the other side, at its price or at one that is asked for it.
+
+    A way out does not wait for an order that is on its way out itself.
+    """
+    at_work, exits = {o.number for o in snapshot.working}, reduces(ticket, snapshot)
     far = snapshot.quote.far_side(ticket.side) if snapshot.quote else None
     price = ticket.limit_price if ticket.order_type is OrderType.LIMIT else far
     if ticket.order_type is OrderType.STOP or price is None:
@@ -402,19 +409,29 @@ def crossing(ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial | No
         for o in snapshot.working
         if o.con_id == ticket.instrument.con_id
         and o.side is not ticket.side
-        and not o.protects
-        and o.limit_price is not None
         and o.remaining > 0
-        and (price - o.limit_price) * ticket.side.sign >= 0
+        and not _sleeps(o, at_work)
+        and not (exits and o.cancel_requested_at is not None)
+        and any((price - limit) * ticket.side.sign >= 0 for limit in _limits_of(o))
     ]
     if not resting:
         return None
     first = resting[0]
     return Denial(
         "CROSSING",
-        f"It would trade with your own order #{first.number} at {first.limit_price:f}.",
+        f"It would trade with your own order #{first.number} at {first.limit_price or _limits_of(first)[0]:f}.",
         remedy=f"/cancel {first.number} first",
     )
+
+
+def _sleeps(order: Order, at_work: AbstractSet[int]) -> bool:
+    """Whether it does nothing before its entry is filled."""
+    return order.protects and order.parent in at_work
+
+
+def _limits_of(order: Order) -> list[Decimal]:
+    asked = order.change.limit_price if order.change else None
+    return [limit for limit in (order.limit_price, asked) if limit is not None]
 
 
 def excess_liquidity(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
@@ -431,15 +448,15 @@ def excess_liquidity(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Deni
             "The broker has not said what the order does to margin.",
             remedy="the same again in a few seconds",
         )
-    takes = forecast.maintenance_margin_change
-    free = told
-    if takes is not None and account.excess_liquidity is not None:
-        free = min(told, account.excess_liquidity - takes)
+    takes, now_free = forecast.maintenance_margin_change, account.excess_liquidity
+    if takes is None or now_free is None:
+        return _unmeasured("EXCESS_LIQUIDITY", "What stays free of margin")
+    free = min(told, now_free - takes)
     least = limits.min_excess_liquidity_percent
     if free * HUNDRED / worth >= least:
         return None
     fits = None
-    if takes is not None and takes > 0 and ticket.quantity > 0:
+    if takes > 0 and ticket.quantity > 0:
         room = free + takes - worth * least / HUNDRED
         fits = max(int(room * ticket.quantity / takes), 0) or None
     return Denial(

@@ -11,6 +11,8 @@ def trading_state(ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial
     trading = snapshot.trading
     if trading.state is TradingState.ACTIVE:
         return None
+    if trading.state is TradingState.HALTED and ticket.decision_id is not None:
+        return None  # `analyst_halted` says it
     why = f" {trading.reason}" if trading.reason else ""
     return Denial(
         "TRADING_STATE",
@@ -57,6 +59,8 @@ def account_agrees(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial
         return Denial("ACCOUNT", "The broker has not said which account this is.", remedy="/status")
     if link.account != ticket.account:
         return Denial("ACCOUNT", "The card was drawn for another account.", ticket.account, link.account)
+    if snapshot.account is not None and snapshot.account.account != link.account:
+        return Denial("ACCOUNT", "The figures are another account's.", snapshot.account.account, link.account)
     if link.mode is Mode.LIVE and limits.live_account != link.account:
         return Denial(
             "LIVE_READ_ONLY",
@@ -108,6 +112,8 @@ def books_explain(ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial
 
 def drift(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
     """The market is still where the card saw it."""
+    if ticket.reference_price <= 0:
+        return Denial("DRIFT", "The card showed no price to go by.", remedy="a new card")
     moved = drifted(ticket, snapshot.quote, limits)
     if moved is None:
         return None

@@ -41,7 +41,7 @@ def usage(snapshot: Snapshot, limits: Limits) -> tuple[Use, ...]:
         if sent is None:
             return None
         since = day_began(now) if hours is None else now - hours
-        return sum((s.worth for s in entries if s.worth is not None and s.at >= since), Decimal(0))
+        return sum((s.worth for s in entries if s.worth is not None and s.at > since), Decimal(0))
 
     def count_since(minutes: timedelta | None) -> Decimal | None:
         since = day_began(now) if minutes is None else now - minutes
@@ -112,7 +112,7 @@ def _most_filled(snapshot: Snapshot) -> tuple[Decimal, str]:
     since = snapshot.now - timedelta(hours=1)
     counts: dict[int, int] = {}
     for sent in snapshot.sent or ():
-        if sent.filled and sent.worth is not None and sent.at > since:
+        if sent.filled_at is not None and sent.worth is not None and sent.filled_at > since:
             counts[sent.con_id] = counts.get(sent.con_id, 0) + 1
     if not counts:
         return Decimal(0), ""
