@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot import text
-from core.executor import Preview
+from core.cards import Preview
 from core.facts import ROWS
 from core.model import Denial, Mode, Order, OrderState, OrderType, Role, Side, TimeInForce, Trade, WhatIf
 from sim.telegram.html import parse_html
@@ -130,8 +130,8 @@ def test_a_denial() -> None:
     assert "<b>" not in text.denial_line(Denial("X", EVIL, EVIL, EVIL, EVIL))
 
 
-CAPPED = Denial("POSITION_CAP", "Too large.", "12,000 USD", "10,000 USD", "83")
-RISKY = Denial("RISK_PER_TRADE", "Too risky.", "900 USD", "500 USD", "50")
+CAPPED = Denial("POSITION_CAP", "Too large.", "12,000 USD", "10,000 USD", fits=83)
+RISKY = Denial("RISK_PER_TRADE", "Too risky.", "900 USD", "500 USD", fits=50)
 
 
 def test_of_several_quantities_the_one_that_passes_all_is_shown_once() -> None:
@@ -142,8 +142,8 @@ def test_of_several_quantities_the_one_that_passes_all_is_shown_once() -> None:
         "⛔ Too risky. That is 900 USD, the limit is 500 USD.",
         "What would pass: 50 shares.",
     ]
-    assert text.denial_lines((replace(CAPPED, remedy="1"),))[-1] == "What would pass: 1 share."
-    assert text.denial_lines((replace(CAPPED, remedy=""), RISKY))[-1] == "Not even one share would pass."
+    assert text.denial_lines((replace(CAPPED, fits=1),))[-1] == "What would pass: 1 share."
+    assert text.denial_lines((replace(CAPPED, fits=None), RISKY))[-1] == "Not even one share would pass."
 
 
 def test_nothing_is_measured_by_a_price_that_cannot_be_meant() -> None:
@@ -227,7 +227,8 @@ def test_a_card_tells_what_may_be_lost() -> None:
     """The stop and the loss at it; without a stop, that nothing bounds it; and a sale names what it takes down first."""
     bound = card(preview(ticket(stop_loss=Decimal(97), take_profit=Decimal(110))))
     assert "Stop 97.00 · target 110.00\nRisk $30.00 (0.03% of the account)" in bound
-    assert "Risk not bounded: no stop.\nMeasured as $30.00 (0.03% of the account)" in card(preview())
+    unbound = "Risk not bounded: no stop.\nMeasured by an assumed stop: $30.00 (0.03% of the account)"
+    assert unbound in card(preview())
 
 
 STOP = order(number=3, side=Side.SELL, role=Role.STOP, order_type=OrderType.STOP, stop_price=Decimal(90))
