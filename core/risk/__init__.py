@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
-from core.model import Denial, Ticket
+from core.model import Denial, Order, Ticket
 from core.risk.bounds import (
     collar,
     crossing,
@@ -165,8 +165,13 @@ def _own(ticket: Ticket, snapshot: Snapshot) -> Iterator[Decimal | None]:
             yield position.signed_quantity
     for order in snapshot.working:
         if order.con_id == instrument.con_id:
-            yield from (order.quantity, order.filled, order.limit_price, order.stop_price)
-            yield order.change.quantity if order.change else None
+            yield from _of_order(order)
+
+
+def _of_order(order: Order) -> Iterator[Decimal | None]:
+    yield from (order.quantity, order.filled, order.limit_price, order.stop_price)
+    if order.change:
+        yield from (order.change.quantity, order.change.limit_price)
 
 
 def _around(snapshot: Snapshot) -> Iterator[Decimal | None]:
@@ -183,7 +188,8 @@ def _around(snapshot: Snapshot) -> Iterator[Decimal | None]:
     for position in snapshot.positions or ():
         yield from (position.signed_quantity, position.market_value, position.market_price)
     for order in snapshot.working:
-        yield from (order.quantity, order.filled, order.limit_price, order.stop_price)
+        yield from _of_order(order)
+        yield order.worth
     yield from (sent.worth for sent in snapshot.sent or ())
 
 

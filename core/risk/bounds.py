@@ -399,7 +399,7 @@ def crossing(ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial | No
 
     A way out does not wait for an order that is on its way out itself.
     """
-    at_work, exits = {o.number for o in snapshot.working}, reduces(ticket, snapshot)
+    untouched, exits = {o.number for o in snapshot.working if not o.filled}, reduces(ticket, snapshot)
     far = snapshot.quote.far_side(ticket.side) if snapshot.quote else None
     price = ticket.limit_price if ticket.order_type is OrderType.LIMIT else far
     if ticket.order_type is OrderType.STOP or price is None:
@@ -410,7 +410,7 @@ def crossing(ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial | No
         if o.con_id == ticket.instrument.con_id
         and o.side is not ticket.side
         and o.remaining > 0
-        and not _sleeps(o, at_work)
+        and not _sleeps(o, untouched)
         and not (exits and o.cancel_requested_at is not None)
         and any((price - limit) * ticket.side.sign >= 0 for limit in _limits_of(o))
     ]
@@ -424,9 +424,9 @@ def crossing(ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial | No
     )
 
 
-def _sleeps(order: Order, at_work: AbstractSet[int]) -> bool:
-    """Whether it does nothing before its entry is filled."""
-    return order.protects and order.parent in at_work
+def _sleeps(order: Order, untouched: AbstractSet[int]) -> bool:
+    """Whether it does nothing before its entry is filled, of which not one share is."""
+    return order.protects and order.parent in untouched
 
 
 def _limits_of(order: Order) -> list[Decimal]:

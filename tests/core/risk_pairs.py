@@ -238,8 +238,10 @@ def road(w: World) -> None:
 
 @trouble
 def account(w: World) -> None:
-    change = w.r.choice(({"mode": None}, {"account": None}, {"account": "DU7"}))
+    change = w.r.choice(({"mode": None}, {"account": None}, {"account": "DU7"}, {}))
     w.moment(link=replace(w.s.link, **change))
+    if not change:
+        w.account(account="DU7")
 
 
 @trouble
@@ -433,17 +435,22 @@ def works(w: World, side: Side, **changes: Any) -> None:
         "filled": r.choice((D(0), D(0), D(0), many, D(1))),
         "order_type": OrderType.LIMIT,
         "limit_price": w.near(price, w.ticket.instrument.min_tick),
-        "role": r.choice((Role.ENTRY,) * 6 + (Role.TARGET,)),
+        "role": r.choice((Role.ENTRY,) * 6 + (Role.TARGET,) * 2),
         "con_id": r.choice((265598,) * 5 + (7,)),
         "state": r.choice((OrderState.WORKING,) * 5 + (OrderState.UNKNOWN, OrderState.CANCELLED)),
         "owner": r.choice((OWNER, None)),
-        "change": r.choice((None,) * 5 + (Change("X", many + r.choice((-1, 3)), None, None, w.s.now),)),
+        "worth": r.choice((None, D(1000))),
+        "parent": r.choice((None, len(w.s.working))),
+        "cancel_requested_at": r.choice((None, None, None, w.s.now)),
     }
     match r.randrange(6):
         case 0:
             told |= {"order_type": OrderType.STOP, "limit_price": None, "stop_price": price}
         case 1:
             told |= {"order_type": OrderType.MARKET, "limit_price": None}
+        case 2 | 3:
+            asked = r.choice((None, w.near(price, w.ticket.instrument.min_tick)))
+            told["change"] = Change("X", many + r.choice((-1, 0, 3)), asked, None, w.s.now)
     w.work(order(**{**told, **changes}))
 
 
@@ -642,7 +649,11 @@ def fills(w: World) -> None:
         terms = replace(w.ticket, instrument=replace(w.ticket.instrument, con_id=7)) if other else w.ticket
         w.send(
             left(
-                w, at, worth=worth, filled=w.r.random() < 0.9, terms=replace(terms, quantity=D(98)).same_terms
+                w,
+                at,
+                worth=worth,
+                filled_at=w.r.choice((None,) + (at,) * 8),
+                terms=replace(terms, quantity=D(98)).same_terms,
             )
         )
 
@@ -717,7 +728,7 @@ def no_number(w: World) -> None:
         case 7:
             w.send(left(w, w.s.now, worth=wild))
         case 8:
-            works(w, w.ticket.side, **one(r, "quantity limit_price stop_price filled", wild))
+            works(w, w.ticket.side, **one(r, "quantity limit_price stop_price filled worth", wild))
         case 9 if w.s.positions:
             first, *rest = w.s.positions
             first = replace(first, **one(r, "signed_quantity market_value market_price", wild))

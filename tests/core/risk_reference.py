@@ -74,8 +74,6 @@ def own_figures(ticket: Ticket, state: State) -> list[Decimal | None]:
     for order in state["working"]:
         if order.con_id == thing.con_id:
             found += order_figures(order)
-            if order.change is not None:
-                found.append(order.change.quantity)
     return found
 
 
@@ -94,7 +92,7 @@ def other_figures(state: State) -> list[Decimal | None]:
     for p in state["positions"] or ():
         found += [p.signed_quantity, p.market_value, p.market_price]
     for order in state["working"]:
-        found += order_figures(order)
+        found += [*order_figures(order), order.worth]
     for sent in state["sent"] or ():
         found.append(sent.worth)
     return found
@@ -102,7 +100,10 @@ def other_figures(state: State) -> list[Decimal | None]:
 
 def order_figures(order: Order) -> list[Decimal | None]:
     """The figures of an order that works."""
-    return [order.quantity, order.filled, order.limit_price, order.stop_price]
+    found = [order.quantity, order.filled, order.limit_price, order.stop_price]
+    if order.change is not None:
+        found += [order.change.quantity, order.change.limit_price]
+    return found
 
 
 # --- what is held, what works, what it is worth -------------------------------------------------------------------------
@@ -224,7 +225,10 @@ def midnight(now: datetime) -> datetime:
 
 
 def state_of_trading(ticket: Ticket, state: State, limits: Limits) -> str:
-    return "" if state["trading"].state == TradingState.ACTIVE else "TRADING_STATE"
+    now = state["trading"].state
+    if now == TradingState.REDUCING:
+        return "TRADING_STATE"
+    return "TRADING_STATE" if now == TradingState.HALTED and ticket.decision_id is None else ""
 
 
 def no_analyst_when_halted(ticket: Ticket, state: State, limits: Limits) -> str:
@@ -241,6 +245,8 @@ def connection(ticket: Ticket, state: State, limits: Limits) -> str:
 def account(ticket: Ticket, state: State, limits: Limits) -> str:
     link = state["link"]
     if link.mode is None or link.account is None or link.account != ticket.account:
+        return "ACCOUNT"
+    if state["account"] is not None and state["account"].account != link.account:
         return "ACCOUNT"
     if link.mode == Mode.LIVE and link.account != limits["live_account"]:
         return "LIVE_READ_ONLY"
@@ -282,7 +288,9 @@ def price(ticket: Ticket, state: State, limits: Limits) -> str:
 
 def moved_since_card(ticket: Ticket, state: State, limits: Limits) -> str:
     market, shown = far_side(ticket, state), Fraction(ticket.reference_price)
-    if market is None or shown <= 0:
+    if shown <= 0:
+        return "DRIFT"
+    if market is None:
         return ""
     percent = abs(market - shown) / shown * 100
     return "DRIFT" if percent > Fraction(limits["max_drift_percent"]) else ""
@@ -416,15 +424,33 @@ def own_order(ticket: Ticket, state: State, limits: Limits) -> str:
     if mine is None:
         return ""
     for order in state["working"]:
-        other_side = order.side != ticket.side
-        if order.con_id != ticket.instrument.con_id or not other_side or order.role != Role.ENTRY:
+        if order.con_id != ticket.instrument.con_id or order.side == ticket.side:
             continue
-        if order.limit_price is None or may_still_trade(order) == 0:
+        if may_still_trade(order) == 0 or is_asleep(order, state):
             continue
-        resting = Fraction(order.limit_price)
-        if (mine >= resting) if ticket.side == Side.BUY else (mine <= resting):
-            return "CROSSING"
+        if order.cancel_requested_at is not None and only_closes(ticket, state):
+            continue
+        for resting in limits_of(order):
+            if (mine >= resting) if ticket.side == Side.BUY else (mine <= resting):
+                return "CROSSING"
     return ""
+
+
+def is_asleep(order: Order, state: State) -> bool:
+    """A stop or target whose entry still waits for its first share."""
+    if order.role == Role.ENTRY:
+        return False
+    return any(other.number == order.parent and other.filled == 0 for other in state["working"])
+
+
+def limits_of(order: Order) -> list[Fraction]:
+    """The limit that an order has, and the one that is asked for it."""
+    found = []
+    if order.limit_price is not None:
+        found.append(Fraction(order.limit_price))
+    if order.change is not None and order.change.limit_price is not None:
+        found.append(Fraction(order.change.limit_price))
+    return found
 
 
 def symbol(ticket: Ticket, state: State, limits: Limits) -> str:
@@ -448,7 +474,7 @@ def order_value(ticket: Ticket, state: State, limits: Limits) -> str:
 def worth_sent(state: State, since: datetime) -> Fraction:
     result = Fraction(0)
     for sent in state["sent"]:
-        if sent.worth is not None and sent.at >= since:
+        if sent.worth is not None and sent.at > since:
             result += Fraction(sent.worth)
     return result
 
@@ -514,15 +540,22 @@ def gross_exposure(ticket: Ticket, state: State, limits: Limits) -> str:
     for order in state["working"]:
         if order.role != Role.ENTRY or may_still_trade(order) == 0:
             continue
-        rate, named = rate_of(order.currency, state), order.limit_price or order.stop_price
-        if named is None:
+        rate, named = rate_of(order.currency, state), None
+        if limits_of(order):
+            named = max(limits_of(order))
+        elif order.stop_price is not None and order.stop_price != 0:
+            named = Fraction(order.stop_price)
+        else:
             for p in state["positions"]:
                 if p.con_id == order.con_id:
-                    named = p.market_price
+                    named = None if p.market_price is None else Fraction(p.market_price)
                     break
-        if named is None or rate is None:
+        if named is not None and rate is not None:
+            worth += abs(named * may_still_trade(order)) * rate
+        elif named is None and order.worth is not None:
+            worth += Fraction(order.worth)
+        else:
             return "GROSS_EXPOSURE"
-        worth += abs(Fraction(named) * may_still_trade(order)) * rate
     return "GROSS_EXPOSURE" if worth * 100 > whole * Fraction(limits["max_gross_exposure_percent"]) else ""
 
 
@@ -594,7 +627,7 @@ def fills(ticket: Ticket, state: State, limits: Limits) -> str:
     many = 0
     for sent in state["sent"]:
         own = sent.terms[0] == ticket.instrument.con_id and sent.worth is not None
-        if own and sent.filled and state["now"] - sent.at < timedelta(hours=1):
+        if own and sent.filled_at is not None and state["now"] - sent.filled_at < timedelta(hours=1):
             many += 1
     return "FILLS_PER_SYMBOL" if many + 1 > limits["max_filled_orders_per_symbol_hour"] else ""
 
@@ -619,10 +652,12 @@ def liquidity(ticket: Ticket, state: State, limits: Limits) -> str:
         return "EXCESS_LIQUIDITY"
     if forecast.equity_with_loan_after is None or forecast.maintenance_margin_after is None:
         return "EXCESS_LIQUIDITY"
-    free = Fraction(forecast.equity_with_loan_after) - Fraction(forecast.maintenance_margin_after)
-    takes, now_free = forecast.maintenance_margin_change, state["account"].excess_liquidity
-    if takes is not None and now_free is not None:
-        free = min(free, Fraction(now_free) - Fraction(takes))
+    if forecast.maintenance_margin_change is None or state["account"].excess_liquidity is None:
+        return "EXCESS_LIQUIDITY"
+    free = min(
+        Fraction(forecast.equity_with_loan_after) - Fraction(forecast.maintenance_margin_after),
+        Fraction(state["account"].excess_liquidity) - Fraction(forecast.maintenance_margin_change),
+    )
     return "EXCESS_LIQUIDITY" if free / whole * 100 < Fraction(limits["min_excess_liquidity_percent"]) else ""
 
 
