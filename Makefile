@@ -4,7 +4,7 @@ VENV   := .venv
 RUN    := $(VENV)/bin/python
 DEMO_ARGS ?= --tws-port 0 --telegram-port 0 --model-port 0 --control-port 0 --state .demo
 
-.PHONY: install demo run setup doctor test check format oracle crash properties risk bench lock clean soak fuzz
+.PHONY: install demo run setup doctor test check format oracle crash properties risk mutants bench lock clean soak fuzz
 .DEFAULT_GOAL := help
 help:
 	@printf '%s\n' 'make demo    the whole thing in a box: simulated broker, chat page and bot (no account needed)' \
@@ -16,6 +16,7 @@ help:
 	  'make crash   kill the bot everywhere and compare the books: KILLS=10000 SIGKILLS=300 SEED=1' \
 	  'make properties   random lives of the desk against a model of a broker: EXAMPLES=10000 SEED=1' \
 	  'make risk    every rule of the gate against a slow twin: PAIRS=100000 SEED=1' \
+	  'make mutants   small mistakes put into risk, sizing and executor, one at a time: do the tests notice?' \
 	  'make soak    a month of trading in minutes: the books agree every evening, and nothing grows' \
 	  'make fuzz    a million malformed broker frames, 100,000 answers of Telegram and of the model: N=20000' \
 	  'make bench   the benchmarks' 'make lock    write the locked requirements anew (needs uv)'
@@ -81,6 +82,10 @@ properties: $(VENV)/.test
 PAIRS ?= 100000
 risk: $(VENV)/.test
 	$(RUN) -m tests.core.risk_reference_run --pairs $(PAIRS) --seed $(SEED)
+
+# Wrong versions of the rooms that decide about money; MUTANTS_ARGS="--room risk --only order_size" tries a part of them.
+mutants: $(VENV)/.test
+	$(RUN) -m tests.mutation $(MUTANTS_ARGS)
 
 # SOAK_ARGS="--days 60 --seed 2" lives longer, or another month.
 soak: $(VENV)/.test
