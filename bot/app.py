@@ -99,6 +99,7 @@ async def running(
         executor = Executor(broker, ledger, notifier, clock, book, cards, keeper.compare)
         panic = Panic(broker, ledger, notifier, clock, book, executor, trading, limits)
         keeper.after_compare.append(panic.compared)
+        keeper.when_unwritten.append(panic.unwritten)
         keeper.after_compare.append(executor.closer.resume)
         guard = Guard(
             broker,

@@ -7,8 +7,8 @@ from html import escape, unescape
 from zoneinfo import ZoneInfo
 
 from bot import text
-from core.model import Account, Buttons, Link, Order, Position, Quote, Ticket, Trade, Trading, TradingState
-from core.panic import Halt, Leaving, Panic
+from core.model import Account, Buttons, Link, Order, Quote, Ticket, Trade, Trading, TradingState
+from core.panic import Flattened, Halt, Leaving, Panic
 from core.risk import Limits, Unit, Use
 
 MOST = 12
@@ -178,13 +178,14 @@ def _half_spread(quote: Quote | None) -> Decimal | None:
     return (quote.ask - quote.bid) / 2
 
 
-def flattened(done: Sequence[tuple[Ticket, str]], left: Sequence[Position], link: Link) -> str:
+def flattened(done: Flattened, link: Link) -> str:
     """What closing everything has begun."""
-    sent = [ticket for ticket, problem in done if not problem]
-    lines = [f"🛑 <b>HALTED, and {len(sent)} of {len(done) + len(left)} holdings on their way out</b>"]
-    lines += [f"⚠️ {text.terms(ticket)}: {escape(problem)}" for ticket, problem in done if problem]
-    lines += [f"⚠️ {escape(p.symbol)} stays: close it in TWS." for p in left]
-    return "\n".join([*lines, "Each has its own card above; you hear of every fill.", text.badge(link)])
+    leaving = sum(1 for _, problem in done.sent if not problem)
+    of = len(done.sent) + len(done.left)
+    lines = [f"🛑 <b>HALTED, and {leaving} of {of} holdings on their way out</b>"]
+    lines += [f"⚠️ {text.terms(ticket)}: {escape(problem)}" for ticket, problem in done.sent if problem]
+    lines += [f"⚠️ {escape(position.symbol)}: {escape(problem)}" for position, problem in done.left]
+    return "\n".join([*lines, "Each has its own card; you hear of every fill.", text.badge(link)])
 
 
 def meanwhile(

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from core.errors import GreenlightError
@@ -111,6 +111,13 @@ class Settings(BaseSettings):
                 f"must be symbols separated by commas, such as AAPL, MSFT; {', '.join(wrong)} is none"
             )
         return frozenset(words)
+
+    @field_validator("halt_at_day_loss_percent")
+    @classmethod
+    def _worse(cls, value: Decimal, told: ValidationInfo) -> Decimal:
+        if value < (reduces := told.data.get("reduce_at_day_loss_percent", value)):
+            raise ValueError(f"must not be below REDUCE_AT_DAY_LOSS_PERCENT, which is {reduces:f}")
+        return value
 
     @field_validator("live_account")
     @classmethod

@@ -66,6 +66,8 @@ class Bookkeeper:
         """Set it to have the books compared now."""
         self.after_compare: list[Callable[[], Awaitable[None]]] = []
         """What is to be taken up after each comparison that succeeded."""
+        self.when_unwritten: list[Callable[[BrokerBook], None]] = []
+        """What is done, under the book's lock, with a snapshot that cannot be written down."""
         self.claim: Claim = _as_they_are
         """Who knows of orders found at the broker that they are ours after all."""
         self.first_word = asyncio.Event()
@@ -247,8 +249,11 @@ class Bookkeeper:
             known = self._asked.copy(), self._since
             try:
                 await self._take_over(told, mark)
-            except BaseException:
+            except BaseException as problem:
                 self._asked, self._since = known  # what was not committed is judged, and told, another time
+                if isinstance(problem, StorageError):
+                    for act in self.when_unwritten:
+                        act(told)
                 raise
             if again is not None:
                 await self._open_books(told, again)

@@ -36,7 +36,6 @@ log = logging.getLogger(__name__)
 
 CANCEL_PORTION = 20  # so that many cancels fit into the broker's limit, the first at once
 ROOM_SECONDS = 3.0
-WRITING_SECONDS = 1.0  # how long a cancel of a halt waits for the disk
 ACK_SECONDS = 3.0  # silence after a sending, until the broker is asked what became of it
 
 
@@ -304,9 +303,9 @@ class Executor:
         return tuple(asked)
 
     async def withdraw(
-        self, orders: Sequence[Order], origin: Origin | None = None
+        self, orders: Sequence[Order], *, patience_seconds: float
     ) -> tuple[tuple[Order, ...], tuple[Order, ...]]:
-        """Cancel as many of these as there is room for now, in their order, for a halt: what the disk says against it is logged.
+        """Cancel as many of these as there is room for now, in their order, for a halt: a disk that takes longer is not waited for.
 
         A cancel that nobody wrote down can only take risk away, and the broker's word on it is booked as ever. Returns (asked, those
         that no message from here can reach). Raises Busy where there is no room for any, NotConnected.
@@ -323,8 +322,8 @@ class Executor:
             asked = [replace(order, cancel_requested_at=now) for order in portion]
             words = [Notice("order", subject=o.card, to=o.owner) for o in asked if not o.external]
             epoch = self._broker.link.epoch
-            writing = asyncio.ensure_future(self._ledger.record_cancel(asked, origin, words))
-            await asyncio.wait({writing}, timeout=WRITING_SECONDS)
+            writing = asyncio.ensure_future(self._ledger.record_cancel(asked, None, words))
+            await asyncio.wait({writing}, timeout=patience_seconds)
             if not writing.done() or writing.exception() is not None:
                 log.error("cancels leave that are not written down")
                 writing.add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -334,6 +333,12 @@ class Executor:
             asyncio.get_running_loop().call_later(ACK_SECONDS, self._expect_word, asked)
         self._notifier.wake()
         return tuple(asked), missed
+
+    def withdraw_unwritten(self, orders: Sequence[Order]) -> None:
+        """The same under the book's lock, which the caller has, while nothing can be written down: as many as there is room for."""
+        for order in [o for o in orders if self._reaches(o)][: self._broker.room]:
+            self._broker.cancel(order)
+            self._book.opened([replace(order, cancel_requested_at=self._clock.now())])
 
     def _reaches(self, order: Order) -> bool:
         try:

@@ -15,7 +15,7 @@ def increasing(
 ) -> tuple[Order, ...]:
     """The orders that could add to what is held, those of the largest `worth` first, and before them those whose worth is not known.
 
-    `held` is the signed holding of an instrument; None, unknown, counts as nothing held. On the side that closes a holding the oldest
+    `held` is the signed holding of an instrument; where that is None, not known, only purchases are named. On the side that closes a holding the oldest
     orders come first, as far as the holding goes; what lies beyond could turn it round. A stop or target goes with its entry while that
     works; afterwards it is measured by the holding that it protects, by itself, because one of a group cancels the other.
     """
@@ -23,10 +23,15 @@ def increasing(
     left: dict[int, Decimal] = {}
     found: list[Order] = []
     for order in sorted(orders, key=lambda o: o.number):
-        holding = held(order.con_id) or ZERO
+        known = held(order.con_id)
+        holding = known or ZERO
         closes = holding > 0 if order.side is Side.SELL else holding < 0
         if order.protects:
-            if order.parent not in working and not (closes and order.remaining <= abs(holding)):
+            if (
+                known is not None
+                and order.parent not in working
+                and not (closes and order.remaining <= abs(holding))
+            ):
                 found.append(order)
             continue
         room = left.setdefault(order.con_id, abs(holding))

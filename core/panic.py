@@ -13,10 +13,21 @@ from decimal import Decimal
 
 from core import risk
 from core.cards import Preview
-from core.errors import Busy, GreenlightError, NotConnected, StorageError
+from core.errors import BrokerError, Busy, GreenlightError, NotConnected, StorageError
 from core.executor import Executor
 from core.exposure import increasing
-from core.model import Notice, Order, Origin, Outgoing, Position, Request, Side, Ticket, TradingState
+from core.model import (
+    BrokerBook,
+    Notice,
+    Order,
+    Origin,
+    Outgoing,
+    Position,
+    Request,
+    Side,
+    Ticket,
+    TradingState,
+)
 from core.orderbook import OrderBook
 from core.ports import Broker, Clock, Ledger, Notifier
 from core.trading import TradingSwitch
@@ -55,6 +66,14 @@ class Leaving:
     problem: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Flattened:
+    """What closing everything has begun: (card, why it was not sent or nothing), and the holdings without a card, with the reason."""
+
+    sent: tuple[tuple[Ticket, str], ...]
+    left: tuple[tuple[Position, str], ...]
+
+
 class Panic:
     """The ladder over one desk."""
 
@@ -74,6 +93,7 @@ class Panic:
         self._look = asyncio.Event()
         self._withdrawing: asyncio.Task[None] | None = None
         self._first = asyncio.Event()
+        self._patience = WRITING_SECONDS  # how long each portion of cancels waits for the disk
 
     # --- the first rung -------------------------------------------------------------------------------------------------
 
@@ -83,6 +103,7 @@ class Panic:
         begun = self._picture(reason)
         words = Notice("halted", _facts(begun), to=origin.user if origin else None, urgent=True)
         written = await self._written(origin, words)
+        self._patience = WRITING_SECONDS if written else ROOM_SECONDS
         self._withdraw()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._first.wait(), FIRST_SECONDS)
@@ -115,17 +136,16 @@ class Panic:
 
     def increasing(self) -> tuple[Order, ...]:
         """Our own working orders that could add to a holding and are not being cancelled yet, the largest first."""
-        account, positions = self._broker.account, self._broker.positions or ()
-        prices = {p.con_id: p.market_price for p in positions}
-
-        def worth(order: Order) -> Decimal | None:
-            price = order.limit_price or order.stop_price or prices.get(order.con_id)
-            rate = account.rate(order.currency) if account else None
-            return None if price is None or rate is None else price * order.remaining * rate
-
         own = [o for o in self._book.orders if not o.external]
-        found = increasing(own, self._book.held, worth)
+        found = increasing(own, self._book.held, self._worth)
         return tuple(o for o in found if o.cancel_requested_at is None)
+
+    def _worth(self, order: Order) -> Decimal | None:
+        """What is left of an order in base currency; None where price or rate is not known."""
+        prices = (p.market_price for p in self._broker.positions or () if p.con_id == order.con_id)
+        price = order.limit_price or order.stop_price or next(prices, None)
+        rate = account.rate(order.currency) if (account := self._broker.account) else None
+        return None if price is None or rate is None else price * order.remaining * rate
 
     def _withdraw(self) -> None:
         """Begin to cancel, or begin anew where that is under way."""
@@ -144,7 +164,7 @@ class Panic:
                 if not left:
                     return
                 try:
-                    _, missed = await self._executor.withdraw(left)
+                    _, missed = await self._executor.withdraw(left, patience_seconds=self._patience)
                 except Busy:
                     await asyncio.sleep(ROOM_SECONDS)  # time passing is the event
                     continue
@@ -162,6 +182,23 @@ class Panic:
         await self._trading.compared()
         if self._trading.now.state is TradingState.HALTED:
             self._withdraw()
+
+    def unwritten(self, told: BrokerBook) -> None:
+        """The disk takes nothing, so the books cannot be compared: what the broker shows under a name of ours can still be cancelled by it."""
+        if self._trading.now.state is not TradingState.HALTED or self._trading.now.before is not None:
+            return
+        at_broker = {(r.client_id, r.order_id): (r.perm_id, r.order_ref) for r in told.open_orders}
+        held = {p.con_id: p.signed_quantity for p in told.positions}
+        certain = [
+            o
+            for o in self._book.orders
+            if not o.external and at_broker.get((o.client_id, o.order_id)) == (o.perm_id, o.order_ref)
+        ]
+        adding = increasing(certain, lambda con_id: held.get(con_id, ZERO), self._worth)
+        try:
+            self._executor.withdraw_unwritten([o for o in adding if o.cancel_requested_at is None])
+        except BrokerError as problem:
+            log.warning("a halt waits for the next comparison of the books: %s", problem)
 
     # --- the second rung --------------------------------------------------------------------------------------------------
 
@@ -219,41 +256,42 @@ class Panic:
         except GreenlightError as problem:
             return Leaving(position, None, str(problem))
 
-    async def flatten(
-        self, origin: Origin, show: Callable[[Ticket], Outgoing]
-    ) -> tuple[tuple[Ticket, str], ...]:
-        """Halt, then close every holding at market, each as a card of its own that was approved with the one tap.
+    async def flatten(self, origin: Origin, show: Callable[[Ticket], Outgoing]) -> "Flattened":
+        """Halt, then close every holding at market, the largest first, each as a card of its own that was approved with the one tap.
 
-        `show` makes the message that becomes the card. Returns (card, why it was not sent or nothing) in the order of sending, the
-        largest holding first; a holding that cannot be closed from here is left out, as `leaving` has said. Raises NotConnected, StorageError.
+        `show` makes the message that becomes the card. Raises NotConnected, StorageError.
         """
         await self.halt("You asked to close everything.")
         await self._book.until(lambda: not self._on_their_way(), CANCELS_SECONDS)
         holdings = sorted(self.holdings(), key=lambda p: abs(p.market_value or ZERO), reverse=True)
-        exits = await asyncio.gather(
-            *(self._executor.cards.exit(p, origin.user) for p in holdings), return_exceptions=True
-        )
-        tickets = [t for t in exits if isinstance(t, Ticket)]
-        await self._ledger.open_cards(tickets, [show(t) for t in tickets])
+        drawn = [await self._drawn(position, origin.user) for position in holdings]
+        tickets = [ticket for ticket in drawn if isinstance(ticket, Ticket)]
+        await self._ledger.open_cards(tickets, [show(ticket) for ticket in tickets])
         self._notifier.wake()
-        done = []
-        for ticket in tickets:
-            try:
-                await self._sent(ticket, origin)
-                done.append((ticket, ""))
-            except GreenlightError as problem:
-                log.warning("%s was not closed: %s", ticket.instrument.symbol, problem)
-                done.append((ticket, str(problem)))
-        return tuple(done)
+        left = [(p, why) for p, why in zip(holdings, drawn, strict=True) if isinstance(why, str)]
+        sent = [(ticket, await self._sent(ticket, origin)) for ticket in tickets]
+        return Flattened(tuple(sent), tuple(left))
 
-    async def _sent(self, ticket: Ticket, origin: Origin) -> None:
+    async def _drawn(self, position: Position, owner: int) -> Ticket | str:
+        """The card that closes a holding, or why there is none."""
+        try:
+            return await self._executor.cards.exit(position, owner)
+        except GreenlightError as problem:
+            return str(problem)
+
+    async def _sent(self, ticket: Ticket, origin: Origin) -> str:
+        """Send it; returns why not, or nothing."""
         while True:
             try:
-                return await self._executor.submit(ticket, origin)
+                await self._executor.submit(ticket, origin)
+                return ""
             except Busy:
                 await asyncio.sleep(
                     ROOM_SECONDS
                 )  # the halt's own cancels may use the limit up: time passing is the event
+            except GreenlightError as problem:
+                log.warning("%s was not closed: %s", ticket.instrument.symbol, problem)
+                return str(problem)
 
     # --- by itself --------------------------------------------------------------------------------------------------------
 

@@ -118,10 +118,7 @@ async def flatten_now(desk: Desk, who: Caller, stamp: str) -> Reply:
         body = f"<b>{text.terms(ticket)}</b>\n{text.badge(desk.broker.link)}"
         return Outgoing(who.user, "reply", desk.clock.now(), body, (away,), subject=ticket.ticket_id)
 
-    done = await desk.panic.flatten(who.origin, show)
-    con_ids = {ticket.instrument.con_id for ticket, _ in done}
-    left = [p for p in desk.panic.holdings() if p.con_id not in con_ids]
-    return Reply(safety.flattened(done, left, desk.broker.link))
+    return Reply(safety.flattened(await desk.panic.flatten(who.origin, show), desk.broker.link))
 
 
 @command("/resume")
@@ -131,7 +128,7 @@ async def resume(desk: Desk, who: Caller) -> Reply:
     if trading.state is TradingState.ACTIVE:
         return Reply(f"🟢 Trading is ACTIVE already.\n{text.badge(desk.broker.link)}")
     if trading.before is not None:
-        return Reply(f"{chr(10).join(safety.state_lines(trading, desk.settings.timezone)[:2])}")
+        return Reply("\n".join(safety.state_lines(trading, desk.settings.timezone)[:2]))
     since = trading.since or desk.started_at
     trades = [t for t in await desk.ledger.trades(FILLS) if t.execution.time >= since]
     shown = safety.meanwhile(
@@ -152,6 +149,8 @@ async def resume_now(desk: Desk, who: Caller, stamp: str) -> Reply:
     _check_stamp(desk, stamp, "/resume")
     if desk.trading.now.state is TradingState.ACTIVE:
         return Reply(toast="Trading is ACTIVE already.")
+    if desk.trading.now.before is not None:
+        return Reply(toast="The books are still being compared; it opens by itself.")
     await desk.panic.resume(who.origin)
     return Reply(toast="Open again.", recorded=True)
 

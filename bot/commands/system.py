@@ -2,7 +2,7 @@
 
 from html import escape
 
-from bot import text
+from bot import safety, text
 from bot.command import COMMANDS, Caller, Word, command, look_up
 from bot.reply import Reply
 from bot.services import Desk
@@ -65,6 +65,7 @@ async def status(desk: Desk, who: Caller) -> Reply:
     if link.data_trouble:
         lines.append(f"⚠️ {escape(link.data_trouble)}")
     lines.append(f"Account: {text.badge(link)}")
+    lines += safety.state_lines(desk.trading.now, desk.settings.timezone)[:2]
     if account is not None:
         lines.append(
             f"Net liquidation {text.money(account.net_liquidation, account.currency)}\n"
