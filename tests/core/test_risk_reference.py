@@ -103,7 +103,7 @@ BROKEN: dict[str, Callable[[], tuple[RuleRow, ...]]] = {
     "a second read for a minute": lambda: asking("same_order", lambda t, s, limits: (t, s, replace(limits, same_order_seconds=1))),
     "a rule of size that keeps exits": lambda: swapped("order_value", lambda row: replace(row, binds_exits=True)),
     "a rule of sanity that lets exits go": lambda: swapped("price_known", lambda row: replace(row, binds_exits=False)),
-    "a missing limit let through": lambda: swapped("orders_per_day", lambda row: replace(row, needs=())),
+    "a missing limit let through": lambda: swapped("account_agrees", lambda row: replace(row, needs=())),
     "a rule left out": lambda: tuple(row for row in risk.RULES if row.rule.__name__ != "crossing"),
     "the order of the rules": lambda: (*risk.RULES[1:], risk.RULES[0]),
 }  # fmt: skip
