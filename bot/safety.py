@@ -66,7 +66,12 @@ def halted(
     if staying:
         lines += [f"\n<b>Left working: {_count(staying)} that protect or close</b>", *_named(staying)]
     if external:
-        lines += [f"\n<b>Placed elsewhere: {_count(external)}</b>, each needs its own tap", *_named(external)]
+        lines += [f"\n<b>Placed elsewhere: {_count(external)}</b>, left alone", *_named(external)]
+        reached = sum(1 for order in external if _reached(order, link.client_id))
+        if reached:
+            lines.append("Each needs its own tap." if reached == len(external) else "Some have a tap below.")
+        if reached < len(external):
+            lines.append("What has none can only be cancelled where it was placed.")
     return "\n".join([*lines, "", "/resume opens again, /flatten closes everything.", text.badge(link)])
 
 
@@ -75,8 +80,13 @@ def halted_buttons(staying: Sequence[Order], external: Sequence[Order], client_i
     rows = []
     if staying:
         rows.append(((f"Cancel these {len(staying)} too", "rest:"),))
-    rows += [(text.cancel_button(o),) for o in external if o.order_id > 0 and o.client_id == client_id][:6]
+    rows += [(text.cancel_button(o),) for o in external if _reached(o, client_id)][:MOST]
     return tuple(rows)
+
+
+def _reached(order: Order, client_id: int) -> bool:
+    """Whether a message from here could cancel it: the broker knows it by a number of ours."""
+    return order.order_id > 0 and order.client_id == client_id
 
 
 def _count(orders: Sequence[Order]) -> str:
@@ -130,9 +140,10 @@ def flatten_question(
     total: Decimal | None = Decimal(0)
     for one in leaving:
         if one.preview is None:
-            lines.append(f"⚠️ {escape(one.position.symbol)} stays: {escape(one.problem)}")
+            lines += _staying_lines(one)
             continue
         lines += _leaving_lines(one, one.preview.ticket)
+        lines += _closing_lines(one)
         cost = _cost(one, account)
         total = None if total is None or cost is None else total + cost
     if not any(one.preview for one in leaving):
@@ -156,6 +167,18 @@ def _leaving_lines(one: Leaving, ticket: Ticket) -> list[str]:
     if one.preview.again:
         lines.append(f"   ⚠️ {escape(one.preview.again)}")
     return lines
+
+
+def _staying_lines(one: Leaving) -> list[str]:
+    return [f"⚠️ {escape(one.position.symbol)} stays: {escape(one.problem)}", *_closing_lines(one)]
+
+
+def _closing_lines(one: Leaving) -> list[str]:
+    """Orders that close a part of a holding already are left as they are, and may rest far from the market."""
+    return [
+        f"   ⚠️ {text.quantity(o.remaining)} of it wait in #{o.number} {text.terms(o)}: /cancel {o.number} first, to close them now"
+        for o in one.closing
+    ]
 
 
 def _cost(one: Leaving, account: Account | None) -> Decimal | None:

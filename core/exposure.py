@@ -1,9 +1,10 @@
 """Which working orders could make a holding larger, turn it round or open one: what a halt takes back, and what it leaves alone."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 
-from core.model import Order, Side
+from core.model import Order, OrderState, Side
+from core.protection import group_name
 
 ZERO = Decimal(0)
 
@@ -15,33 +16,58 @@ def increasing(
 ) -> tuple[Order, ...]:
     """The orders that could add to what is held, those of the largest `worth` first, and before them those whose worth is not known.
 
-    `held` is the signed holding of an instrument; where that is None, not known, only purchases are named. On the side that closes a holding the oldest
-    orders come first, as far as the holding goes; what lies beyond could turn it round. A stop or target goes with its entry while that
-    works; afterwards it is measured by the holding that it protects, by itself, because one of a group cancels the other.
+    `held` is the signed holding of an instrument; where that is None, not known, only purchases are named. On the side that closes a holding, stops and
+    targets come first and then the oldest orders, as far as the holding goes; what lies beyond could turn it round. Of stops and targets
+    that cancel each other only the larger counts. While their entry works they go with it, and count for what it has bought.
     """
-    working = {order.number for order in orders}
-    left: dict[int, Decimal] = {}
+    orders = [o for o in orders if held(o.con_id) is not None or (o.side is Side.BUY and not o.protects)]
+    working = {order.number: order for order in orders}
+    left = {order.con_id: abs(held(order.con_id) or ZERO) for order in orders}
     found: list[Order] = []
-    for order in sorted(orders, key=lambda o: o.number):
-        known = held(order.con_id)
-        holding = known or ZERO
-        closes = holding > 0 if order.side is Side.SELL else holding < 0
-        if order.protects:
-            if (
-                known is not None
-                and order.parent not in working
-                and not (closes and order.remaining <= abs(holding))
-            ):
-                found.append(order)
-            continue
-        room = left.setdefault(order.con_id, abs(holding))
-        if closes and order.remaining <= room:
-            left[order.con_id] = room - order.remaining
+
+    def closes(order: Order) -> bool:
+        return (held(order.con_id) or ZERO) * order.side.sign < 0
+
+    def take(members: Sequence[Order], most: Decimal) -> bool:
+        first = members[0]
+        if not closes(first) or most > left[first.con_id]:
+            return False
+        left[first.con_id] -= most
+        return True
+
+    waking = []
+    for members in _groups(orders):
+        entry = next((working[o.parent] for o in members if o.parent in working), None)
+        most = max(o.remaining for o in members)
+        if entry is None:
+            waking.append((members, most))
         else:
-            found.append(order)
+            take(members, most if entry.state is OrderState.UNKNOWN else min(most, entry.filled))
+    for members, most in waking:
+        if not take(members, most):
+            found += members
+    found += [o for o in _oldest(orders) if not o.protects and not take((o,), o.remaining)]
 
     def rank(order: Order) -> tuple[bool, Decimal, int]:
         value = worth(order)
         return value is not None, -(value or ZERO), order.number
 
     return tuple(sorted(found, key=rank))
+
+
+def _oldest(orders: Sequence[Order]) -> list[Order]:
+    return sorted(orders, key=lambda o: o.number)
+
+
+def _groups(orders: Sequence[Order]) -> Iterator[tuple[Order, ...]]:
+    """Stops and targets that cancel each other, the oldest first."""
+    found: dict[tuple[str, int, Side], list[Order]] = {}
+    for order in _oldest(orders):
+        if order.protects:
+            found.setdefault((group_name(order), order.con_id, order.side), []).append(order)
+    return (tuple(members) for members in found.values())
+
+
+def opened(orders: Sequence[Order]) -> tuple[Order, ...]:
+    """The orders that opened or added something when they were sent: the best answer while what is held is not known."""
+    return tuple(order for order in orders if not order.protects and order.worth is not None)

@@ -8,14 +8,14 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from core import risk
 from core.cards import Preview
 from core.errors import BrokerError, Busy, GreenlightError, NotConnected, StorageError
 from core.executor import Executor
-from core.exposure import increasing
+from core.exposure import increasing, opened
 from core.model import (
     BrokerBook,
     Notice,
@@ -59,11 +59,12 @@ class Halt:
 
 @dataclass(frozen=True, slots=True)
 class Leaving:
-    """A holding on its way out: its card, or why it has none."""
+    """A holding on its way out: its card, or why it has none; `closing` are orders that sell a part of it already, wherever they rest."""
 
     position: Position
     preview: Preview | None
     problem: str = ""
+    closing: tuple[Order, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +111,10 @@ class Panic:
         return Halt(begun.cancelling, begun.staying, begun.external, written, begun.connected, reason)
 
     def _picture(self, reason: str) -> Halt:
-        own = [o for o in self._book.orders if not o.external]
-        adding = self.increasing()
-        names = {o.number for o in adding}
+        adding = self._adding()
         return Halt(
             cancelling=adding,
-            staying=tuple(o for o in own if o.number not in names and o.cancel_requested_at is None),
+            staying=self.protecting(),
             external=tuple(o for o in self._book.orders if o.external),
             written=False,
             connected=self._broker.link.ready,
@@ -146,6 +145,13 @@ class Panic:
         price = order.limit_price or order.stop_price or next(prices, None)
         rate = account.rate(order.currency) if (account := self._broker.account) else None
         return None if price is None or rate is None else price * order.remaining * rate
+
+    def _adding(self) -> tuple[Order, ...]:
+        """The same, to be told; while what is held is not known, by what they were when they left."""
+        if self._book.as_counted(self._broker.positions) is not None:
+            return self.increasing()
+        own = [o for o in self._book.orders if not o.external and o.cancel_requested_at is None]
+        return opened(own)
 
     def _withdraw(self) -> None:
         """Begin to cancel, or begin anew where that is under way."""
@@ -204,7 +210,7 @@ class Panic:
 
     def protecting(self) -> tuple[Order, ...]:
         """What a halt leaves standing: stops, targets and closing orders of ours."""
-        names = {o.number for o in self.increasing()}
+        names = {o.number for o in self._adding()}
         return tuple(
             o
             for o in self._book.orders
@@ -212,10 +218,12 @@ class Panic:
         )
 
     def unprotected_by(self, orders: Sequence[Order]) -> tuple[tuple[str, Decimal], ...]:
-        """(symbol, signed holding) of every position that no order would close any more without these."""
+        """(symbol, signed holding) of every position that no order would close any more without these. Raises NotConnected while that
+        is not known.
+        """
         gone = {o.number for o in orders}
         bare = []
-        for position in self._book.as_counted(self._broker.positions) or ():
+        for position in self.holdings():
             standing = [
                 o
                 for o in self._book.orders
@@ -241,20 +249,33 @@ class Panic:
         )
 
     def holdings(self) -> tuple[Position, ...]:
-        """Everything that is held. Raises NotConnected while that is not known."""
-        positions = self._book.as_counted(self._broker.positions)
-        if positions is None:
+        """Everything that is held, each as much as is certain: a fill may be known here and not there, or the other way round. Raises
+        NotConnected while that is not known.
+        """
+        told = self._broker.positions
+        positions = self._book.as_counted(told)
+        if positions is None or told is None:
             raise NotConnected("The positions are not known now. They load a few seconds after connecting.")
-        return tuple(p for p in positions if p.signed_quantity)
+        now = self._executor.cards.moment(None)
+        known = {p.con_id for p in told}
+        sure = (
+            replace(p, signed_quantity=now.held(p.con_id) or ZERO) for p in positions if p.con_id in known
+        )
+        return tuple(p for p in sure if p.signed_quantity)
 
     async def _leave(self, position: Position, owner: int) -> "Leaving":
         side = Side.SELL if position.signed_quantity > 0 else Side.BUY
         try:
             ticket = await self._executor.cards.exit(position, owner)
             request = Request(side, position.symbol, quantity=ticket.quantity)
-            return Leaving(position, await self._executor.cards.preview(request, owner))
+            preview = await self._executor.cards.preview(request, owner)
+            return Leaving(position, preview, closing=self._closing(position, side))
         except GreenlightError as problem:
-            return Leaving(position, None, str(problem))
+            return Leaving(position, None, str(problem), self._closing(position, side))
+
+    def _closing(self, position: Position, side: Side) -> tuple[Order, ...]:
+        mine = (o for o in self._book.orders if o.con_id == position.con_id and o.side is side)
+        return tuple(o for o in mine if not o.protects and o.remaining > 0)
 
     async def flatten(self, origin: Origin, show: Callable[[Ticket], Outgoing]) -> "Flattened":
         """Halt, then close every holding at market, the largest first, each as a card of its own that was approved with the one tap.

@@ -130,7 +130,8 @@ async def resume(desk: Desk, who: Caller) -> Reply:
     if trading.before is not None:
         return Reply("\n".join(safety.state_lines(trading, desk.settings.timezone)[:2]))
     since = trading.since or desk.started_at
-    trades = [t for t in await desk.ledger.trades(FILLS) if t.execution.time >= since]
+    whole = since.replace(microsecond=0)  # the broker tells the time of a fill to the second
+    trades = [t for t in await desk.ledger.trades(FILLS) if t.execution.time >= whole]
     shown = safety.meanwhile(
         trading,
         trades,
