@@ -219,3 +219,84 @@ async def test_the_first_proposal_in_a_browser(tmp_path: Path, page: Page) -> No
     await say(page, "/proposals")
     await expect(bubble(page, "No open proposals")).to_be_visible()
     await demo.stop()
+
+
+async def pictures(page: Page, name: str) -> None:
+    """The same on a phone by day and on a wide screen by night."""
+    await picture(page, f"{name}-390-light")
+    if "SCREENSHOTS" not in os.environ:
+        return
+    await page.set_viewport_size({"width": 1280, "height": 844})
+    await page.emulate_media(color_scheme="dark")
+    await picture(page, f"{name}-1280-dark")
+    await page.set_viewport_size({"width": 390, "height": 844})
+    await page.emulate_media(color_scheme="light")
+
+
+async def tap(message: Locator, label: str) -> None:
+    """A button of a message, by how its label begins."""
+    await message.get_by_role("button", name=re.compile(f"^{label}")).click()
+
+
+async def test_a_denial_made_to_fit_and_the_panic_ladder_in_a_browser(tmp_path: Path, page: Page) -> None:
+    """Too many shares, resized and sent; then a halt with a protected position, everything closed, and trading opened again."""
+    demo = await Demo.start(tmp_path)
+    await page.goto(demo.address)
+    await expect(bubble(page, "Connected")).to_be_visible()
+
+    await say(page, "/buy MSFT 1000")
+    denied = bubble(page, "BUY 1,?000 MSFT at market.*What would pass: \\d+ shares")
+    await expect(denied.get_by_role("button", name="Send")).to_have_count(0)
+    await pictures(page, "denied")
+    label = await denied.get_by_role("button", name=re.compile("^Make it")).inner_text()
+    fits = int(label.removeprefix("Make it "))
+    assert 0 < fits < 1000
+    await tap(denied, "Make it")
+    resized = bubble(page, f"BUY {fits} MSFT at market.*Nothing is sent before")
+    await pictures(page, "resized")
+    await tap(resized, "Send")
+    await expect(bubble(page, f"FILLED BUY {fits} MSFT")).to_be_visible()
+
+    await say(page, "/buy PEP 10 preview")
+    shown = await bubble(page, "BUY 10 PEP at market.*A preview").inner_text()
+    price = float(re.search(r"Bid ([\d.]+)", shown)[1])  # type: ignore[index]  # a card without a price is a failure
+    await say(page, f"/buy PEP 10 sl {price * 0.9:.2f} tp {price * 1.2:.2f}")
+    await tap(bubble(page, "BUY 10 PEP at market.*Stop.*Nothing is sent before"), "Send")
+    await expect(bubble(page, "BUY 10 PEP.*target .* working.*stop .* working")).to_be_visible()
+    await say(page, f"/buy PEP 5 @ {price * 0.95:.2f}")
+    await tap(bubble(page, "BUY 5 PEP @.*Nothing is sent before"), "Send")
+    await expect(bubble(page, "BUY 5 PEP @.*working")).to_be_visible()
+
+    await say(page, "/halt")
+    halted = bubble(page, "HALTED.*Cancelling 1 order that could add.*Left working: 2 orders that protect")
+    await expect(halted.get_by_role("button", name="Cancel these 2 too")).to_be_visible()
+    await expect(bubble(page, "Cancelled BUY 5 PEP")).to_be_visible()
+    await pictures(page, "halted")
+    await say(page, "/orders")
+    await expect(bubble(page, "Open orders")).to_contain_text("SELL 10 PEP")
+    await expect(bubble(page, "Open orders")).not_to_contain_text("BUY 5 PEP")
+    await say(page, "/buy PEP 1")
+    await expect(bubble(page, "BUY 1 PEP at market.*Trading is HALTED")).to_be_visible()
+    await pictures(page, "blocked")
+
+    await say(page, "/flatten")
+    asked = bubble(page, "Close everything at market\\?.*SELL 10 PEP at market")
+    await pictures(page, "flatten-asked")
+    await tap(asked, "Close \\d+ holdings")
+    sure = bubble(page, "Halt, and close \\d+ holdings at market now")
+    await pictures(page, "flatten-sure")
+    await tap(sure, "Yes, close everything now")
+    for words in (f"FILLED SELL {fits} MSFT", "FILLED SELL 10 PEP"):
+        await expect(bubble(page, words)).to_be_visible()
+    await expect(bubble(page, "holdings on their way out")).to_be_visible()
+    await say(page, "/positions")
+    await expect(bubble(page, "No positions|Nothing is held|no positions")).to_be_visible()
+    await pictures(page, "flattened")
+
+    await say(page, "/resume")
+    meanwhile = bubble(page, "HALTED.*Since then.*SELL 10 PEP.*No order is working")
+    await pictures(page, "resume-asked")
+    await tap(meanwhile, "Open again")
+    await expect(bubble(page, "ACTIVE: trading is open again")).to_be_visible()
+    await pictures(page, "resumed")
+    await demo.stop()
