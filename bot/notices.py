@@ -198,7 +198,7 @@ async def _cancel_asked(desk: Desk, message: Outgoing) -> Worded:
     found = await _orders(desk, message.data["numbers"])
     lines = [f"Cancel asked: #{order.number}\n   {text.terms(order)}" for order in found]
     lines += [
-        f"Left alone: #{order.number} · EXTERNAL\n   {text.terms(order)}"
+        f"Left alone: #{order.number} · {'EXTERNAL' if order.external else 'not within reach, cancel it in TWS'}\n   {text.terms(order)}"
         for order in await _orders(desk, message.data.get("left_alone", ()))
     ]
     return "\n".join([*lines, text.badge(desk.broker.link)]), ()
@@ -365,11 +365,17 @@ async def _restored(desk: Desk, message: Outgoing) -> Worded:
 
 async def _halted(desk: Desk, message: Outgoing) -> Worded:
     data = message.data
-    cancelling, staying, external = [
-        await _orders(desk, data[name]) for name in ("cancelling", "staying", "external")
+    cancelling, unreachable, staying, external = [
+        await _orders(desk, data[name]) for name in ("cancelling", "unreachable", "staying", "external")
     ]
     body = safety.halted(
-        data["reason"], cancelling, staying, external, connected=data["connected"], link=desk.broker.link
+        data["reason"],
+        cancelling,
+        unreachable,
+        staying,
+        external,
+        connected=data["connected"],
+        link=desk.broker.link,
     )
     return body, safety.halted_buttons(staying, external, desk.broker.link.client_id)
 

@@ -45,6 +45,7 @@ def state_lines(trading: Trading, zone: ZoneInfo) -> list[str]:
 def halted(
     reason: str,
     cancelling: Sequence[Order],
+    unreachable: Sequence[Order],
     staying: Sequence[Order],
     external: Sequence[Order],
     *,
@@ -62,7 +63,16 @@ def halted(
         lines.append(f"\n<b>{what} {_count(cancelling)} that could add</b>")
         lines += _named(cancelling)
     elif connected:
-        lines.append("No order of yours could add anything.")
+        lines.append(
+            "No order of yours could add anything that can be cancelled from here."
+            if unreachable
+            else "No order of yours could add anything."
+        )
+    if unreachable:
+        lines.append(
+            f"\n⚠️ <b>{_count(unreachable)} that could add cannot be cancelled from here: do it in TWS</b>"
+        )
+        lines += _named(unreachable)
     if staying:
         lines += [f"\n<b>Left working: {_count(staying)} that protect or close</b>", *_named(staying)]
     if external:
@@ -117,7 +127,12 @@ async def halt_lines(panic: Panic) -> list[str]:
 
 def _lists(done: Halt) -> list[tuple[str, Sequence[Order]]]:
     what = "Cancelling" if done.connected else "To be cancelled"
-    found = [(what, done.cancelling), ("Left working", done.staying), ("Placed elsewhere", done.external)]
+    found = [
+        (what, done.cancelling),
+        ("NOT cancelled, do it in TWS", done.unreachable),
+        ("Left working", done.staying),
+        ("Placed elsewhere", done.external),
+    ]
     return [(name, orders) for name, orders in found if orders]
 
 

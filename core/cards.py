@@ -37,6 +37,7 @@ from core.model import (
     Side,
     Ticket,
     TicketState,
+    Trading,
     WhatIf,
 )
 from core.obstacles import Obstacles
@@ -339,6 +340,11 @@ class Cards:
         """The moment at which the card is drawn, its owner's yes being what it asks for."""
         approved = Approval(ticket.owner, ticket.created_at, ticket.terms_hash())
         return replace(snapshot, now=ticket.created_at, approved=approved)
+
+    @property
+    def trading(self) -> Trading:
+        """The trading state as it is now."""
+        return self._trading.now
 
     def approval(self, ticket: Ticket, user: int) -> Approval:
         """Somebody's yes to these terms, now."""

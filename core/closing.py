@@ -56,7 +56,7 @@ class Closer:
         *,
         snapshot: Callable[..., risk.Snapshot],
         intents: Callable[[Ticket], list[Order]],
-        write: Callable[[Sequence[Order], Instrument], Awaitable[None]],
+        write: Callable[..., Awaitable[None]],
         doubt: asyncio.Event,
     ) -> None:
         self._broker, self._ledger, self._notifier, self._clock = broker, ledger, notifier, clock
@@ -211,7 +211,8 @@ class Closer:
                 self._ledger.move_closing(ticket.ticket_id, ClosingState.SELLING, orders, [words])
             )
             self._book.opened(orders)
-            await self._write(orders, ticket.instrument)
+            late = risk.closed(ticket, self._snapshot(quote), self._limits)
+            await self._write(orders, ticket.instrument, late.message if late else "")
         self._notifier.wake()
         return ""
 

@@ -123,7 +123,7 @@ class Executor:
         await asyncio.shield(self._ledger.record_sending(ticket, orders, origin, [words]))
         self.cards.forget(ticket.ticket_id)
         self._book.opened(orders)
-        await self.write(orders, ticket.instrument)
+        await self.write(orders, ticket.instrument, self._closed_meanwhile(ticket, snapshot))
         self._notifier.wake()
 
     async def _send_change(self, ticket: Ticket, origin: Origin, snapshot: risk.Snapshot) -> None:
@@ -148,6 +148,8 @@ class Executor:
         self._book.opened([asked])
         try:
             self._ensure_same(epoch)
+            if not order.protects and (closed := self._closed_meanwhile(ticket, snapshot)):
+                raise NotConnected(closed)
             self._broker.place([changes.on_the_wire(asked)], ticket.instrument, _parent_id(order, parent))
         except (NotConnected, Busy) as problem:
             # Certain knowledge again: not a byte has left.
@@ -157,10 +159,17 @@ class Executor:
             asyncio.get_running_loop().call_later(ACK_SECONDS, self._expect_word, [asked])
         self._notifier.wake()
 
-    async def write(self, orders: Sequence[Order], instrument: Instrument) -> None:
-        """Write committed orders to the socket. Where that is impossible they are known never to have left."""
+    def _closed_meanwhile(self, ticket: Ticket, snapshot: risk.Snapshot) -> str:
+        """Why it must not leave any more, where a halt came while it was being written down; empty where none did."""
+        denial = risk.closed(ticket, replace(snapshot, trading=self.cards.trading), self._limits)
+        return denial.message if denial else ""
+
+    async def write(self, orders: Sequence[Order], instrument: Instrument, closed: str = "") -> None:
+        """Write committed orders to the socket. Where that is impossible, or `closed` says why not, they are known never to have left."""
         try:
             self._ensure_same(orders[0].epoch)
+            if closed:
+                raise NotConnected(closed)
             self._broker.place(orders, instrument)
         except (NotConnected, Busy) as problem:
             # Certain knowledge, the only one without the broker: these are raised before a byte is written.
@@ -302,24 +311,24 @@ class Executor:
         self._notifier.wake()
         return tuple(asked)
 
-    async def withdraw(
-        self, orders: Sequence[Order], *, patience_seconds: float
-    ) -> tuple[tuple[Order, ...], tuple[Order, ...]]:
-        """Cancel as many of these as there is room for now, in their order, for a halt: a disk that takes longer is not waited for.
+    async def withdraw(self, orders: Sequence[Order], *, patience_seconds: float) -> tuple[Order, ...]:
+        """Cancel as many of these as there is room for now, in their order, for a halt. Returns those that were asked.
 
-        A cancel that nobody wrote down can only take risk away, and the broker's word on it is booked as ever. Returns (asked, those
-        that no message from here can reach). Raises Busy where there is no room for any, NotConnected.
+        Neither a disk that takes longer nor whoever waits for it with the book's lock holds it up: a cancel that nobody wrote down can only
+        take risk away, and the broker's word on it is booked as ever. Raises Busy where there is no room for any, NotConnected.
         """
-        async with self._book.lock:
-            standing = [o for order in orders if (o := self._book.current(order)) is not None]
-            reached = [o for o in standing if self._reaches(o)]
-            missed = tuple(o for o in standing if not self._reaches(o))
-            portion = reached[: max(min(self._broker.room, CANCEL_PORTION), 1)]
+        try:
+            async with asyncio.timeout(patience_seconds):
+                await self._book.lock.acquire()
+        except TimeoutError:
+            log.error("cancels leave while the disk is waited for")
+            return self.withdraw_unwritten(orders)
+        try:
+            portion = self._portion(orders)
             if not portion:
-                return (), missed
+                return ()
             self._broker.ensure_room(len(portion))
-            now = self._clock.now()
-            asked = [replace(order, cancel_requested_at=now) for order in portion]
+            asked = self._asked(portion)
             words = [Notice("order", subject=o.card, to=o.owner) for o in asked if not o.external]
             epoch = self._broker.link.epoch
             writing = asyncio.ensure_future(self._ledger.record_cancel(asked, None, words))
@@ -331,16 +340,32 @@ class Executor:
             for order in asked if self._broker.link.epoch == epoch else ():
                 self._broker.cancel(order)
             asyncio.get_running_loop().call_later(ACK_SECONDS, self._expect_word, asked)
+        finally:
+            self._book.lock.release()
         self._notifier.wake()
-        return tuple(asked), missed
+        return asked
 
-    def withdraw_unwritten(self, orders: Sequence[Order]) -> None:
-        """The same under the book's lock, which the caller has, while nothing can be written down: as many as there is room for."""
-        for order in [o for o in orders if self._reaches(o)][: self._broker.room]:
+    def withdraw_unwritten(self, orders: Sequence[Order]) -> tuple[Order, ...]:
+        """The same at once, without the disk. Raises Busy, NotConnected."""
+        portion = self._portion(orders)
+        for order in portion:
             self._broker.cancel(order)
-            self._book.opened([replace(order, cancel_requested_at=self._clock.now())])
+        asked = self._asked(portion)
+        self._book.opened(asked)
+        return asked
 
-    def _reaches(self, order: Order) -> bool:
+    def _portion(self, orders: Sequence[Order]) -> list[Order]:
+        """Those of the orders that stand, can be reached and have room now; at least one, so that Busy is raised where there is none."""
+        standing = [o for order in orders if (o := self._book.current(order)) is not None]
+        reached = [o for o in standing if o.cancel_requested_at is None and self.reaches(o)]
+        return reached[: max(min(self._broker.room, CANCEL_PORTION), 1)]
+
+    def _asked(self, orders: Sequence[Order]) -> tuple[Order, ...]:
+        now = self._clock.now()
+        return tuple(replace(order, cancel_requested_at=now) for order in orders)
+
+    def reaches(self, order: Order) -> bool:
+        """Whether a message from here would hit the order, and nothing else."""
         try:
             self.cards.check_can_change(order)
         except BrokerError:

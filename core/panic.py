@@ -40,16 +40,18 @@ WRITING_SECONDS = 1.0
 FIRST_SECONDS = 3.0  # how long it waits for the first cancel before it answers
 CANCELS_SECONDS = 2.0  # how long the sales of a flatten wait for the cancels before them
 ROOM_SECONDS = 0.05
+AGAIN_SECONDS = 60.0  # before a cancel that the broker has refused is asked once more
 DISK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Halt:
-    """How a halt began: what is being cancelled, what stays (stops, targets, closing orders), what others placed; whether it is on the
-    disk, and whether the broker could be told.
+    """How a halt began: what is being cancelled, what should be and cannot be reached from here, what stays (stops, targets, closing
+    orders), what others placed; whether it is on the disk, and whether the broker could be told.
     """
 
     cancelling: tuple[Order, ...]
+    unreachable: tuple[Order, ...]
     staying: tuple[Order, ...]
     external: tuple[Order, ...]
     written: bool
@@ -95,12 +97,16 @@ class Panic:
         self._withdrawing: asyncio.Task[None] | None = None
         self._first = asyncio.Event()
         self._patience = WRITING_SECONDS  # how long each portion of cancels waits for the disk
+        self._tried: dict[
+            int, float
+        ] = {}  # when an order was last cancelled by a halt: the broker may refuse it
 
     # --- the first rung -------------------------------------------------------------------------------------------------
 
     async def halt(self, reason: str, origin: Origin | None = None) -> Halt:
         """Block at once, write that down, begin to cancel. Returns when the first cancels have left; raises nothing of disk or broker."""
         self._trading.block(TradingState.HALTED, reason)
+        self._tried.clear()
         begun = self._picture(reason)
         words = Notice("halted", _facts(begun), to=origin.user if origin else None, urgent=True)
         written = await self._written(origin, words)
@@ -108,12 +114,13 @@ class Panic:
         self._withdraw()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._first.wait(), FIRST_SECONDS)
-        return Halt(begun.cancelling, begun.staying, begun.external, written, begun.connected, reason)
+        return replace(begun, written=written)
 
     def _picture(self, reason: str) -> Halt:
         adding = self._adding()
         return Halt(
-            cancelling=adding,
+            cancelling=tuple(o for o in adding if self._executor.reaches(o)),
+            unreachable=tuple(o for o in adding if not self._executor.reaches(o)),
             staying=self.protecting(),
             external=tuple(o for o in self._book.orders if o.external),
             written=False,
@@ -162,19 +169,23 @@ class Panic:
     async def _withdraw_all(self) -> None:
         """Until nothing is left that could add: as many at a time as the broker's message limit has room for."""
         try:
-            beyond: set[int] = set()  # those that cannot be reached from here
+            settled = False
             while self._trading.now.state is TradingState.HALTED and self._trading.now.before is None:
                 if not self._broker.link.ready:
                     return  # `compared` begins anew
-                left = [o for o in self.increasing() if o.number not in beyond]
-                if not left:
+                left = [o for o in self.increasing() if self._executor.reaches(o) and self._may_try(o)]
+                if not left and settled:
                     return
+                if not left:
+                    settled = await self._nobody_writes()
+                    continue
+                settled = False
                 try:
-                    _, missed = await self._executor.withdraw(left, patience_seconds=self._patience)
+                    asked = await self._executor.withdraw(left, patience_seconds=self._patience)
                 except Busy:
                     await asyncio.sleep(ROOM_SECONDS)  # time passing is the event
                     continue
-                beyond.update(o.number for o in missed)
+                self._tried.update((o.number, self._clock.monotonic()) for o in asked)
                 self._first.set()
         except GreenlightError as problem:
             log.warning("a halt waits for the next comparison of the books: %s", problem)
@@ -182,6 +193,19 @@ class Panic:
             log.exception("a halt could not cancel; it is tried again after the next comparison of the books")
         finally:
             self._first.set()
+
+    def _may_try(self, order: Order) -> bool:
+        """Whether it was not asked for just now: a broker that refuses a cancel is not asked again and again."""
+        tried = self._tried.get(order.number)
+        return tried is None or self._clock.monotonic() - tried >= AGAIN_SECONDS
+
+    async def _nobody_writes(self) -> bool:
+        """Wait until what was being written down when the halt came is in the book. True, so that it is waited for once."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._patience):
+                async with self._book.lock:
+                    pass
+        return True
 
     async def compared(self) -> None:
         """The books agree with the broker's, for the first time or again: what a halt still owes is done before anything else."""
@@ -202,7 +226,8 @@ class Panic:
         ]
         adding = increasing(certain, lambda con_id: held.get(con_id, ZERO), self._worth)
         try:
-            self._executor.withdraw_unwritten([o for o in adding if o.cancel_requested_at is None])
+            asked = self._executor.withdraw_unwritten([o for o in adding if self._may_try(o)])
+            self._tried.update((o.number, self._clock.monotonic()) for o in asked)
         except BrokerError as problem:
             log.warning("a halt waits for the next comparison of the books: %s", problem)
 
@@ -382,6 +407,7 @@ def _facts(halt: Halt) -> dict[str, object]:
     return {
         "reason": halt.reason,
         "cancelling": [o.number for o in halt.cancelling],
+        "unreachable": [o.number for o in halt.unreachable],
         "staying": [o.number for o in halt.staying],
         "external": [o.number for o in halt.external],
         "connected": halt.connected,

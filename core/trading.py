@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 from datetime import datetime
 
+from core.errors import StaleCard
 from core.model import Notice, Origin, Trading, TradingState
 from core.ports import Clock, Ledger, Notifier
 
@@ -41,6 +42,7 @@ class TradingSwitch:
     def __init__(self, ledger: Ledger, notifier: Notifier, clock: Clock) -> None:
         self._ledger, self._notifier, self._clock = ledger, notifier, clock
         self.now = Trading(TradingState.HALTED, "Greenlight is just starting.")
+        self._blocks = 0
 
     async def load(self) -> None:
         """Take up the state that was kept. After a stop out of order it is HALTED until the books are compared. Raises StorageError."""
@@ -67,6 +69,7 @@ class TradingSwitch:
 
     def block(self, state: TradingState, reason: str) -> Trading:
         """Tighten at once, in memory alone; `keep` has to follow."""
+        self._blocks += 1
         if _SEVERITY[state] > _SEVERITY[self.now.state] or self.now.before is not None:
             self.now = Trading(state, reason, self._clock.now())
         return self.now
@@ -87,8 +90,15 @@ class TradingSwitch:
         return not (today and _SEVERITY[state] <= _SEVERITY[now.accepted])
 
     async def resume(self, origin: Origin, accepted: TradingState, notices: tuple[Notice, ...] = ()) -> None:
-        """Open again: on disk first. `accepted` is what the rules call for at this moment. Raises StorageError, and then nothing has changed."""
+        """Open again: on disk first. `accepted` is what the rules call for at this moment.
+
+        Raises StorageError, and then nothing has changed; StaleCard where a halt came while it was being written, which then holds.
+        """
+        blocks = self._blocks
         opened = Trading(TradingState.ACTIVE, "", self._clock.now(), accepted)
-        await self._ledger.keep_trading(as_text(opened), "ACTIVE: resumed", origin, notices)
+        await self._ledger.keep_trading(as_text(opened), "ACTIVE: resumed", origin, ())
+        if self._blocks != blocks:
+            raise StaleCard("A halt came meanwhile, so it stays closed. /resume says how it stands.")
         self.now = opened
+        await self._ledger.record(notices=notices)
         self._notifier.wake()

@@ -1,14 +1,16 @@
 """The panic ladder: /halt, /flatten, /resume, and /risk with what the limits leave room for."""
 
+import zlib
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from bot import safety, text
-from bot.command import Caller, button, command
+from bot.command import Caller, Line, button, command
 from bot.reply import Reply
 from bot.services import Desk
 from core import risk
 from core.errors import StaleCard
-from core.model import Outgoing, Ticket, TradingState
+from core.model import Order, Outgoing, Ticket, Trading, TradingState
 
 BUTTON_SECONDS = 120
 LAST_DENIALS = 8
@@ -37,7 +39,7 @@ async def risk_(desk: Desk, who: Caller) -> Reply:
 
 
 @command("/halt", urgent=True)
-async def halt(desk: Desk, who: Caller) -> Reply:
+async def halt(desk: Desk, who: Caller, _whatever: Line | None = None) -> Reply:
     """Stop: nothing that opens or adds leaves any more, and orders that could are cancelled, the largest first.
 
     Stops, targets and closing orders stay; a second button cancels those too. Orders from elsewhere each need their own
@@ -49,6 +51,7 @@ async def halt(desk: Desk, who: Caller) -> Reply:
     words = safety.halted(
         done.reason,
         done.cancelling,
+        done.unreachable,
         done.staying,
         done.external,
         connected=done.connected,
@@ -68,17 +71,21 @@ async def rest(desk: Desk, who: Caller, _argument: str) -> Reply:
     if not orders:
         return Reply(toast="Nothing of yours is working any more.")
     shown = safety.rest_question(orders, desk.panic.unprotected_by(orders), desk.broker.link)
-    return Reply(shown, (((f"Yes, cancel all {len(orders)}", f"rest2:{_stamp(desk)}"),),))
+    named = f"rest2:{_stamp(desk)}:{_fingerprint(orders)}"
+    return Reply(shown, (((f"Yes, cancel all {len(orders)}", named),),))
 
 
 @button("rest2", urgent=True)
-async def rest_too(desk: Desk, who: Caller, stamp: str) -> Reply:
-    """Cancel stops, targets and closing orders too."""
+async def rest_too(desk: Desk, who: Caller, argument: str) -> Reply:
+    """Cancel stops, targets and closing orders too: those that were named, or the question once more."""
+    stamp, _, named = argument.partition(":")
     _check_stamp(desk, stamp, "/halt")
     orders = desk.panic.protecting()
-    if not orders:
-        return Reply(toast="Nothing of yours is working any more.")
-    await desk.executor.cancel(orders, who.origin, announce=True)
+    if _fingerprint(orders) != named:
+        return await rest(desk, who, "")
+    reached = [o for o in orders if desk.executor.reaches(o)]
+    missed = [o for o in orders if o not in reached]
+    await desk.executor.cancel(reached or orders, who.origin, announce=True, left_alone=missed)
     return Reply(toast="Cancel asked.", recorded=True)
 
 
@@ -141,23 +148,36 @@ async def resume(desk: Desk, who: Caller) -> Reply:
         desk.broker.link,
         desk.panic.still_against(),
     )
-    return Reply(shown, ((("Open again", f"resume:{_stamp(desk)}"),),))
+    return Reply(shown, ((("Open again", f"resume:{_stamp(desk)}:{_since(trading)}"),),))
 
 
 @button("resume")
-async def resume_now(desk: Desk, who: Caller, stamp: str) -> Reply:
-    """Open again."""
+async def resume_now(desk: Desk, who: Caller, argument: str) -> Reply:
+    """Open again what the message told of; a later halt wants its own look."""
+    stamp, _, told = argument.partition(":")
     _check_stamp(desk, stamp, "/resume")
     if desk.trading.now.state is TradingState.ACTIVE:
         return Reply(toast="Trading is ACTIVE already.")
     if desk.trading.now.before is not None:
         return Reply(toast="The books are still being compared; it opens by itself.")
+    if _since(desk.trading.now) != told:
+        raise StaleCard("Trading was closed again since; /resume says what happened.")
     await desk.panic.resume(who.origin)
     return Reply(toast="Open again.", recorded=True)
 
 
 def _holdings(count: int) -> str:
     return f"{count} holding{'s' if count != 1 else ''}"
+
+
+def _fingerprint(orders: Sequence[Order]) -> str:
+    """Names a set of orders, so that a tap cannot mean others than its message did."""
+    return f"{zlib.crc32(','.join(str(n) for n in sorted(o.number for o in orders)).encode()):08x}"
+
+
+def _since(trading: Trading) -> str:
+    """Names a closing of trading."""
+    return f"{trading.since.timestamp() * 1000:.0f}" if trading.since else ""
 
 
 def _stamp(desk: Desk) -> str:

@@ -292,6 +292,10 @@ async def cancel(desk: Desk, who: Caller, which: Target) -> Reply:
             rows,
         )
     left_alone = [o for o in desk.executor.orders if o.external] if which.everything else []
+    reached = [o for o in chosen if desk.executor.reaches(o)]
+    if which.number is None and reached:
+        left_alone += [o for o in chosen if o not in reached]
+        chosen = reached
     return await _cancel(desk, who, chosen, announce=True, left_alone=left_alone)
 
 

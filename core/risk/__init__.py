@@ -69,6 +69,7 @@ __all__ = [
     "at_risk",
     "bracket_sides",
     "check",
+    "closed",
     "day_began",
     "drifted",
     "lost_percent",
@@ -224,6 +225,12 @@ def check(
     return tuple(
         denial for row in rows if (denial := _missing(row, limits) or row.rule(ticket, snapshot, limits))
     )
+
+
+def closed(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
+    """What the trading state alone says against the order: looked at once more in the last moment before it leaves."""
+    entry = None if reduces(ticket, snapshot) else trading_state(ticket, snapshot, limits)
+    return entry or analyst_halted(ticket, snapshot, limits)
 
 
 def _missing(row: RuleRow, limits: Limits) -> Denial | None:
