@@ -210,6 +210,7 @@ class Panic:
     async def compared(self) -> None:
         """The books agree with the broker's, for the first time or again: what a halt still owes is done before anything else."""
         await self._trading.compared()
+        self._look.set()  # what nobody could heed before
         if self._trading.now.state is TradingState.HALTED:
             self._withdraw()
 
