@@ -164,9 +164,9 @@ class Desk:
 
         async def build() -> None:
             self.book = OrderBook(self.ledger, self.bell, self)
-            trading = TradingSwitch(self.ledger, self.bell, self)
-            trading.now = Trading(TradingState.ACTIVE)
-            self.cards = Cards(self.broker, self.ledger, self, self.book, trading, limits, Timing())
+            self.trading = TradingSwitch(self.ledger, self.bell, self)
+            self.trading.now = Trading(TradingState.ACTIVE)
+            self.cards = Cards(self.broker, self.ledger, self, self.book, self.trading, limits, Timing())
             self.doubt = asyncio.Event()
             self.executor = Executor(
                 self.broker, self.ledger, self.bell, self, self.book, self.cards, self.doubt

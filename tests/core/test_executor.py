@@ -1,8 +1,9 @@
 """The only way to the market: what leaves, in which order with the disk, what does not leave, and what is said of either."""
 
 import asyncio
+import gc
 import json
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -11,7 +12,6 @@ from typing import Any
 import pytest
 
 from core.errors import BrokerError, Busy, Denied, StaleCard, StorageError
-from core.executor import ACK_SECONDS, CANCEL_PORTION, ROOM_SECONDS
 from core.model import (
     ChangeRequest,
     Drift,
@@ -22,11 +22,17 @@ from core.model import (
     Role,
     Side,
     TimeInForce,
+    Trading,
+    TradingState,
 )
 from tests.core.executor_desk import CLIENT, EPOCH, LIMITS, Desk
 from tests.values import AAPL, ACCOUNT, OWNER
 
 BUY, SELL = Side.BUY, Side.SELL
+ACK_SECONDS, ROOM_SECONDS = 3, 3
+"""How long silence, and a full line, are borne."""
+PORTION = 20
+"""Cancels that leave at once: fewer than the broker's limit of messages a second."""
 
 
 @pytest.fixture
@@ -42,6 +48,28 @@ def limit(price: str = "100") -> dict[str, Any]:
 def facts(row: Any) -> dict[str, Any]:
     told: dict[str, Any] = json.loads(row["data"])
     return told
+
+
+def given_up_in_its_commit(desk: Desk, work: Coroutine[Any, Any, Any]) -> None:
+    """Begun, and cancelled as soon as room was kept for it, which is the last thing before its commit."""
+    desk.broker.kept.clear()
+    task = desk.start(work)
+    for _ in range(200):
+        desk.turns(1)
+        if desk.broker.kept:
+            break
+    task.cancel()
+    desk.turns(50)
+    assert task.cancelled()
+
+
+def halt_during_commits(desk: Desk) -> None:
+    """Trading is halted while something is being written down."""
+
+    def halt() -> None:
+        desk.trading.now = Trading(TradingState.HALTED, "Enough.")
+
+    desk.during_commits(halt)
 
 
 # --- sending -------------------------------------------------------------------------------------------------------------
@@ -381,16 +409,53 @@ def test_a_line_that_has_no_room_after_all_is_certain_knowledge_too(desk: Desk) 
 def test_a_tap_that_is_cancelled_in_its_commit_is_written_all_the_same(desk: Desk) -> None:
     """The program ends while the disk works: what was begun is on disk whole, to be found by the next comparison."""
     ticket = desk.card(**limit())
-    task = desk.start(desk.executor.submit(ticket, desk.origin()))
-    for _ in range(200):
-        desk.turns(1)
-        if desk.book.lock.locked() and desk.bell.rung >= 0 and desk.broker.kept:
-            break
-    task.cancel()
-    desk.turns(50)
-    assert task.cancelled()
+    given_up_in_its_commit(desk, desk.executor.submit(ticket, desk.origin()))
     assert [row["number"] for row in desk.file("SELECT number FROM orders")] == [1]
     assert desk.broker.placed == []
+
+
+def test_what_was_written_and_then_lost_with_the_disk_is_used_all_the_same(desk: Desk) -> None:
+    """The commit ended the card; that its orders never left cannot be written any more. Asked again, the card is used."""
+    ticket = desk.card(**limit())
+
+    def gone() -> None:
+        desk.broker.link = replace(desk.broker.link, epoch=EPOCH + 1)
+        desk.connection.dead = True
+
+    desk.during_commits(gone)
+    with pytest.raises(StorageError):
+        desk.send(ticket)
+    desk.connection.dead = False
+    with pytest.raises(StaleCard):
+        desk.do(desk.cards.open_card(ticket.ticket_id, OWNER))
+
+
+def test_a_halt_during_the_commit_holds_an_entry_back(desk: Desk) -> None:
+    """It was written down and does not leave, and the order says why."""
+    ticket = desk.card(**limit())
+    halt_during_commits(desk)
+    desk.send(ticket)
+    assert desk.broker.placed == []
+    told = desk.do(desk.ledger.order(number=1))
+    assert told is not None
+    assert told.state is OrderState.NOT_AT_BROKER
+    assert told.reason.startswith("It was never sent: Trading is HALTED")
+
+
+def test_a_halt_during_the_commit_keeps_nobody_in(desk: Desk) -> None:
+    """A sale of what is held leaves all the same."""
+    desk.hold(10)
+    ticket = desk.card(SELL, 10)
+    halt_during_commits(desk)
+    desk.send(ticket)
+    assert len(desk.broker.placed) == 1
+
+
+def test_orders_that_nobody_closes_are_written_to_the_line(desk: Desk) -> None:
+    """As those are that protect a holding: a halt is no reason against them."""
+    order = desk.works()
+    desk.do(desk.executor.write([order], AAPL))
+    assert [left.orders for left in desk.broker.placed] == [(order,)]
 
 
 # --- silence -------------------------------------------------------------------------------------------------------------
@@ -438,6 +503,8 @@ def test_a_sale_of_protected_shares_goes_the_longer_way(desk: Desk) -> None:
     assert [o.number for o in desk.broker.cancelled] == [stop.number]
     (closing,) = desk.do(desk.ledger.unfinished_closings())
     assert closing.ticket.quantity == 10
+    with pytest.raises(StaleCard):
+        desk.do(desk.cards.open_card(closing.ticket.ticket_id, OWNER))
 
 
 def test_a_sale_of_what_protection_leaves_over_goes_straight(desk: Desk) -> None:
@@ -606,6 +673,52 @@ def test_a_change_that_is_not_answered_is_asked_about(desk: Desk) -> None:
     assert not desk.doubt.is_set()
 
 
+def test_a_change_that_is_given_up_in_its_commit_is_written_all_the_same(desk: Desk) -> None:
+    """Half a commit is none."""
+    order = desk.works()
+    ticket = desk.change_card(ChangeRequest(order.number, limit_price=Decimal(94)))
+    given_up_in_its_commit(desk, desk.executor.submit(ticket, desk.origin()))
+    told = desk.do(desk.ledger.order(number=order.number))
+    assert told is not None
+    assert told.change is not None
+
+
+def test_a_change_that_was_written_and_then_lost_with_the_disk_is_used_all_the_same(desk: Desk) -> None:
+    """As the card of an order is."""
+    order = desk.works()
+    ticket = desk.change_card(ChangeRequest(order.number, limit_price=Decimal(94)))
+
+    def gone() -> None:
+        desk.broker.link = replace(desk.broker.link, epoch=EPOCH + 1)
+        desk.connection.dead = True
+
+    desk.during_commits(gone)
+    with pytest.raises(StorageError):
+        desk.send(ticket)
+    desk.connection.dead = False
+    with pytest.raises(StaleCard):
+        desk.do(desk.cards.open_card(ticket.ticket_id, OWNER))
+
+
+def test_a_halt_during_the_commit_holds_the_change_of_an_entry_back(desk: Desk) -> None:
+    """The entry stands as it was; its stop may still be moved, because it closes what is held."""
+    desk.hold(10)
+    entry = desk.works()
+    stop = desk.works(
+        role=Role.STOP, side=SELL, order_type=OrderType.STOP, limit_price=None, stop_price=Decimal(90)
+    )
+    for_entry = desk.change_card(ChangeRequest(entry.number, limit_price=Decimal(94)))
+    for_stop = desk.change_card(ChangeRequest(stop.number, stop_price=Decimal(91)))
+    halt_during_commits(desk)
+    desk.send(for_entry)
+    assert desk.broker.placed == []
+    assert desk.book.current(entry) == entry
+    assert any("The change was never sent: Trading is HALTED" in str(facts(m)) for m in desk.messages())
+    desk.trading.now = Trading(TradingState.ACTIVE)
+    desk.send(for_stop)
+    assert [o.stop_price for left in desk.broker.placed for o in left.orders] == [Decimal(91)]
+
+
 # --- cancelling ----------------------------------------------------------------------------------------------------------
 
 
@@ -683,22 +796,22 @@ def test_nothing_to_cancel_is_announced_too(desk: Desk) -> None:
 
 def test_many_cancels_go_in_portions(desk: Desk) -> None:
     """As many as fit into the limit at a time, each exactly once; what was left alone is named once."""
-    orders = [desk.works() for _ in range(2 * CANCEL_PORTION + 5)]
+    orders = [desk.works() for _ in range(2 * PORTION + 5)]
     rest = desk.works()
-    desk.broker.room = CANCEL_PORTION
+    desk.broker.room = PORTION
     asked = cancel(desk, orders, announce=True, left_alone=[rest])
     assert [o.number for o in asked] == [o.number for o in orders]
     assert [o.number for o in desk.broker.cancelled] == [o.number for o in orders]
-    assert desk.broker.kept == [CANCEL_PORTION, CANCEL_PORTION, 5]
+    assert desk.broker.kept == [PORTION, PORTION, 5]
     told = [facts(m) for m in desk.messages() if m["kind"] == "cancel_asked"]
-    assert [len(t["numbers"]) for t in told] == [CANCEL_PORTION, CANCEL_PORTION, 5]
+    assert [len(t["numbers"]) for t in told] == [PORTION, PORTION, 5]
     assert [t["left_alone"] for t in told] == [[rest.number], [], []]
 
 
 def test_a_full_portion_is_one_commit(desk: Desk) -> None:
     """Exactly as many as a portion has are not split, and leave no empty one behind."""
-    cancel(desk, [desk.works() for _ in range(CANCEL_PORTION)], announce=True)
-    assert desk.broker.kept == [CANCEL_PORTION]
+    cancel(desk, [desk.works() for _ in range(PORTION)], announce=True)
+    assert desk.broker.kept == [PORTION]
     assert len([m for m in desk.messages() if m["kind"] == "cancel_asked"]) == 1
 
 
@@ -729,12 +842,24 @@ def test_a_cancel_does_not_wait_for_ever(desk: Desk) -> None:
     assert desk.book.orders == (order,)
 
 
+def test_the_last_try_is_when_the_time_is_up(desk: Desk) -> None:
+    """Not one more after it."""
+    desk.broker.room = 0
+    task = desk.start(desk.executor.cancel([desk.works()], desk.origin()))
+    desk.turns(20)
+    desk.seconds = float(ROOM_SECONDS)
+    desk.turns(20)
+    assert task.done()
+    assert isinstance(task.exception(), Busy)
+
+
 @pytest.mark.parametrize(
     "foreign", [{"client_id": CLIENT + 1}, {"order_id": 0}, {"epoch": 1, "perm_id": None}]
 )
 def test_a_cancel_that_could_hit_another_order_is_refused(desk: Desk, foreign: dict[str, Any]) -> None:
     """And nothing beside it is cancelled: it is all or none of a portion."""
     orders = [desk.works(), desk.works(**foreign)]
+    assert [desk.executor.reaches(o) for o in orders] == [True, False]
     with pytest.raises(BrokerError, match="Nothing was sent"):
         cancel(desk, orders)
     assert desk.broker.cancelled == []
@@ -774,12 +899,7 @@ def test_a_cancel_waits_for_the_book(desk: Desk) -> None:
 def test_a_cancel_that_is_given_up_in_its_commit_is_written_all_the_same(desk: Desk) -> None:
     """As with a sending: half a commit is none."""
     order = desk.works()
-    task = desk.start(desk.executor.cancel([order], desk.origin()))
-    while not desk.broker.kept:
-        desk.turns(1)
-    task.cancel()
-    desk.turns(50)
-    assert task.cancelled()
+    given_up_in_its_commit(desk, desk.executor.cancel([order], desk.origin()))
     assert desk.stored(order.number)["cancel_requested_at"] is not None
 
 
@@ -823,10 +943,10 @@ def test_a_halt_cancels_in_its_own_order(desk: Desk) -> None:
     assert desk.doubt.is_set()
 
 
-@pytest.mark.parametrize(("room", "count"), [(2, 2), (CANCEL_PORTION, CANCEL_PORTION), (100, CANCEL_PORTION)])
+@pytest.mark.parametrize(("room", "count"), [(1, 1), (2, 2), (PORTION, PORTION), (100, PORTION)])
 def test_a_halt_takes_a_portion_at_a_time(desk: Desk, room: int, count: int) -> None:
     """As many as there is room for, and never more than a portion."""
-    orders = [desk.works() for _ in range(CANCEL_PORTION + 1)]
+    orders = [desk.works() for _ in range(PORTION + 1)]
     desk.broker.room = room
     asked = withdraw(desk, orders)
     assert [o.number for o in asked] == [o.number for o in orders[:count]]
@@ -852,26 +972,31 @@ def test_a_halt_with_nothing_in_reach_needs_no_room(desk: Desk) -> None:
     assert not desk.book.lock.locked()
 
 
-def test_a_disk_that_says_no_holds_up_no_halt(desk: Desk) -> None:
-    """The cancel leaves, and is remembered; the broker's word on it is booked as ever."""
-    order = desk.works()
+def test_a_disk_that_says_no_holds_up_no_halt(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    """The cancel leaves, and is remembered; the broker's word on it is booked as ever. The log says what the file lacks, and only then."""
+    first, order = desk.works(), desk.works()
+    withdraw(desk, [first])
+    assert caplog.messages == []
     desk.connection.dead = True
     asked = withdraw(desk, [order])
-    assert [o.number for o in desk.broker.cancelled] == [order.number]
-    assert desk.broker.cancelled_on_disk == [False]
-    assert desk.book.orders == asked
+    assert desk.broker.cancelled == [desk.book.current(first), *asked]
+    assert desk.broker.cancelled_on_disk == [True, False]
+    assert desk.book.current(order) == asked[0]
+    assert caplog.messages == ["cancels leave that are not written down"]
 
 
-def test_a_disk_that_hangs_holds_up_a_halt_for_a_second(desk: Desk) -> None:
+@pytest.mark.parametrize("at_last", ["it gives up", "the program ends"])
+def test_a_disk_that_hangs_holds_up_a_halt_for_a_second(
+    desk: Desk, at_last: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """Then it leaves, and what the disk says at last disturbs nobody."""
     order = desk.works()
-    wake: list[asyncio.Future[None]] = []
-    execute = desk.connection._execute
+    waiting, disturbed = list[asyncio.Future[None]](), list[str]()
+    desk.loop.set_exception_handler(lambda _, told: disturbed.append(str(told)))
 
     async def hangs(work: Any) -> Any:
-        wake.append(asyncio.get_running_loop().create_future())
-        await wake[-1]
-        return await execute(work)
+        waiting.append(asyncio.get_running_loop().create_future())
+        await waiting[-1]
 
     desk.connection._execute = hangs  # type: ignore[method-assign]
     task = desk.start(desk.executor.withdraw([order], patience_seconds=1.0))
@@ -880,9 +1005,17 @@ def test_a_disk_that_hangs_holds_up_a_halt_for_a_second(desk: Desk) -> None:
     desk.wait(0.2)
     assert task.done()
     assert [o.number for o in desk.broker.cancelled] == [order.number]
-    for waiting in wake:
-        waiting.set_exception(StorageError("The disk gave up."))
+    assert caplog.messages == ["cancels leave that are not written down"]
+    for one in waiting:
+        if at_last == "it gives up":
+            one.set_exception(StorageError("The disk gave up."))
+        else:
+            one.cancel()
     desk.turns(10)
+    waiting.clear()
+    gc.collect()
+    desk.turns(10)
+    assert disturbed == []
 
 
 def test_whoever_holds_the_book_holds_up_a_halt_for_a_second(desk: Desk) -> None:
@@ -931,6 +1064,27 @@ def test_an_unknown_order_is_settled_by_its_owner(desk: Desk) -> None:
     assert desk.book.orders == (other,)
     logged = desk.file("SELECT * FROM audit WHERE kind = 'settled'")
     assert [(row["detail"], row["user"]) for row in logged] == [(f"order #{order.number} AAPL", OWNER)]
+
+
+def test_a_persons_word_waits_for_the_book(desk: Desk) -> None:
+    """An order that was unknown is heard of while its owner looks: what is said then is about another state."""
+    order = desk.works(state=OrderState.UNKNOWN)
+    drift = Drift(ACCOUNT, AAPL.con_id, "AAPL", "USD", Decimal(30), Decimal(40), Decimal(100))
+    desk.book.drifts = (drift,)
+
+    async def heard_meanwhile() -> list[Any]:
+        async with desk.book.lock:
+            words = [
+                asyncio.ensure_future(desk.executor.settle(order.number, desk.origin())),
+                asyncio.ensure_future(desk.executor.take_over(AAPL.con_id, Decimal(40), desk.origin())),
+            ]
+            for _ in range(20):
+                await asyncio.sleep(0)
+            await desk.book.book([(order, replace(order, state=OrderState.WORKING))], silent=True)
+            desk.book.drifts = ()
+        return await asyncio.gather(*words, return_exceptions=True)
+
+    assert [type(told) for told in desk.do(heard_meanwhile())] == [StaleCard, StaleCard]
 
 
 @pytest.mark.parametrize("state", [OrderState.WORKING, OrderState.SENDING, OrderState.PARTIAL])
