@@ -39,7 +39,7 @@ from core.errors import SecondInstance, StorageError
 from core.executor import Executor
 from core.guard import Guard
 from core.orderbook import OrderBook
-from core.panic import Panic
+from core.panic import Halt, Panic
 from core.ports import Clock
 from core.proposer import Proposer
 from core.recovery import Recovery
@@ -97,7 +97,11 @@ async def running(
         cards = Cards(broker, ledger, clock, book, trading, limits, Timing())
         keeper = Bookkeeper(broker, ledger, notifier, clock, book)
         executor = Executor(broker, ledger, notifier, clock, book, cards, keeper.compare)
-        panic = Panic(broker, ledger, notifier, clock, book, executor, trading, limits)
+
+        async def halt_aloud(done: Halt) -> None:
+            await dispatcher.say_at_once(safety.halted_aloud(done, broker.link))
+
+        panic = Panic(broker, ledger, notifier, clock, book, executor, trading, limits, halt_aloud)
         keeper.after_compare.append(panic.compared)
         keeper.when_unwritten.append(panic.unwritten)
         keeper.after_compare.append(executor.closer.resume)
@@ -139,9 +143,6 @@ async def running(
             clock,
         )
 
-        async def say_at_once(html: str) -> None:
-            await dispatcher.say_at_once(html)
-
         desk = Desk(
             executor,
             cards,
@@ -156,7 +157,6 @@ async def running(
             started_at,
             poller.last_poll_seconds,
             schedule.look,
-            say_at_once,
             backups,
         )
         dispatcher = Dispatcher(chat, desk, ledger, notifier, lanes)

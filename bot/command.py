@@ -38,6 +38,7 @@ class Lane(StrEnum):
     ORDINARY = ""
     SLOW = "slow"  # takes long, and must not keep waiting what is asked next
     URGENT = "urgent"  # overtakes whatever was asked before, so it has to block what it overtakes
+    HALT = "halt"  # of /halt alone: not even an urgent tap that waits for a disk may stand before it
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +108,9 @@ BUTTONS: dict[str, Button] = {}
 
 
 def command(
-    usage: str, *, slow: bool = False, urgent: bool = False
+    usage: str, *, lane: Lane = Lane.ORDINARY
 ) -> Callable[[Callable[..., Awaitable[Reply]]], Callable[..., Awaitable[Reply]]]:
     """Make a command of a function; its name is the function's."""
-    lane = Lane.URGENT if urgent else Lane.SLOW if slow else Lane.ORDINARY
 
     def register(run: Callable[..., Awaitable[Reply]]) -> Callable[..., Awaitable[Reply]]:
         name = run.__name__.rstrip("_")
@@ -122,12 +122,12 @@ def command(
 
 
 def button(
-    name: str, *, urgent: bool = False
+    name: str, *, lane: Lane = Lane.ORDINARY
 ) -> Callable[[Callable[..., Awaitable[Reply]]], Callable[..., Awaitable[Reply]]]:
     """Make a function answer the buttons whose action is `name:argument`."""
 
     def register(run: Callable[..., Awaitable[Reply]]) -> Callable[..., Awaitable[Reply]]:
-        BUTTONS[name] = Button(run, Lane.URGENT if urgent else Lane.ORDINARY)
+        BUTTONS[name] = Button(run, lane)
         return run
 
     return register

@@ -85,6 +85,20 @@ def halted(
     return "\n".join([*lines, "", "/resume opens again, /flatten closes everything.", text.badge(link)])
 
 
+def halted_aloud(done: Halt, link: Link) -> str:
+    """The same of a halt that the disk did not take, for when nothing can be written down first."""
+    words = halted(
+        done.reason,
+        done.cancelling,
+        done.unreachable,
+        done.staying,
+        done.external,
+        connected=done.connected,
+        link=link,
+    )
+    return f"⚠️ <b>The disk did not take this yet</b>: until it does, it holds only as long as this process runs.\n{words}"
+
+
 def halted_buttons(staying: Sequence[Order], external: Sequence[Order], client_id: int) -> Buttons:
     """The second rung, and a tap for each order of somebody else that can be reached from here."""
     rows = []
@@ -114,7 +128,7 @@ async def halt_lines(panic: Panic) -> list[str]:
     lines = ["HALTED. Nothing that opens or adds leaves any more."]
     if not done.written:
         lines.append(
-            "The disk did not take it: it holds until this process ends. Make room, then halt again."
+            "The disk did not take it yet: until it does, it holds only as long as the bot runs. Make room."
         )
     if not done.connected:
         lines.append(
@@ -179,6 +193,8 @@ def _leaving_lines(one: Leaving, ticket: Ticket) -> list[str]:
     lines = [f"{text.terms(ticket)} · ≈{text.NBSP}{value}"]
     lines += [f"   {line}" for line in text.time_lines(ticket) if "⏸" in line or "closed" in line]
     lines += [f"   {line}" for line in text.denial_lines(one.preview.denials)]
+    if part := one.position.signed_quantity % 1:
+        lines.append(f"   ⚠️ {text.quantity(abs(part))} of a share stays: close it in TWS")
     if one.preview.again:
         lines.append(f"   ⚠️ {escape(one.preview.again)}")
     return lines

@@ -54,6 +54,4 @@ class Desk:
     last_poll_seconds: Callable[[], float | None]
     do_what_is_due: Callable[[], Awaitable[None]]
     """Look at the clock now, without waiting for the schedule to ring."""
-    say_at_once: Callable[[str], Awaitable[None]]
-    """Tell every owner now, past the outbox: for when nothing can be written down."""
     backups: Backups | None = None

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from decimal import Decimal
+from decimal import ROUND_FLOOR, Decimal
 
 from ulid import ULID
 
@@ -183,6 +183,9 @@ class Cards:
         free = abs(position.signed_quantity) - self.moment(None).working_quantity(position.con_id, side)
         if free <= 0:
             raise BadInput("All of it is on its way out already.")
+        free = free.to_integral_value(ROUND_FLOOR)
+        if not free:
+            raise BadInput("It is less than one share; close it in TWS.")
         request = Request(side, position.symbol, quantity=free)
         life = self._timing.card_seconds
         quote = await self._broker.quote(instrument, self.limits.max_quote_age_seconds, life)
@@ -296,6 +299,11 @@ class Cards:
         measured, around = changes.measured(ticket, order, family, snapshot)
         # The order is at the broker, and what a change takes of the margin is the broker's to refuse: it offers no forecast of one.
         denials = risk.check(measured, around, self.limits, protects=order.protects, asked=False)
+        if not order.protects and not risk.reduces(measured, around):
+            known = {denial.code for denial in denials}
+            denials += tuple(
+                d for d in risk.check_whole(ticket, snapshot, self.limits) if d.code not in known
+            )
         entry = next((o for o in family if o.number == order.parent and o.state.is_open), None)
         if entry is not None:
             wrong = risk.bracket_sides(changes.as_entry(ticket, order, entry, family), snapshot, self.limits)
@@ -446,8 +454,14 @@ class Cards:
         return self._clock.now() >= ticket.expires_at
 
     async def drifted(self, ticket: Ticket) -> Decimal | None:
-        """How far the price has moved since the card, as a fraction, where that is more than the owner allows."""
-        return risk.drifted(ticket, await self.fresh_quote(ticket), self.limits)
+        """How far the price has moved since the card, as a fraction, where that is more than the owner allows; a way out is not asked."""
+        quote = await self.fresh_quote(ticket)
+        if ticket.modifies is not None:
+            order = next((o for o in self._book.orders if o.number == ticket.modifies), None)
+            is_exit = order is not None and order.protects
+        else:
+            is_exit = risk.reduces(ticket, self.moment(quote))
+        return None if is_exit else risk.drifted(ticket, quote, self.limits)
 
     async def fresh_quote(self, ticket: Ticket) -> Quote | None:
         """The price as it is now; None where there is none."""

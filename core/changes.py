@@ -6,9 +6,10 @@ order counts with the larger of its two quantities.
 
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 
 from core.errors import BadInput
-from core.model import Change, ChangeRequest, Denial, Order, OrderState, OrderType, Role, Ticket
+from core.model import Change, ChangeRequest, Denial, Order, OrderState, OrderType, Role, Sent, Ticket
 from core.risk import Snapshot
 
 CHANGEABLE = frozenset({OrderState.WORKING, OrderState.PARTIAL})
@@ -88,13 +89,19 @@ def measured(
         take_profit=target.limit_price if target else None,
     )
     others = tuple(o for o in snapshot.working if o.number != order.number)
-    sent = None if snapshot.sent is None else tuple(s for s in snapshot.sent if s.number != order.number)
+    done = order.filled / order.quantity if order.quantity else Decimal(0)
+    sent = None if snapshot.sent is None else tuple(_done(s, order.number, done) for s in snapshot.sent)
     approved = snapshot.approved
     if approved is not None and approved.terms_hash == ticket.terms_hash():
         approved = replace(
             approved, terms_hash=rest.terms_hash()
         )  # the rest of what was approved is approved
     return rest, replace(snapshot, working=others, sent=sent, approved=approved)
+
+
+def _done(sent: Sent, number: int, part: Decimal) -> Sent:
+    """What left before, the order itself only with the part of it that is filled: the rest is measured anew."""
+    return sent if sent.number != number or sent.worth is None else replace(sent, worth=sent.worth * part)
 
 
 def terms_of(order: Order) -> str:

@@ -211,7 +211,9 @@ class Closer:
                 self._ledger.move_closing(ticket.ticket_id, ClosingState.SELLING, orders, [words])
             )
             self._book.opened(orders)
-            now = replace(snapshot, trading=self._snapshot(None).trading)  # a halt may have come with the commit
+            now = replace(
+                snapshot, trading=self._snapshot(None).trading
+            )  # a halt may have come with the commit
             late = risk.closed(ticket, now, self._limits)
             await self._write(orders, ticket.instrument, late.message if late else "")
         self._notifier.wake()

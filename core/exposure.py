@@ -41,8 +41,10 @@ def increasing(
         most = max(o.remaining for o in members)
         if entry is None:
             waking.append((members, most))
-        else:
-            take(members, most if entry.state is OrderState.UNKNOWN else min(most, entry.filled))
+            continue
+        bought = min(most, entry.filled)
+        if not take(members, most if entry.state is OrderState.UNKNOWN else bought) and bought > 0:
+            found += members  # what was bought with them is not held any more
     for members, most in waking:
         if not take(members, most):
             found += members

@@ -7,7 +7,7 @@ What cannot be cancelled now is cancelled first thing when the books agree with 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -90,12 +90,15 @@ class Panic:
         executor: Executor,
         trading: TradingSwitch,
         limits: risk.Limits,
+        aloud: Callable[[Halt], Awaitable[None]],
     ) -> None:
+        self.aloud = aloud  # how a halt is told that no disk will carry
         self._broker, self._ledger, self._notifier, self._clock = broker, ledger, notifier, clock
         self._book, self._executor, self._trading, self._limits = book, executor, trading, limits
         self._look = asyncio.Event()
         self._withdrawing: asyncio.Task[None] | None = None
         self._first = asyncio.Event()
+        self._rewriting: asyncio.Task[None] | None = None
         self._patience = WRITING_SECONDS  # how long each portion of cancels waits for the disk
         self._tried: dict[
             int, float
@@ -114,6 +117,8 @@ class Panic:
         self._withdraw()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._first.wait(), FIRST_SECONDS)
+        if not written:
+            await self.aloud(begun)
         return replace(begun, written=written)
 
     def _picture(self, reason: str) -> Halt:
@@ -132,13 +137,22 @@ class Panic:
         """Whether the state is on the disk; a disk that says no, or nothing, holds up no cancel."""
         writing = asyncio.ensure_future(self._trading.keep(origin, (words,)))
         await asyncio.wait({writing}, timeout=WRITING_SECONDS)
-        if not writing.done():
-            writing.add_done_callback(_log_failure)
-            return False
-        if problem := writing.exception():
-            log.error("the halt is not on the disk: %s", problem)
-            return False
-        return True
+        if writing.done() and writing.exception() is None:
+            return True
+        if self._rewriting is None or self._rewriting.done():
+            again = self._write_again(writing, words)
+            self._rewriting = asyncio.get_running_loop().create_task(again, name="halt-write")
+        return False
+
+    async def _write_again(self, writing: "asyncio.Future[None]", words: Notice) -> None:
+        """Until the state is on the disk, whatever it is by then; what was to be said is said with it."""
+        while True:
+            try:
+                return await writing
+            except StorageError as problem:
+                log.error("the trading state is not on the disk: %s", problem)
+            await asyncio.sleep(DISK_SECONDS)
+            writing = asyncio.ensure_future(self._trading.keep(None, (words,)))
 
     def increasing(self) -> tuple[Order, ...]:
         """Our own working orders that could add to a holding and are not being cancelled yet, the largest first."""
@@ -374,7 +388,10 @@ class Panic:
     async def _tighten(self) -> None:
         account, sent, now = self._broker.account, self._book.pace.sent, self._clock.now()
         found = risk.tightened(account, sent, self._trading.now, now, self._limits)
-        if found is None or not self._trading.is_news(found[0], risk.day_began(now)):
+        if found is None:
+            return
+        of_loss = found == risk.tightened(account, (), self._trading.now, now, self._limits)
+        if not self._trading.is_news(found[0], risk.day_began(now), of_loss=of_loss):
             return
         state, reason = found
         if state is TradingState.HALTED:
@@ -413,8 +430,3 @@ def _facts(halt: Halt) -> dict[str, object]:
         "external": [o.number for o in halt.external],
         "connected": halt.connected,
     }
-
-
-def _log_failure(writing: "asyncio.Future[None]") -> None:
-    if not writing.cancelled() and (problem := writing.exception()) is not None:
-        log.error("the halt is not on the disk: %s", problem)

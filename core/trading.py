@@ -81,13 +81,13 @@ class TradingSwitch:
         )
         self._notifier.wake()
 
-    def is_news(self, state: TradingState, day_began: datetime) -> bool:
-        """Whether a rule may tighten to `state`: it is tighter than now, and not what its owner saw today when he opened again."""
+    def is_news(self, state: TradingState, day_began: datetime, *, of_loss: bool) -> bool:
+        """Whether a rule may tighten to `state`: it is tighter than now, and no loss that its owner saw today when he opened again."""
         now = self.now
         if now.before is not None or _SEVERITY[state] <= _SEVERITY[now.state]:
             return False
         today = now.since is not None and now.since >= day_began
-        return not (today and _SEVERITY[state] <= _SEVERITY[now.accepted])
+        return not (of_loss and today and _SEVERITY[state] <= _SEVERITY[now.accepted])
 
     async def resume(self, origin: Origin, accepted: TradingState, notices: tuple[Notice, ...] = ()) -> None:
         """Open again: on disk first. `accepted` is what the rules call for at this moment.

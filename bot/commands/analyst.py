@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from bot import notices, text
-from bot.command import Caller, Symbol, button, command
+from bot.command import Caller, Lane, Symbol, button, command
 from bot.commands.trade import ending, ends_old_cards, send_card, verdict_buttons
 from bot.reply import Reply
 from bot.services import Desk
@@ -12,7 +12,7 @@ from core.errors import StaleCard
 from core.model import Outgoing, Ticket, TicketState
 
 
-@command("/analyze SYMBOL", slow=True)
+@command("/analyze SYMBOL", lane=Lane.SLOW)
 async def analyze(desk: Desk, who: Caller, symbol: Symbol) -> Reply:
     """Ask the AI about a stock. At or above your threshold it becomes a proposal with Approve and Reject.
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from bot import safety, text
-from bot.command import Caller, Line, button, command
+from bot.command import Caller, Lane, Line, button, command
 from bot.reply import Reply
 from bot.services import Desk
 from core import risk
@@ -38,7 +38,7 @@ async def risk_(desk: Desk, who: Caller) -> Reply:
     return Reply(shown)
 
 
-@command("/halt", urgent=True)
+@command("/halt", lane=Lane.HALT)
 async def halt(desk: Desk, who: Caller, _whatever: Line | None = None) -> Reply:
     """Stop: nothing that opens or adds leaves any more, and orders that could are cancelled, the largest first.
 
@@ -46,25 +46,10 @@ async def halt(desk: Desk, who: Caller, _whatever: Line | None = None) -> Reply:
     tap. It holds over a restart, until /resume. greenlight halt does the same from the command line.
     """
     done = await desk.panic.halt("You asked for it with /halt.", who.origin)
-    if done.written:
-        return Reply(recorded=True)
-    words = safety.halted(
-        done.reason,
-        done.cancelling,
-        done.unreachable,
-        done.staying,
-        done.external,
-        connected=done.connected,
-        link=desk.broker.link,
-    )
-    unwritten = (
-        "⚠️ <b>The disk did not take it</b>: it holds until this process ends. Make room, then /halt again.\n"
-    )
-    await desk.say_at_once(unwritten + words)
-    return Reply()
+    return Reply(recorded=done.written)
 
 
-@button("rest", urgent=True)
+@button("rest", lane=Lane.URGENT)
 async def rest(desk: Desk, who: Caller, _argument: str) -> Reply:
     """The second rung: first it names what that would leave unprotected."""
     orders = desk.panic.protecting()
@@ -75,7 +60,7 @@ async def rest(desk: Desk, who: Caller, _argument: str) -> Reply:
     return Reply(shown, (((f"Yes, cancel all {len(orders)}", named),),))
 
 
-@button("rest2", urgent=True)
+@button("rest2", lane=Lane.URGENT)
 async def rest_too(desk: Desk, who: Caller, argument: str) -> Reply:
     """Cancel stops, targets and closing orders too: those that were named, or the question once more."""
     stamp, _, named = argument.partition(":")
@@ -89,7 +74,7 @@ async def rest_too(desk: Desk, who: Caller, argument: str) -> Reply:
     return Reply(toast="Cancel asked.", recorded=True)
 
 
-@command("/flatten", slow=True)
+@command("/flatten", lane=Lane.SLOW)
 async def flatten(desk: Desk, who: Caller) -> Reply:
     """Close everything at market. You see what it costs first, and tap twice.
 
@@ -106,7 +91,7 @@ async def flatten(desk: Desk, who: Caller) -> Reply:
     return Reply(shown, (((f"Close {_holdings(count)}…", f"flatten1:{count}:{_stamp(desk)}"),),))
 
 
-@button("flatten1", urgent=True)
+@button("flatten1", lane=Lane.URGENT)
 async def flatten_sure(desk: Desk, who: Caller, argument: str) -> Reply:
     """The first of two taps."""
     count, _, stamp = argument.partition(":")
@@ -115,7 +100,7 @@ async def flatten_sure(desk: Desk, who: Caller, argument: str) -> Reply:
     return Reply(sure, ((("Yes, close everything now", f"flatten2:{_stamp(desk)}"),),))
 
 
-@button("flatten2", urgent=True)
+@button("flatten2", lane=Lane.URGENT)
 async def flatten_now(desk: Desk, who: Caller, stamp: str) -> Reply:
     """The second: halt, and close every holding."""
     _check_stamp(desk, stamp, "/flatten")

@@ -69,6 +69,7 @@ __all__ = [
     "at_risk",
     "bracket_sides",
     "check",
+    "check_whole",
     "closed",
     "day_began",
     "drifted",
@@ -225,6 +226,12 @@ def check(
     return tuple(
         denial for row in rows if (denial := _missing(row, limits) or row.rule(ticket, snapshot, limits))
     )
+
+
+def check_whole(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> tuple[Denial, ...]:
+    """What bounds one order as a whole, however much of it is filled already: for an order that grows by a change."""
+    found = (order_size(ticket, snapshot, limits), order_value(ticket, snapshot, limits))
+    return tuple(denial for denial in found if denial is not None)
 
 
 def closed(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:

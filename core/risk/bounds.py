@@ -307,7 +307,7 @@ def same_order(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | N
     if snapshot.sent is None:
         return _uncounted("SAME_ORDER")
     since = snapshot.now - timedelta(seconds=limits.same_order_seconds)
-    before = [s.at for s in snapshot.sent if s.terms == ticket.same_terms and s.at > since]
+    before = [s.at for s in _others(ticket, snapshot.sent) if s.terms == ticket.same_terms and s.at > since]
     if not before:
         return None
     return Denial(
@@ -317,6 +317,11 @@ def same_order(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | N
     )
 
 
+def _others(ticket: Ticket, sent: Iterable[Sent]) -> Iterable[Sent]:
+    """What left, without the order that this is a change of: a change is no further entry."""
+    return (s for s in sent if ticket.modifies is None or s.number != ticket.modifies)
+
+
 def _uncounted(code: str) -> Denial:
     return Denial(code, "What was sent lately is not known yet.", remedy="try again in a few seconds")
 
@@ -324,6 +329,7 @@ def _uncounted(code: str) -> Denial:
 def orders_per_minute(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
     """No more entries a minute than a person makes on purpose."""
     return _count(
+        ticket,
         "ORDERS_PER_MINUTE",
         "a minute",
         snapshot,
@@ -334,13 +340,17 @@ def orders_per_minute(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Den
 
 def orders_per_day(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
     """No more entries a day (New York) than planned."""
-    return _count("ORDERS_PER_DAY", "a day", snapshot, day_began(snapshot.now), limits.max_orders_per_day)
+    return _count(
+        ticket, "ORDERS_PER_DAY", "a day", snapshot, day_began(snapshot.now), limits.max_orders_per_day
+    )
 
 
-def _count(code: str, what: str, snapshot: Snapshot, since: datetime, limit: int) -> Denial | None:
+def _count(
+    ticket: Ticket, code: str, what: str, snapshot: Snapshot, since: datetime, limit: int
+) -> Denial | None:
     if snapshot.sent is None:
         return _uncounted(code)
-    count = sum(1 for s in snapshot.sent if s.worth is not None and s.at > since)
+    count = sum(1 for s in _others(ticket, snapshot.sent) if s.worth is not None and s.at > since)
     if count < limit:
         return None
     return Denial(
@@ -356,7 +366,7 @@ def fills_per_symbol(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Deni
     con_id = ticket.instrument.con_id
     count = sum(
         1
-        for s in snapshot.sent
+        for s in _others(ticket, snapshot.sent)
         if s.filled_at is not None and s.worth is not None and s.filled_at > since and s.con_id == con_id
     )
     if count < limits.max_filled_orders_per_symbol_hour:

@@ -202,7 +202,7 @@ def test_a_tap_is_worked_in_the_lane_of_its_button(name: str) -> None:
 
 def test_what_stops_everything_overtakes_and_what_is_stopped_does_not() -> None:
     """An urgent one blocks what it overtakes, so a cancel, which blocks nothing, is none; nor is what only shows."""
-    urgent = {name for name, one in (COMMANDS | BUTTONS).items() if one.lane is Lane.URGENT}
+    urgent = {name for name, one in (COMMANDS | BUTTONS).items() if one.lane in (Lane.URGENT, Lane.HALT)}
     assert {"halt", "flatten1", "flatten2", "rest", "rest2"} <= urgent
     assert not urgent & {"send", "discard", "cancel", "buy", "sell", "resume", "flatten"}
     assert lane_of_tap("of:an-older:version") is Lane.ORDINARY
