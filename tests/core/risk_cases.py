@@ -533,6 +533,8 @@ CASES: dict[str, Row] = {
             (case(working=rests(SELL, "100", role=Role.TARGET)), "CROSSING"),
             (case(working=rests(SELL, "100", role=Role.TARGET, parent=8)), "CROSSING"),
             (case(working=rests(SELL, "100", cancel_requested_at=NOW)), "CROSSING"),
+            (case(working=(works(SELL, 1, limit_price=D(100)),)), "CROSSING"),
+            (case(working=(*rests(SELL, "90", number=4), *rests(SELL, "95", number=5))), "CROSSING"),
             (case(working=(works(BUY, 10, number=8), *rests(SELL, "100", parent=8))), "CROSSING"),
             (case(working=(works(SELL, 10, change=Change("X", D(10), D(90), None, NOW)),)), "CROSSING"),
             (
@@ -673,6 +675,7 @@ CASES: dict[str, Row] = {
             case(ticket(limit="60")),
             case(ticket(SELL, limit="150"), 10),
             case(ticket(stop="150")),
+            case(ticket(limit_price=D(150))),
         ),
         denies=(
             (case(ticket(limit="110")), "COLLAR"),
@@ -697,6 +700,10 @@ CASES: dict[str, Row] = {
                 case(ticket(limit="5.11"), quote=quote(ask="5")),
             ),
             (case(options("4.40"), quote=quote(ask="4")), case(options("4.41"), quote=quote(ask="4"))),
+            (
+                case(ticket(limit="4.40", instrument=thing(kind="FOP")), quote=quote(ask="4")),
+                case(ticket(limit="4.41", instrument=thing(kind="FOP")), quote=quote(ask="4")),
+            ),
             (case(options("0.35"), quote=quote(ask="0.30")), case(options("0.36"), quote=quote(ask="0.30"))),
             (case(options("0.55"), quote=quote(ask="0.50")), case(options("0.56"), quote=quote(ask="0.50"))),
         ),
@@ -748,7 +755,7 @@ CASES: dict[str, Row] = {
     "gross_exposure": Row(
         passes=(
             case(),
-            case(working=(works(SELL, 9_000, role=Role.STOP), works(BUY, 9, filled=D(9)))),
+            case(working=(works(SELL, 9_000, role=Role.STOP), works(BUY, 9, con_id=7, filled=D(9)))),
             case(positions=(position(0, market_value=None),)),
         ),
         denies=(
@@ -763,6 +770,11 @@ CASES: dict[str, Row] = {
             (case(ENTRY, -990), case(ENTRY, -991)),
             (case(working=rests(BUY, "9900")), case(working=rests(BUY, "9900.01"))),
             (case(working=rests(SELL, "9900")), case(working=rests(SELL, "9900.01"))),
+            (case(working=rests(BUY, "-9900")), case(working=rests(BUY, "-9900.01"))),
+            (
+                case(working=(works(BUY, 1, limit_price=D(99_000)),)),
+                case(working=(works(BUY, 1, limit_price=D("99000.01")),)),
+            ),
             (
                 case(working=(works(BUY, 10, order_type=OrderType.STOP, stop_price=D(9900)),)),
                 case(working=(works(BUY, 10, order_type=OrderType.STOP, stop_price=D("9900.01")),)),
@@ -867,6 +879,7 @@ CASES: dict[str, Row] = {
                 case(
                     sent=(
                         sent(HOUR, terms=ENTRY.same_terms),
+                        sent(timedelta(seconds=40), terms=ENTRY.same_terms),
                         sent(timedelta(seconds=5), terms=ENTRY.same_terms),
                     )
                 ),
@@ -945,10 +958,31 @@ CASES: dict[str, Row] = {
         why={"wild": "a count is always a number"},
     ),
     "excess_liquidity": Row(
-        passes=(case(), case(what_if=forecast(maintenance_margin_change=D(-500)))),
+        passes=(
+            case(),
+            case(what_if=forecast(maintenance_margin_change=D(-500))),
+            case(
+                account=account(net_liquidation=D(1), excess_liquidity=D(1)),
+                what_if=forecast(
+                    equity_with_loan_after=D(1), maintenance_margin_after=D(0), maintenance_margin_change=D(0)
+                ),
+            ),
+        ),
         denies=(
             (case(what_if=forecast(maintenance_margin_after=D(95_000))), "EXCESS_LIQUIDITY"),
             (case(what_if=forecast(maintenance_margin_change=D(85_000))), "EXCESS_LIQUIDITY"),
+            (
+                case(what_if=forecast(maintenance_margin_after=D(95_000), maintenance_margin_change=D(0))),
+                "EXCESS_LIQUIDITY",
+            ),
+            (
+                case(
+                    what_if=forecast(
+                        maintenance_margin_after=D("80000.20"), maintenance_margin_change=D("0.50")
+                    )
+                ),
+                "EXCESS_LIQUIDITY",
+            ),
             (
                 case(what_if=forecast(maintenance_margin_after=D(95_000), maintenance_margin_change=D(-1))),
                 "EXCESS_LIQUIDITY",

@@ -47,6 +47,8 @@ def test_example() -> None:
         ({"worth": "5000", "stop": "245"}, 20, Bound.RISK),
         ({"worth": "5000", "stop": "239"}, 32, Bound.CONFIDENCE),
         ({"worth": "-100"}, 0, Bound.RISK),
+        ({"held": "12000", "price": "0.5", "stop": "0.25"}, 0, Bound.POSITION_CAP),
+        ({"worth": "-100", "price": "0.5", "stop": "0.25"}, 0, Bound.RISK),
         ({"confidence": 0}, 0, Bound.CONFIDENCE),
         ({"confidence": 100}, 41, Bound.CONFIDENCE),
         ({"price": "10000.01", "stop": "9000", "confidence": 100}, 0, Bound.CONFIDENCE),
@@ -72,6 +74,21 @@ def test_refused(change: dict[str, str]) -> None:
     """What cannot be measured is refused with a sentence, not sized."""
     with pytest.raises(BadInput):
         sized(**change)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["price", "stop", "cap", "held", "worth", "risk", "rate"])
+@pytest.mark.parametrize("wild", ["NaN", "Infinity", "-Infinity"])
+def test_no_figure_may_be_wild(name: str, wild: str) -> None:
+    """Each figure is looked at: one that is no number sizes nothing."""
+    with pytest.raises(BadInput, match="cannot be measured"):
+        sized(**{name: wild})  # type: ignore[arg-type]
+
+
+def test_the_bounds_by_name_and_rank() -> None:
+    """The names that are kept with a proposal, and the order in which equally tight ones are named."""
+    assert [bound.value for bound in Bound] == ["confidence", "position_cap", "risk"]
+    assert sized(confidence=100, price="100", stop="50", worth="250000").by is Bound.CONFIDENCE
+    assert sized(confidence=100, price="100", stop="50", held="1", worth="249975").by is Bound.POSITION_CAP
 
 
 cents = st.decimals("0.01", "5000", places=2)

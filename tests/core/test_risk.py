@@ -370,9 +370,43 @@ def test_what_fits_passes_and_one_more_does_not(
     if denial.fits is None:
         assert verdict(1) is not None
         return
+    assert isinstance(denial.fits, int)
     assert 1 <= denial.fits < quantity
     assert verdict(denial.fits) is None
     assert verdict(denial.fits + 1) is not None
+
+
+PENNY = ticket(quantity=50, limit="0.01")
+POOR = replace(BASE, net_liquidation=D(-50_000))
+FREE = replace(AAPL, multiplier=D(0))
+
+
+@pytest.mark.parametrize(
+    ("name", "one", "fits"),
+    [
+        ("order_value", case(PENNY, limits={"max_order_value_base": D("0.25")}), 25),
+        ("risk_per_trade", case(atr=D("0.01"), account=replace(BASE, net_liquidation=D(10))), 6),
+        ("order_size", case(limits={"max_order_shares": D(-5)}), None),
+        ("order_value", case(limits={"max_order_value_base": D(-5000)}), None),
+        ("hour_value", case(ticket(quantity=0), sent=(sent(worth=60_000),)), None),
+        ("position_cap", case(ticket(instrument=FREE), limits={"max_position_size": D(-1)}), None),
+        ("position_cap", case(limits={"max_position_size": D(-5000)}), None),
+        ("risk_per_trade", case(ticket(quantity=0), account=POOR), None),
+        ("risk_per_trade", case(ticket(quantity=-9), account=POOR), None),
+    ],
+)
+def test_what_fits_at_the_ends(name: str, one: Case, fits: int | None) -> None:
+    """Pennies are cured like thousands; where there is no room, or nothing to divide by, nothing is offered and nothing breaks."""
+    denial = ROWS[name].rule(one.ticket, one.moment, one.limits)
+    assert denial is not None
+    assert denial.fits == fits
+
+
+def test_the_exposure_by_itself() -> None:
+    """What is held and what works, without an order; None where it cannot be measured."""
+    assert bounds.exposure(snapshot(5, working=rests(BUY, "90"))) == 1400
+    assert bounds.exposure(snapshot(5, account=None)) is None
+    assert bounds.exposure(snapshot(None)) is None
 
 
 def test_rules_that_a_smaller_quantity_does_not_cure_offer_none() -> None:
@@ -699,7 +733,7 @@ def test_lost_percent(account: Account | None, percent: int | None) -> None:
 
 @pytest.mark.parametrize(
     ("now", "began"),
-    [("2026-03-02T15:30", "2026-03-02T05:00"), ("2026-03-02T05:00", "2026-03-02T05:00"), ("2026-03-02T04:59", "2026-03-01T05:00"), ("2026-07-02T03:59", "2026-07-01T04:00"), ("2026-03-08T20:00", "2026-03-08T05:00")],
+    [("2026-03-02T15:30:12.000345", "2026-03-02T05:00"), ("2026-03-02T05:00", "2026-03-02T05:00"), ("2026-03-02T04:59", "2026-03-01T05:00"), ("2026-07-02T03:59", "2026-07-01T04:00"), ("2026-03-08T20:00", "2026-03-08T05:00")],
 )  # fmt: skip
 def test_day_began(now: str, began: str) -> None:
     """Midnight in New York, in winter, in summer and on the day on which the clocks change."""

@@ -30,6 +30,7 @@ def ask(side: Side = Side.BUY, **size: Any) -> Request:
         (ask(Side.SELL, fraction="0.5"), None, "17", 8),
         (ask(Side.SELL, fraction="0.25"), None, "4", 1),
         (ask(Side.SELL, fraction=1), None, "2.7", 2),
+        (ask(Side.SELL, fraction=1), None, "1", 1),
     ],
 )
 def test_shares(request_: Request, price: str | None, free: str | None, count: int) -> None:
@@ -42,6 +43,7 @@ def test_shares(request_: Request, price: str | None, free: str | None, count: i
     ("request_", "price", "free", "word"),
     [
         (ask(amount="99.99"), "100", None, "less than one share"),
+        (ask(), "100", "10", "no price"),
         (ask(amount=100), None, None, "no price"),
         (ask(amount=100), "0", None, "no price"),
         (ask(amount=100), "-1", None, "no price"),
