@@ -114,6 +114,13 @@ def test_filled_entries_of_the_symbol_with_most() -> None:
     assert (use.used, use.about) == (D(3), "AAPL")
 
 
+def test_a_symbol_that_is_not_known_has_no_name() -> None:
+    """What was filled is counted before the positions are known."""
+    left = sent(HOUR * 9, filled_at=NOW - MINUTE)
+    (use,) = (u for u in usage(snapshot(None, sent=(left,)), LIMITS) if u.setting.startswith("max_filled"))
+    assert (use.used, use.about) == (D(1), "")
+
+
 def test_rejections_since_the_owner_opened_again() -> None:
     """The same count as the rule's."""
     left = tuple(sent(HOUR, None, rejected_at=NOW - MINUTE * n) for n in (1, 2, 5))
@@ -142,7 +149,11 @@ def test_the_day_and_the_exposure() -> None:
         ({"positions": (position(5), position(0, 7, symbol="SAP", market_price=None))}, "500", "AAPL"),
         ({"positions": (position(5, currency="EUR"),)}, "550", "AAPL"),
         ({"positions": (position(0),), "working": (works(Side.BUY, 3),)}, "300", "AAPL"),
+        ({"positions": (position(0, 7), position(5))}, "500", "AAPL"),
+        ({"positions": (position(5), position(-5, 7, symbol="MSFT"))}, "500", "AAPL"),
         ({"positions": ()}, "0", ""),
+        ({"positions": None}, None, ""),
+        ({"account": None}, None, ""),
     ],
 )  # fmt: skip
 def test_the_largest_position(moment: dict[str, Any], size: str | None, about: str) -> None:
