@@ -391,6 +391,40 @@ async def away(stage: Stage) -> None:
     await _shows(stage, "BUY 10 AAPL", "FILLED")
 
 
+RESTING = (("/buy KO 5 @ 40", "BUY 5 KO @ 40"), ("/buy AAPL 10 @ 150", "BUY 10 AAPL @ 150"), ("/buy SPY 4 @ 400", "BUY 4 SPY @ 400"))  # fmt: skip
+
+
+async def halt(stage: Stage) -> None:
+    """Everything that could add is cancelled by one line; what protects stands."""
+    await _bought_with_bracket(stage)
+    for line, terms in RESTING:
+        await _resting(stage, line, terms)
+    await stage.arm()
+    await stage.phone.asks("/halt", "HALTED")
+    for _, terms in RESTING:
+        await _shows(stage, terms, ENDED)
+
+
+async def flatten(stage: Stage) -> None:
+    """Everything that is held is closed, protected or not; who finds something left after a crash asks once more."""
+    await _bought_with_bracket(stage)
+    await stage.arm()
+    for _ in range(8):
+        said = await stage.phone.asks("/flatten", f"Close everything|Nothing is held|{LATER}")
+        if "Nothing is held" in said["text"]:
+            break
+        if said["buttons"]:
+            await stage.press(said["buttons"][0][0]["data"], said)
+            sure = await stage.phone.hears("Halt, and close", after=said["id"])
+            await stage.press(sure["buttons"][0][0]["data"], sure)
+            await stage.rest()
+        await stage.passes(2.0)
+    # One tap approves them all: which they are is what the bot says that it sent, each sold once and nothing twice by the broker's book.
+    stage.approved += [name for (name,) in stage.file("SELECT ticket_id FROM tickets WHERE state = 'sent'")]
+    if left := [p for p in (await stage.control.book())["positions"] if float(p["quantity"])]:
+        raise Lost(f"still held after all: {left}")
+
+
 async def first_day(stage: Stage) -> None:
     """The very first start: no file yet, books to be opened; then a purchase."""
     await _sent(stage, "/buy AAPL 10", "BUY 10 AAPL")
@@ -422,6 +456,8 @@ FLOWS = {
         Flow("elsewhere", elsewhere),
         Flow("cut", cut),
         Flow("away", away),
+        Flow("halt", halt),
+        Flow("flatten", flatten),
         Flow("first", first_day, first=True, from_birth=True),
     )
 }

@@ -32,6 +32,9 @@ FAULTS: tuple[Row, ...] = (
     ("inside reconcile, asking", "away", "after send reqExecutions", ()),
     ("inside reconcile, writing", "away", "before COMMIT record", ()),
     ("inside a reconnect", "cut", "after send startApi", ()),
+    ("halt set, nothing cancelled", "halt", "after COMMIT keep_trading", ()),
+    ("halt set, cancels half sent", "halt", "after send cancelOrder#1", ()),
+    ("flatten between two sales", "flatten", "after send placeOrder#1", ()),
     ("inside a migration", "first", "migration step", ()),
 )  # fmt: skip
 """(name, flow, boundary, trouble): `#1` behind a boundary is the first time that it is passed; without, any time will do."""

@@ -65,6 +65,7 @@ TABLES = (
     "closings",
     "opening_lots",
     "jobs",
+    "wishes",
 )
 
 
@@ -93,6 +94,7 @@ def differences(books: Books) -> list[str]:
         _positions,
         _brackets,
         _cancels,
+        _halted,
         _cards,
         _news,
         _ways,
@@ -312,6 +314,24 @@ def _cancels(books: Books) -> Iterator[str]:
         theirs = told.get(ours["order_ref"])
         if ours["cancel_requested_at"] and theirs and theirs["status"] in ("PreSubmitted", "Submitted"):
             yield f"a cancel of #{ours['number']} was asked, the broker has it as {theirs['status']}"
+
+
+def _halted(books: Books) -> Iterator[str]:
+    """Who asked for a halt has it on the disk; while it is there, nothing of ours that buys works at the broker but what is being cancelled.
+
+    Nobody here is short, so that every purchase adds; what protects is looked at by the other checks.
+    """
+    kept = {row["key"]: row["value"] for row in books.tables["wishes"]}
+    state = json.loads(kept["trading"])["state"] if "trading" in kept else "ACTIVE"
+    asked = any(m["from"] != "bot" and m["text"].startswith("/halt") for m in books.chat)
+    opened = any("trading is open again" in text for text in books.said)
+    if asked and not opened and state != "HALTED":
+        yield f"a halt was asked for, the file says {state}"
+    if state != "HALTED":
+        return
+    for told in _ours(books):
+        if told["side"] == "BUY" and told["status"] in ("PreSubmitted", "Submitted"):
+            yield f"it is HALTED, and {told['ref']} {told['symbol']} works at the broker"
 
 
 def _changes(books: Books) -> Iterator[str]:

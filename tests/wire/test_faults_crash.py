@@ -175,6 +175,17 @@ FAULTS: dict[str, Fault] = {
     "inside reconcile": Fault(
         "away", "before COMMIT record#1", lambda m: m.shows("BUY 10 AAPL") and m.tables["executions"] != [], fired=("correct", "cancel", "external")
     ),
+    "halt set, cancels half sent": Fault(
+        "halt",
+        "after send cancelOrder#1",
+        lambda m: (
+            '"HALTED"' in str([row["value"] for row in m.tables["wishes"] if row["key"] == "trading"])
+            and sorted(o["status"] for o in m.orders if o["side"] == "BUY")
+            == ["Cancelled", "Filled", "Submitted", "Submitted"]
+            and [o["symbol"] for o in m.orders if o["status"] == "Cancelled"] == ["SPY"]
+            and {o["status"] for o in m.orders if o["side"] == "SELL"} <= {"Submitted", "PreSubmitted"}
+        ),
+    ),
     "inside a migration": Fault("first", "migration step#24", lambda m: m.tables == {}),
 }  # fmt: skip
 """The crashes of the order's life, in its words."""
