@@ -26,6 +26,7 @@ def main() -> int:
         stateful_step_count=asked.steps,
         database=None,
         deadline=None,
+        report_multiple_bugs=False,
         suppress_health_check=list(HealthCheck),
         phases=[Phase.generate, Phase.shrink],
     )

@@ -24,7 +24,7 @@ from core.model import (
 )
 from tests.values import ACCOUNT
 
-ZERO = Decimal(0)
+ZERO, PRICE = Decimal(0), Decimal(100)
 SYMBOLS = {1: "AAA", 2: "BBB"}
 Said = BrokerEvent | tuple[Position, ...]
 """What is said on the line: evidence, or what is held now."""
@@ -294,8 +294,11 @@ class Exchange:
             self.fill(held.perm_id, held.quantity, Decimal(100))
 
     def let_ids_begin_anew(self) -> None:
-        """TWS was started anew with its ids reset: those of orders that are done mean nothing any more, what was never transmitted is gone."""
-        self.next_id = 1
+        """TWS was started anew with its ids reset: those of orders that are done mean nothing any more, what was never transmitted is gone.
+
+        The first new one lies above those that work: an order that ends later keeps its id.
+        """
+        self.next_id = 1 + max((o.order_id for o in self.orders.values() if o.working), default=0)
         self.orders = {perm: held for perm, held in self.orders.items() if held.status}
         for held in self.orders.values():
             if held.done:
@@ -406,7 +409,7 @@ class Exchange:
     def positions(self) -> tuple[Position, ...]:
         """Every holding that is not nothing."""
         return tuple(
-            Position(ACCOUNT, con_id, symbol, "USD", held, Decimal(90))
+            Position(ACCOUNT, con_id, symbol, "USD", held, Decimal(90), PRICE, PRICE * held)
             for con_id, symbol in SYMBOLS.items()
             if (held := self.held(con_id))
         )

@@ -26,8 +26,9 @@ from bot.reply import Reply
 from bot.services import Desk
 from bot.settings import Settings
 from core.bookkeeper import Bookkeeper
+from core.cards import Cards, Timing
 from core.errors import BadInput, Busy, GreenlightError, NoAnswer, NotConnected, StaleCard
-from core.executor import Executor, Timing
+from core.executor import Executor
 from core.guard import Guard
 from core.model import (
     Account,
@@ -45,12 +46,16 @@ from core.model import (
     Position,
     Quote,
     Role,
+    Side,
     Ticket,
     TicketState,
+    TradingState,
     WhatIf,
 )
 from core.orderbook import OrderBook
+from core.panic import Flattened, Halt, Panic
 from core.risk import Limits
+from core.trading import TradingSwitch
 from storage.database import Database, _prepare
 from storage.ledger import SqliteLedger
 from storage.migrations import migrate
@@ -58,17 +63,47 @@ from tests.properties.exchange import SYMBOLS, Exchange, Said
 from tests.values import ACCOUNT, NOW, OWNER
 
 T = TypeVar("T")
+ZERO = Decimal(0)
 ANSWER_SECONDS = 8.0
 MOST_TURNS = 200_000
 CLIENT = 0
-BASE = Account(
-    ACCOUNT, "USD", Decimal(10_000_000), Decimal(10_000_000), Decimal(10_000_000), Decimal(10_000_000)
+MAY_KEEP = frozenset(
+    {"CONNECTION", "CROSSING", "PROTECTION", "SALE_UNDER_WAY", "ENTRY_UNDER_WAY", "STOP_SIDE"}
 )
-LIMITS = Limits(max_position_size=Decimal(10_000_000), max_portfolio_risk=Decimal(1))
+"""What may keep a person from selling what is free: the road is closed, or the sale would meet an order of his own."""
+BASE_WORTH = Decimal(10_000_000)
+BASE = Account(ACCOUNT, "USD", BASE_WORTH, BASE_WORTH, BASE_WORTH, BASE_WORTH)
+LIMITS = Limits(
+    max_position_size=Decimal(10_000_000),
+    max_portfolio_risk=Decimal(1),
+    max_order_value_base=Decimal(10**9),
+    max_hour_value_base=Decimal(10**9),
+    max_day_value_base=Decimal(10**9),
+    max_orders_per_minute=10**6,
+    max_orders_per_day=10**6,
+    max_filled_orders_per_symbol_hour=10**6,
+    same_order_seconds=0,
+)
+"""Roomy where they are about how much and how fast; the day's loss and the rejections are those of everybody."""
+BUSY_SECONDS = 5.0
+"""How long the broker's limit of messages stays used up: longer than a cancel waits for room."""
+HOURS = "20260302:0930-20260302:1600"
 STOCKS = {
-    symbol: Instrument(con_id, symbol, "STK", "SMART", "NASDAQ", "USD", symbol, Decimal("0.01"))
+    symbol: Instrument(
+        con_id,
+        symbol,
+        "STK",
+        "SMART",
+        "NASDAQ",
+        "USD",
+        symbol,
+        Decimal("0.01"),
+        hours=HOURS,
+        time_zone="US/Eastern",
+    )
     for con_id, symbol in SYMBOLS.items()
 }
+WHAT_IF = WhatIf(ZERO, ZERO, Decimal(10_000_000), Decimal(1), "USD", maintenance_margin_after=ZERO)
 BARS = tuple(
     Bar(
         (NOW - timedelta(days=60 - n)).date(),
@@ -198,7 +233,9 @@ class ModelBroker:
         self._told: tuple[Position, ...] | None = None
         self._next_id = 1
         self.down: deque[Said | Answer] = deque()
-        self.held = self.dead = self.busy = False
+        self.held = self.dead = False
+        self.busy_until = 0.0
+        self._money = asyncio.Event()
         self.deaf_after: int | None = None
         self.looked: set[int] = set()
         """The epochs for which a full answer has come back."""
@@ -214,6 +251,7 @@ class ModelBroker:
             mode=Mode.PAPER, trouble="",
         )  # fmt: skip
         self._events.put_nowait(LinkChanged(True, epoch))
+        self._money.set()
 
     def disconnect(self) -> None:
         """What was on the line is lost, both ways."""
@@ -263,11 +301,22 @@ class ModelBroker:
 
     @property
     def account(self) -> Account | None:
-        return BASE if self._link.connected else None
+        if not self._link.connected:
+            return None
+        gain = -BASE_WORTH * self._world.lost_percent / 100
+        return replace(BASE, net_liquidation=BASE_WORTH + gain, day_gain=gain)
 
     @property
     def positions(self) -> tuple[Position, ...] | None:
         return self._told
+
+    async def next_money(self) -> None:
+        await self._money.wait()
+        self._money.clear()
+
+    def money_moves(self) -> None:
+        """Figures of the account come."""
+        self._money.set()
 
     async def next_event(self) -> BrokerEvent:
         event = await self._events.get()
@@ -289,7 +338,7 @@ class ModelBroker:
     async def quote(self, instrument: Instrument, max_age_seconds: float, keep_seconds: float) -> Quote:
         self._line()
         await asyncio.sleep(0)
-        return Quote(Decimal("99.99"), Decimal("100.01"), Decimal(100), self._world.now())
+        return Quote(Decimal("99.99"), Decimal("100.01"), Decimal(100), self._world.now(), close=Decimal(100))
 
     async def bars(self, instrument: Instrument) -> tuple[Bar, ...]:
         self._line()
@@ -297,7 +346,8 @@ class ModelBroker:
 
     async def what_if(self, ticket: Ticket) -> WhatIf:
         self._line()
-        raise NoAnswer("The model has no margin.")
+        await asyncio.sleep(0)
+        return WHAT_IF
 
     async def book(self) -> BrokerBook:
         async with self._asking:
@@ -333,8 +383,12 @@ class ModelBroker:
 
     def ensure_room(self, messages: int = 1) -> None:
         self._line()
-        if self.busy:
+        if not self.room:
             raise Busy("The limit is reached.")
+
+    @property
+    def room(self) -> int:
+        return 0 if self._world.seconds < self.busy_until else 50
 
     def place(self, orders: Sequence[Order], instrument: Instrument, parent_id: int = 0) -> None:
         self.ensure_room()
@@ -383,7 +437,7 @@ class Life:
             self._connection._conn.execute(f"PRAGMA {pragma}")
         self.ledger = SqliteLedger(database, world, (OWNER,))
         self.broker = ModelBroker(world, self.loop)
-        world.broker = self.broker
+        world.broker, world.life = self.broker, self
         self.work: list[asyncio.Task[Any]] = []
         self.loop.set_exception_handler(lambda _, told: UNFORESEEN.seen.append(f"{told}"))
 
@@ -391,9 +445,17 @@ class Life:
             notifier = _Silent()
             self.book = OrderBook(self.ledger, notifier, world)
             self.keeper = Bookkeeper(self.broker, self.ledger, notifier, world, self.book)
+            self.trading = TradingSwitch(self.ledger, notifier, world)
+            self.cards = Cards(self.broker, self.ledger, world, self.book, self.trading, LIMITS, Timing())
             self.executor = Executor(
-                self.broker, self.ledger, notifier, world, self.book, LIMITS, Timing(), self.keeper.compare
+                self.broker, self.ledger, notifier, world, self.book, self.cards, self.keeper.compare
             )
+            self.panic = Panic(
+                self.broker, self.ledger, notifier, world, self.book, self.executor, self.trading, LIMITS,
+                self.say_aloud,
+            )  # fmt: skip
+            self.keeper.after_compare.append(self.panic.compared)
+            self.keeper.when_unwritten.append(self.panic.unwritten)
             self.keeper.after_compare.append(self.executor.closer.resume)
             self.guard = Guard(
                 self.broker, self.ledger, notifier, world, self.book,
@@ -401,13 +463,16 @@ class Life:
             )  # fmt: skip
             self.keeper.after_compare.append(self.guard.look_again)
             await self.book.load()
-            for run in (self.keeper.run(), self.guard.run()):
+            await self.trading.load()
+            for run in (self.keeper.run(), self.guard.run(), self.panic.watch()):
                 self.begin(run)
 
+        nobody = cast(Any, None)
         self.desk_of = lambda: Desk(
-            self.executor, cast(Any, None), self.broker, cast(Any, None), self.ledger, world,
-            SETTINGS, world.now(), lambda: None, cast(Any, None),
+            self.executor, self.cards, self.panic, self.trading, nobody, self.broker, nobody, self.ledger, world,
+            SETTINGS, world.now(), lambda: None, nobody, nobody,
         )  # fmt: skip
+        UNFORESEEN.seen.clear()
         self.loop.run_until_complete(build())
 
     def begin(self, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
@@ -465,12 +530,12 @@ class Life:
         self.loop.set_exception_handler(lambda *_: None)
         self._connection.dead = self.broker.dead = True
         self._connection._conn.close()
-        tasks = asyncio.all_tasks(self.loop)
-        for task in tasks:
-            task.cancel()
         try:
-            if tasks:
-                self.loop.run_until_complete(_gone(tasks))
+            while tasks := asyncio.all_tasks(self.loop):
+                # More than once, because a wait that comes true in the same moment swallows the first.
+                for task in tasks:
+                    task.cancel()
+                self.loop.run_until_complete(_a_turn())
         finally:
             self.loop.close()
             UNFORESEEN.seen.clear()
@@ -485,7 +550,8 @@ class Life:
             await self._finish(origin, Reply(str(problem)))
             return
         opens = None if preview.denials else preview.ticket
-        self.world.denied.update(d.code for d in preview.denials)
+        self.world.denied = {d.code for d in preview.denials}
+        self.world.judge_denials(preview.ticket, self)
         await self._finish(origin, Reply("card", opens=opens))
 
     async def tap(self, origin: Origin, button: str, name: str) -> None:
@@ -511,14 +577,53 @@ class Life:
             if reply.opens is not None and reply.opens.state is TicketState.OPEN:
                 self.world.cards[reply.opens.ticket_id] = reply.opens
 
+    async def halt(self, origin: Origin | None) -> None:
+        """A halt that says it is written down holds from then on, unless somebody asked to open again after it."""
+        before = self.world.resumes
+        done = await self.panic.halt("A person asked for it.", origin)
+        if done.written and self.world.resumes == before:
+            self.world.halted = True
+
+    async def say_aloud(self, halt: Halt) -> None:
+        """The file of these lives takes everything, so no halt needs another road."""
+        self.world.must(False, f"a halt is not on the disk: {halt}")
+
+    async def flatten(self, origin: Origin) -> None:
+        """Close everything: the one tap approves each of the cards that it is made of."""
+
+        def show(ticket: Ticket) -> Outgoing:
+            self.world.cards[ticket.ticket_id] = self.world.approved[ticket.ticket_id] = ticket
+            return Outgoing(OWNER, "reply", self.world.now(), "closing", subject=ticket.ticket_id)
+
+        with contextlib.suppress(GreenlightError):
+            self.world.flattened = None
+            self.world.flattened = await self.panic.flatten(origin, show)
+
+    async def resume(self, origin: Origin) -> None:
+        """Open again, as the button does it: only what is closed, and not while that is only until the books agree."""
+        trading = self.trading.now
+        if trading.state is TradingState.ACTIVE or trading.before is not None:
+            return
+        self.world.resumes += 1
+        self.world.halted, self.world.accepted_percent = False, self.world.lost_percent
+        try:
+            await self.panic.resume(origin)
+        except GreenlightError:
+            self.world.gave_way += 1
+
+    async def rest(self, origin: Origin) -> None:
+        """The second rung: what a halt left standing goes too."""
+        with contextlib.suppress(GreenlightError):
+            await self.executor.cancel(self.panic.protecting(), origin, announce=True)
+
     async def attempt(self, work: Awaitable[Any]) -> None:
         """Something that may be refused with a sentence."""
         with contextlib.suppress(GreenlightError):
             await work
 
 
-async def _gone(tasks: set["asyncio.Task[Any]"]) -> None:
-    await asyncio.gather(*tasks, return_exceptions=True)
+async def _a_turn() -> None:
+    await asyncio.sleep(0)
 
 
 SETTINGS = Settings(_env_file=None, telegram_bot_token="1:abc", max_position_size="10000000")  # type: ignore[call-arg, arg-type]
@@ -541,6 +646,16 @@ class World:
         self.broken: list[str] = []
         """The promises that were not kept."""
         self.broker: ModelBroker | None = None
+        self.life: Life | None = None
+        self.lost_percent = ZERO
+        """What the account has lost today."""
+        self.halted = False
+        """Whether a halt is on the disk that nobody asked to end."""
+        self.resumes = self.gave_way = 0
+        """How often a person asked to open again, and how often a halt came first."""
+        self.accepted_percent = ZERO
+        """What was lost when a person last opened again."""
+        self.flattened: Flattened | None = None
         self.exchange = Exchange(self._tell, self.now)
 
     def now(self) -> datetime:
@@ -583,6 +698,7 @@ class World:
             self.must(over and (order.change is not None or order.protects), f"sent again: {order}")
             return
         self.sent.add(order.order_ref)
+        self._judge_state(order)
         if order.order_ref == ticket.ticket_id:
             terms = (
                 ticket.side,
@@ -616,6 +732,35 @@ class World:
         )
         self.must(order.change.ref not in self.changed, f"one approval, two changes: {order}")
         self.changed.add(order.change.ref)
+        self._judge_state(order)
+
+    def _judge_state(self, order: Order) -> None:
+        """While trading is not ACTIVE only what closes leaves: a sale (how much may be on sale is judged elsewhere), or what buys a short back."""
+        assert self.life is not None
+        trading = self.life.trading.now
+        held = self.life.book.held(order.con_id) or ZERO
+        closes = order.side is Side.SELL or order.remaining <= -held
+        self.must(trading.state is TradingState.ACTIVE or closes, f"left while {trading.state}: {order}")
+
+    def judge_denials(self, ticket: Ticket, life: Life) -> None:
+        """No rule that is about entries may keep anybody from selling what is free, whatever the state."""
+        if ticket.side is not Side.SELL or ticket.modifies is not None:
+            return
+        counted, told = life.book.held(ticket.instrument.con_id), life.broker.positions
+        if counted is None or told is None:
+            return
+        at_broker = sum((p.signed_quantity for p in told if p.con_id == ticket.instrument.con_id), ZERO)
+        on_sale = sum(
+            (
+                o.remaining
+                for o in life.book.orders
+                if o.con_id == ticket.instrument.con_id and o.side is Side.SELL and not o.protects
+            ),
+            ZERO,
+        )
+        if ticket.quantity <= min(counted, at_broker) - on_sale:
+            kept = self.denied - MAY_KEEP
+            self.must(not kept, f"{kept} keep a holding from being sold: {ticket}")
 
     def judge_cancel(self, order: Order) -> None:
         """A cancel hits the order that it means, or none."""

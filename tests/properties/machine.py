@@ -36,13 +36,20 @@ from core.model import (
     Request,
     Side,
     TimeInForce,
+    TradingState,
 )
+from core.trading import KEY, of_text
 from storage import rows
 from tests.properties.exchange import SYMBOLS, Held
-from tests.properties.life import Answer, Life, World, blank
+from tests.properties.life import BUSY_SECONDS, Answer, Life, World, blank
 from tests.values import ORDER, OWNER
 
 ZERO = Decimal(0)
+LOSSES = (
+    (Decimal(5), {TradingState.HALTED}),
+    (Decimal(3), {TradingState.REDUCING, TradingState.HALTED}),
+)
+"""From what loss of the day on trading is closed, and how far."""
 QUIET_SECONDS = 62.0
 STEPS: Counter[str] = Counter()
 """How often each rule was taken, over all examples of this process."""
@@ -110,6 +117,7 @@ class Desk(RuleBasedStateMachine):
         goal=st.booleans(),
         tif=st.sampled_from(TimeInForce),
         at_once=mostly,
+        limit=st.sampled_from([Decimal(99), Decimal("99.99")]),
     )
     def buy(
         self,
@@ -120,6 +128,7 @@ class Desk(RuleBasedStateMachine):
         goal: bool,
         tif: TimeInForce,
         at_once: bool,
+        limit: Decimal = Decimal(99),
     ) -> None:
         self.step("buy")
         request = Request(
@@ -127,13 +136,13 @@ class Desk(RuleBasedStateMachine):
             SYMBOLS[con],
             quantity,
             order_type=kind,
-            limit_price=Decimal(99) if kind is OrderType.LIMIT else None,
+            limit_price=limit if kind is OrderType.LIMIT else None,
             stop_price=Decimal(102) if kind is OrderType.STOP else None,
             tif=tif,
             stop_loss=Decimal(95) if stop else None,
             take_profit=Decimal(110) if goal else None,
         )
-        self.show(self.life.executor.preview(request, OWNER), at_once)
+        self.show(self.life.cards.preview(request, OWNER), at_once)
 
     @rule(
         con=st.sampled_from([1, 1, 2]),
@@ -151,7 +160,7 @@ class Desk(RuleBasedStateMachine):
             limit_price=Decimal(105) if kind is OrderType.LIMIT else None,
             stop_price=Decimal(97) if kind is OrderType.STOP else None,
         )
-        self.show(self.life.executor.preview(request, OWNER), at_once)
+        self.show(self.life.cards.preview(request, OWNER), at_once)
 
     @precondition(lambda self: self.life.book.orders)
     @rule(which=numbers, quantity=st.one_of(st.none(), shares), cents=st.integers(-80, 80), at_once=mostly)
@@ -165,7 +174,7 @@ class Desk(RuleBasedStateMachine):
             order.limit_price + moved if order.limit_price else None,
             order.stop_price + moved if order.stop_price else None,
         )
-        self.show(self.life.executor.preview_change(request, OWNER), at_once)
+        self.show(self.life.cards.preview_change(request, OWNER), at_once)
 
     @precondition(lambda self: self.world.cards)
     @rule(which=numbers, fingers=st.sampled_from([1, 1, 1, 2, 3]), again=st.booleans())
@@ -220,6 +229,173 @@ class Desk(RuleBasedStateMachine):
         for order in self.life.book.orders:
             if order.state is OrderState.UNKNOWN and order.order_ref not in there and not order.external:
                 self.life.begin(self.life.attempt(self.life.executor.settle(order.number, self.origin())))
+        self.life.settle()
+
+    # --- the ladder -----------------------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.life.trading.now.state is not TradingState.HALTED)
+    @rule()
+    def halt(self) -> None:
+        """Block, write down, cancel what could add."""
+        self.step("halt")
+        self.life.begin(self.life.halt(self.origin()))
+        self.life.settle()
+        assert self.life.trading.now.state is TradingState.HALTED
+        if self.life.broker.link.ready and self.life.broker.room:
+            left = [o for o in self.life.book.orders if self.adds(o) and o.cancel_requested_at is None]
+            assert not left, f"halted, and nobody asked to cancel {left}"
+
+    def adds(self, order: Order) -> bool:
+        """Whether it is an order of ours at the broker that buys more of what is not short."""
+        known = order.state in (OrderState.WORKING, OrderState.PARTIAL) and not order.external
+        held = self.life.book.held(order.con_id)
+        return known and order.side is Side.BUY and held is not None and held >= 0
+
+    @precondition(lambda self: self.life.trading.now.state is not TradingState.ACTIVE)
+    @rule(turns=st.one_of(st.none(), st.none(), st.none(), st.integers(0, 12)))
+    def resume(self, turns: int | None) -> None:
+        """Open again; a moment later somebody may think better of it."""
+        self.step("resume" if turns is None else "resume and halt")
+        self.life.begin(self.life.resume(self.origin()))
+        if turns is not None:
+            self.life.settle(turns)
+            self.life.begin(self.life.halt(self.origin()))
+        self.life.settle()
+
+    @precondition(lambda self: self.world.cards and self.life.trading.now.state is not TradingState.HALTED)
+    @rule(which=numbers, turns=st.integers(0, 40))
+    def halt_at_a_tap(self, which: int, turns: int) -> None:
+        """A halt overtakes an order that is just being sent."""
+        self.step("halt at a tap")
+        self.press(shift(list(self.world.cards), which), self.origin())
+        self.life.settle(turns)
+        self.life.begin(self.life.halt(self.origin()))
+        self.life.settle()
+
+    @precondition(lambda self: self.life.trading.now.state is not TradingState.HALTED)
+    @rule()
+    def flatten(self) -> None:
+        """Halt, and close everything at market."""
+        self.step("flatten")
+        self.life.begin(self.life.flatten(self.origin()))
+        self.life.settle()
+
+    @precondition(lambda self: self.life.trading.now.state is TradingState.HALTED)
+    @rule()
+    def cancel_the_rest(self) -> None:
+        """The second rung."""
+        self.step("cancel the rest")
+        self.life.begin(self.life.rest(self.origin()))
+        self.life.settle()
+
+    @rule(what=st.sampled_from(["halt", "flatten", "flatten", "resume"]), turns=st.integers(0, 60))
+    def die_on_the_ladder(self, what: str, turns: int) -> None:
+        """A kill somewhere on the way."""
+        self.step(f"kill at a {what}")
+        self.life.begin(getattr(self.life, what)(self.origin()))
+        self.life.settle(turns)
+        self.reborn()
+        self.life.settle()
+
+    @rule(percent=st.sampled_from(["0", "0", "0", "-1", "3.5", "6"]))
+    def the_day(self, percent: str) -> None:
+        """What the account has lost today; a loss beyond its measure closes by itself what nobody opened in spite of it."""
+        self.step("day's loss")
+        self.world.lost_percent = Decimal(percent)
+        self.life.broker.money_moves()
+        self.life.settle()
+        self.the_loss_is_heeded()
+
+    def the_loss_is_heeded(self) -> None:
+        trading, lost = self.life.trading.now, self.world.lost_percent
+        if not self.life.broker.link.ready or trading.before is not None:
+            return
+        for percent, states in LOSSES:
+            if lost >= percent > self.world.accepted_percent:
+                assert trading.state in states, f"{lost} % are lost, and trading is {trading}"
+
+    @precondition(lambda self: self.life.trading.now.state is not TradingState.ACTIVE)
+    @rule(con=st.sampled_from([1, 2]), open_again=st.booleans())
+    def get_out(self, con: int, open_again: bool) -> None:
+        """Trading is closed, all is quiet, and a person sells what is free of one holding: it leaves."""
+        self.step("sale while closed")
+        self.be_quiet()
+        plain = self.is_plain(con)
+        held, sent = self.world.exchange.held(con), set(self.world.sent)
+        if held <= 0:
+            return
+        self.sell(con=con, quantity=held, kind=OrderType.MARKET, at_once=True)
+        self.life.advance(15)
+        if plain:
+            FACTS["sales while closed"] += 1
+            assert self.world.sent - sent, f"{held} {SYMBOLS[con]} could not be sold: {self.world.denied}"
+        self.back(open_again)
+
+    def back(self, wanted: bool) -> None:
+        if wanted:
+            self.life.begin(self.life.resume(self.origin()))
+            self.life.settle()
+
+    @rule(open_again=st.booleans())
+    def flatten_all(self, open_again: bool) -> None:
+        """All is quiet, and everything is closed at market: each holding is on its way out, whole."""
+        self.step("flatten at a quiet point")
+        self.be_quiet()
+        plain = [con for con in SYMBOLS if self.is_plain(con)]
+        held = {con: self.world.exchange.held(con) for con in plain}
+        self.life.begin(self.life.flatten(self.origin()))
+        self.life.settle()
+        self.life.advance(15)
+        assert self.world.flattened is not None, "it was not even tried"
+        for con, count in held.items():
+            sales = [
+                o for o in self.life.book.orders if o.con_id == con and o.side is Side.SELL and not o.protects
+            ]
+            gone = count - self.world.exchange.held(con)
+            assert sum((o.remaining for o in sales), gone) == count, (count, sales, self.world.flattened)
+            FACTS["holdings flattened"] += bool(count)
+        self.back(open_again)
+
+    def is_plain(self, con: int) -> bool:
+        """Whether nobody but this desk trades in it, nothing of it is in doubt, and nothing of it is on sale already."""
+        mine = [o for o in self.life.book.orders if o.con_id == con]
+        doubtful = any(o.external or o.state is OrderState.UNKNOWN for o in mine)
+        on_sale = any(o.side is Side.SELL and not o.protects for o in mine)
+        return con not in self.world.exchange.unaccounted and not doubtful and not on_sale
+
+    @rule()
+    def open_again(self) -> None:
+        """The day has lost nothing, all is quiet, and a person opens again: an entry leaves."""
+        self.step("entry after resume")
+        self.world.lost_percent = ZERO
+        self.be_quiet()
+        self.life.begin(self.life.resume(self.origin()))
+        self.life.settle()
+        sent, short = set(self.world.sent), self.world.exchange.held(2) < 0
+        self.buy(
+            con=2,
+            quantity=Decimal(1),
+            kind=OrderType.LIMIT,
+            stop=not short,
+            goal=False,
+            tif=TimeInForce.DAY,
+            at_once=True,
+        )
+        FACTS["entries after resume"] += 1
+        assert self.world.denied <= {"CROSSING"}, self.world.denied
+        assert self.world.denied or self.world.sent - sent, "it was not sent"
+
+    @rule()
+    def stop_in_order(self) -> None:
+        """The program ends as it should: nothing is covered at the next start."""
+        self.step("stop and start")
+        self.life.begin(self.life.trading.stopped())
+        self.life.settle()
+        kept = self.life.trading.now
+        self.reborn()
+        now = self.life.trading.now
+        same = (now.state, now.before) == ((kept.before or kept).state, None)
+        assert same, f"it was {kept} when it ended, and is {now}"
         self.life.settle()
 
     # --- the market and the broker --------------------------------------------------------------------------------------------
@@ -303,7 +479,7 @@ class Desk(RuleBasedStateMachine):
     def mood(self, **moods: Any) -> None:
         """How the broker takes what comes next."""
         self.step("mood of the broker")
-        self.life.broker.busy = moods.pop("busy")
+        self.life.broker.busy_until = self.world.seconds + BUSY_SECONDS if moods.pop("busy") else 0.0
         for name, value in moods.items():
             setattr(self.world.exchange, name, value)
 
@@ -436,8 +612,11 @@ class Desk(RuleBasedStateMachine):
         self.life.settle()
 
     def reborn(self, *, held: bool = False) -> None:
+        marked = self.life.file("SELECT value FROM wishes WHERE key = 'running'")
         self.life.die()
         self.life = Life(self.world)
+        if marked and marked[0][0] == "yes":
+            assert self.life.trading.now.state is TradingState.HALTED, "killed, and open at the start"
         self.life.broker.connect()
         self.life.broker.held = held
 
@@ -449,6 +628,13 @@ class Desk(RuleBasedStateMachine):
         for con_id in SYMBOLS.keys() - exchange.unaccounted:
             held, exposed = exchange.held(con_id), exchange.exposed(con_id)
             assert exposed <= held, f"{exposed} {SYMBOLS[con_id]} are for sale, {held} are held"
+
+    @invariant()
+    def a_halt_that_is_written_holds(self) -> None:
+        now = self.life.trading.now
+        if self.world.halted:
+            holds = now.state is TradingState.HALTED and now.before is None
+            assert holds, f"a halt was forgotten: {now}"
 
     @invariant()
     def no_approval_has_two_orders(self) -> None:
@@ -464,7 +650,7 @@ class Desk(RuleBasedStateMachine):
     def be_quiet(self) -> None:
         """The line is up and whole, everything is delivered, and the books were compared as often as it takes."""
         life, exchange = self.life, self.world.exchange
-        exchange.hold_cancels, exchange.rejects, life.broker.busy = False, 0, False
+        exchange.hold_cancels, exchange.rejects, life.broker.busy_until = False, 0, 0.0
         self.release_line()
         if life.broker.deaf_after is not None and life.broker.link.connected:
             life.broker.disconnect()
@@ -487,6 +673,7 @@ class Desk(RuleBasedStateMachine):
             FACTS["examples"] += 1
             FACTS["orders"] += len(self.world.exchange.orders)
             FACTS["executions"] += len(self.world.exchange.fills)
+            FACTS["resumes that gave way to a halt"] += self.world.gave_way
         finally:
             self.close()
 
@@ -542,6 +729,24 @@ def compare(desk: Desk) -> None:
         held_there = exchange.orders.get(order.perm_id or 0)
         assert not order.state.is_open or (held_there is not None and held_there.working), order
     _same_executions(desk)
+    _as_halted(desk)
+
+
+def _as_halted(desk: Desk) -> None:
+    """The state on the disk is that in memory; and while it is HALTED nothing works that could add."""
+    life, exchange = desk.life, desk.world.exchange
+    now, kept = life.trading.now, of_text(life.do(life.ledger.recall(KEY)))
+    assert now.before is None, now
+    assert now.state is kept.state, f"trading is {now}, the disk says {kept}"
+    desk.the_loss_is_heeded()
+    if now.state is TradingState.HALTED:
+        FACTS["comparisons while halted"] += 1
+        adding = [
+            o
+            for o in exchange.orders.values()
+            if o.ref and o.working and o.side is Side.BUY and exchange.held(o.con_id) >= 0
+        ]
+        assert not adding, f"HALTED, and these still work: {adding}"
 
 
 def _same(order: Order, held: Held) -> None:

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
-from core import lifecycle, protection, reconcile
+from core import lifecycle, protection, reconcile, risk
 from core.bookkeeper import Bookkeeper
-from core.model import BrokerBook, Execution, Order, OrderState
+from core.model import BrokerBook, Execution, Notice, Order, OrderState, Origin, Trading, TradingState
 from core.orderbook import Mark
+from core.panic import Panic
+from core.trading import TradingSwitch, as_text
 from storage import ledger
 from tests.properties.life import STOCKS
 
@@ -85,18 +87,61 @@ def protection_is_not_counted(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(protection, "plan", lambda *_: protection.Plan())
 
 
+def a_halt_cancels_nothing(patch: pytest.MonkeyPatch) -> None:
+    """It blocks, and what works is left at work."""
+    patch.setattr(Panic, "_withdraw", lambda self: self._first.set())
+
+
+def a_halt_is_forgotten_at_the_start(patch: pytest.MonkeyPatch) -> None:
+    """What was kept is not taken up."""
+
+    async def load(self: TradingSwitch) -> None:
+        self.now = Trading()
+
+    patch.setattr(TradingSwitch, "load", load)
+
+
+def a_halt_keeps_exits(patch: pytest.MonkeyPatch) -> None:
+    """The trading state binds what makes a holding smaller, too."""
+    first, *others = risk.RULES
+    patch.setattr(risk, "RULES", (replace(first, binds_exits=True), *others))
+
+
+def the_state_is_asked_too_early(patch: pytest.MonkeyPatch) -> None:
+    """Nobody looks at it again when an order is written down."""
+    patch.setattr(risk, "closed", lambda *_: None)
+
+
+def a_resume_overrides_a_later_halt(patch: pytest.MonkeyPatch) -> None:
+    """What it has written is taken for true, whatever came meanwhile."""
+
+    async def resume(
+        self: TradingSwitch, origin: Origin, accepted: TradingState, notices: tuple[Notice, ...] = ()
+    ) -> None:
+        opened = Trading(TradingState.ACTIVE, "", self._clock.now(), accepted)
+        await self._ledger.keep_trading(as_text(opened), "ACTIVE: resumed", origin, notices)
+        self.now = opened
+
+    patch.setattr(TradingSwitch, "resume", resume)
+
+
 MUTATIONS: dict[str, tuple[Patch, str]] = {
     "executions keyed by full exec id": (executions_by_full_id, "."),
     "resend of UNKNOWN": (resend_of_unknown, "sent again|another order"),
     "tap not consumed": (tap_not_consumed, "sent again|another order|two changes"),
     "correction counted as a second fill": (correction_as_second_fill, "filled|orders"),
     "executions of a snapshot are lost": (fills_while_away_are_lost, "."),
+    "a halt cancels nothing": (a_halt_cancels_nothing, "nobody asked to cancel|still work"),
+    "a halt is forgotten at the start": (a_halt_is_forgotten_at_the_start, "forgotten|at the start|it was"),
+    "a halt keeps exits": (a_halt_keeps_exits, "from being sold|could not be sold|sales|AAA|BBB"),
 }
 """By name: what breaks it, and what the counterexample says. The machine finds each of them by itself."""
 
 TOLD: dict[str, tuple[Patch, str]] = {
     "orders leave before the books agree": (leaves_before_the_books_agree, "outside a reconciled epoch"),
     "protection is not counted": (protection_is_not_counted, "for sale"),
+    "the state is asked too early": (the_state_is_asked_too_early, "left while HALTED"),
+    "a resume overrides a later halt": (a_resume_overrides_a_later_halt, "a halt was forgotten"),
 }
 """The same, of what needs a story of several steps: a test tells it."""
 

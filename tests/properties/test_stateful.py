@@ -9,10 +9,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from core.model import OrderType, Side, TimeInForce
+from core.model import OrderType, Request, Side, TimeInForce, TradingState
 from tests.properties import machine
 from tests.properties.machine import Desk
 from tests.properties.mutations import MUTATIONS, TOLD, broken
+from tests.values import OWNER
 
 QUICK = settings(
     max_examples=60,
@@ -24,6 +25,7 @@ QUICK = settings(
 )
 SEARCH = settings(QUICK, max_examples=150, phases=[Phase.generate], print_blob=False)
 TEN = Decimal(10)
+ENTRY = Request(Side.BUY, "AAA", TEN, order_type=OrderType.LIMIT, limit_price=Decimal(99))
 
 
 @contextlib.contextmanager
@@ -113,6 +115,64 @@ def test_a_sale_beside_its_protection_is_found() -> None:
     name = "protection is not counted"
     with broken(name), pytest.raises(AssertionError, match=TOLD[name][1]):
         story()
+
+
+def test_a_halt_that_came_while_an_order_was_written_down_is_found() -> None:
+    """A tap on Send, and a halt at any moment between the tap and the socket."""
+
+    def story() -> None:
+        for turns in range(16):
+            with a_desk() as desk:
+                desk.show(desk.life.cards.preview(ENTRY, OWNER), at_once=False)
+                desk.halt_at_a_tap(which=0, turns=turns)
+
+    story()
+    name = "the state is asked too early"
+    with broken(name), pytest.raises(AssertionError, match=TOLD[name][1]):
+        story()
+
+
+def test_a_halt_behind_a_resume_is_found() -> None:
+    """Somebody thinks better of it before it is written down."""
+
+    def story() -> None:
+        for turns in range(6):
+            with a_desk() as desk:
+                desk.halt()
+                desk.resume(turns=turns)
+                desk.a_halt_that_is_written_holds()
+
+    story()
+    name = "a resume overrides a later halt"
+    with broken(name), pytest.raises(AssertionError, match=TOLD[name][1]):
+        story()
+
+
+def test_a_loss_is_heeded_after_a_stop_out_of_order() -> None:
+    """What the machine found third: the figures came before the books agreed, and nobody looked at them again."""
+    with a_desk() as desk:
+        desk.the_day(percent="6")
+        desk.restart(turns=0, anew=False, held=False)
+        desk.quiet()
+        assert desk.life.trading.now.state is TradingState.HALTED
+
+
+@pytest.mark.parametrize("what", ["halt", "flatten", "resume"])
+def test_a_kill_anywhere_on_the_ladder(what: str) -> None:
+    """Ten are held with a stop, ten more wait: at every moment of it."""
+    for turns in range(0, 60, 3):
+        with a_desk() as desk:
+            buy(desk, stop=True)
+            desk.fill(which=0, part=None, price=9900)
+            buy(desk, con=2)
+            if what == "resume":
+                desk.halt()
+            desk.die_on_the_ladder(what=what, turns=turns)
+            desk.no_more_is_for_sale_than_is_held()
+            desk.quiet()
+            desk.a_halt_that_is_written_holds()
+            desk.flatten_all(open_again=True)
+            desk.open_again()
 
 
 def test_errors_and_answers_are_not_lost_by_themselves() -> None:
