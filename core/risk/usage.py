@@ -89,21 +89,28 @@ def usage(snapshot: Snapshot, limits: Limits) -> tuple[Use, ...]:
 
 
 def _largest_position(snapshot: Snapshot) -> tuple[str, Decimal | None]:
-    """(symbol, worth in base currency) of the largest holding with what may still be bought of it; the worth is None where one is not known."""
+    """(symbol, worth in base currency) of the largest holding with what may still be bought of it, or of what is only on its way; the
+    worth is None where one is not known.
+    """
     largest, name = Decimal(0), ""
     if snapshot.positions is None or snapshot.account is None:
         return "", None
-    for position in snapshot.positions:
-        price, rate = position.market_price, snapshot.account.rate(position.currency)
-        waiting = snapshot.working_quantity(position.con_id, Side.BUY)
-        held = snapshot.held_at_most(position.con_id) or Decimal(0)
+    market = {p.con_id: (p.symbol, p.market_price, p.currency) for p in snapshot.positions}
+    for order in snapshot.working:
+        asked = order.limit_price or order.stop_price
+        if order.side is Side.BUY and not order.protects:
+            market.setdefault(order.con_id, (order.symbol, asked, order.currency))
+    for con_id, (symbol, price, currency) in market.items():
+        rate = snapshot.account.rate(currency)
+        waiting = snapshot.working_quantity(con_id, Side.BUY)
+        held = snapshot.held_at_most(con_id) or Decimal(0)
         if not held and not waiting:
             continue
         if price is None or rate is None:
-            return position.symbol, None
+            return symbol, None
         worth = abs(held + waiting) * price * rate
         if worth > largest:
-            largest, name = worth, position.symbol
+            largest, name = worth, symbol
     return name, largest
 
 

@@ -79,7 +79,7 @@ def test_an_old_order_counts_from_when_it_fills() -> None:
     pace.note([], later + KEPT)
     assert len(pace.sent) == 1
     pace.note([], later + KEPT + timedelta(seconds=1))
-    assert pace.sent == ()
+    assert not pace.sent
 
 
 moments = st.integers(0, 3000)
@@ -88,8 +88,8 @@ moments = st.integers(0, 3000)
 @given(st.lists(st.tuples(st.integers(1, 6), moments, st.integers(0, 10)), max_size=20))
 def test_a_restart_forgets_none(events: list[tuple[int, int, int]]) -> None:
     """However orders came and moved: who loads the file counts the same orders with the same worth as who saw it all."""
-    pace, last = Pace(), {}
-    time = NOW
+    pace, time = Pace(), NOW
+    last: dict[int, Order] = {}
     for number, minutes, filled in sorted(events, key=lambda e: e[1]):
         time = NOW + minutes * MINUTE
         before = last.get(number)
