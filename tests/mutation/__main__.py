@@ -41,6 +41,8 @@ ROOMS = (
     Room("risk", ("core/risk/*.py",), ("tests/core/test_risk*.py",)),
     Room("sizing", ("core/sizing.py",), ("tests/core/test_sizing.py", "tests/core/test_entry_sizing.py")),
     Room("executor", ("core/executor.py",), ("tests/core/test_executor*.py",)),
+    Room("trading", ("core/trading.py",), ("tests/core/test_trading.py",)),
+    Room("exposure", ("core/exposure.py",), ("tests/core/test_exposure.py",)),
 )
 
 
@@ -64,7 +66,10 @@ def main() -> int:
     parser.add_argument("--only", default="")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument(
-        "--patience", type=float, default=10.0, help="seconds, beside what the tests of a mutant take"
+        "--patience",
+        type=float,
+        default=10.0,
+        help="seconds of the processor, beside what the tests of a mutant take",
     )
     parser.add_argument("--out", type=Path, help="every verdict, one a line")
     asked = parser.parse_args()

@@ -5,12 +5,15 @@ For each mutant the process forks; the child puts the wrong code into the functi
 one fails. What happens at import (a table, a default) is tried in a child that has imported nothing of ours yet: it imports the wrong module.
 """
 
+import contextlib
 import dataclasses
 import importlib.abc
 import importlib.machinery
 import importlib.util
 import json
+import math
 import os
+import resource
 import signal
 import sys
 import tempfile
@@ -19,7 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, FrameType, ModuleType
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 from hypothesis import Phase, settings
@@ -27,6 +30,8 @@ from hypothesis import Phase, settings
 from tests.mutation.operators import Mutant
 
 HOUSE = Path(__file__).parents[2]
+WAITING_FACTOR = 10.0
+"""A child that works is measured by the processor's time, which a busy machine does not stretch; one that waits by so many times that."""
 PATIENCE_FACTOR = 5.0
 """How many times as long as without it the tests of a mutant may take, beside the seconds that are asked for, before it counts as hanging."""
 KILLED, SURVIVED, TIMED_OUT, UNREACHED = "killed", "survived", "timed out", "not reached"
@@ -75,20 +80,30 @@ def judge(
 ) -> Iterator[Verdict]:
     """The fate of every mutant of these, with these tests. Raises RuntimeError where a test fails without any mutant."""
     with tempfile.TemporaryDirectory(prefix="mutants-") as place:
-        told = Path(place) / "told"
-        pid = _fork(lambda: _collect(mutants, tests, how, Path(place), told))
+        reading, writing = os.pipe()
+        pid = _fork(lambda: _collect(mutants, tests, how, Path(place), writing))
+        os.close(writing)
+        seconds: dict[str, float] = {}
+        rest: list[Mutant] = []
+        failed: list[str] = []
+        with os.fdopen(reading) as lines:
+            for kind, told in map(json.loads, lines):
+                if kind == "seconds":
+                    seconds = told
+                    say(f"{len(seconds)} tests, {sum(seconds.values()):.0f} s\n")
+                elif kind == "failed":
+                    failed = told
+                elif kind == "rest":
+                    rest = [mutants[number] for number in told]
+                else:
+                    number, outcome, by = told
+                    yield Verdict(mutants[number], outcome, by)
         _, status = os.waitpid(pid, 0)
-        if os.waitstatus_to_exitcode(status) != 0:
-            failed = f" These fail: {told.read_text()}" if told.exists() else ""
+        if failed or os.waitstatus_to_exitcode(status) != 0:
+            which = f" These fail: {', '.join(failed)}" if failed else ""
             raise RuntimeError(
-                f"The tests do not pass without a mutant, so they cannot be asked about one.{failed}"
+                f"The tests do not pass without a mutant, so they cannot be asked about one.{which}"
             )
-        found = json.loads(told.read_text())
-        say(f"{len(found['seconds'])} tests, {sum(found['seconds'].values()):.0f} s\n")
-        for number, outcome, by in found["verdicts"]:
-            yield Verdict(mutants[number], outcome, by)
-        rest = [mutants[number] for number in found["rest"]]
-        seconds: dict[str, float] = found["seconds"]
         allowed = how.patience + PATIENCE_FACTOR * sum(seconds.values())
 
         def start(mutant: Mutant, said: Path) -> tuple[Callable[[], None], float]:
@@ -97,13 +112,15 @@ def judge(
         yield from _try_all(rest, start, how.jobs, Path(place))
 
 
-def _fork(work: Callable[[], None]) -> int:
-    """A child in a group of its own that does this and ends; silently."""
+def _fork(work: Callable[[], None], most_seconds: float | None = None) -> int:
+    """A child in a group of its own that does this and ends; at the latest when it has used so much of the processor."""
     pid = os.fork()
     if pid:
         return pid
     try:
         os.setpgid(0, 0)
+        if most_seconds is not None:
+            resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(most_seconds), resource.RLIM_INFINITY))
         work()
         os._exit(0)
     except BaseException:  # noqa: BLE001 - whatever it was, it must not go on as the parent
@@ -126,25 +143,36 @@ def _try_all(
 ) -> Iterator[Verdict]:
     """So many children at a time. One that ends with 0 has noticed nothing."""
     waiting, running = list(reversed(mutants)), dict[int, Job]()
-    while waiting or running:
-        while waiting and len(running) < jobs:
-            mutant = waiting.pop()
-            said = place / f"said-{id(mutant)}"
-            work, allowed = start(mutant, said)
-            running[_fork(work)] = Job(mutant, said, time.monotonic() + allowed)
-        ended = [(pid, status) for pid in running for got, status in [os.waitpid(pid, os.WNOHANG)] if got]
-        for pid, status in ended:
-            job = running.pop(pid)
-            noticed = os.waitstatus_to_exitcode(status) != 0
-            yield Verdict(job.mutant, KILLED if noticed else SURVIVED, _word(job.said) if noticed else "")
-        for pid, job in list(running.items()):
-            if time.monotonic() > job.deadline:
-                os.killpg(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
-                del running[pid]
-                yield Verdict(job.mutant, TIMED_OUT)
-        if not ended:
-            time.sleep(0.002)
+    try:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                mutant = waiting.pop()
+                said = place / f"said-{id(mutant)}"
+                work, allowed = start(mutant, said)
+                pid = _fork(work, most_seconds=allowed)
+                running[pid] = Job(mutant, said, time.monotonic() + allowed * WAITING_FACTOR)
+            ended = [(pid, status) for pid in running for got, status in [os.waitpid(pid, os.WNOHANG)] if got]
+            for pid, status in ended:
+                job, code = running.pop(pid), os.waitstatus_to_exitcode(status)
+                outcome = SURVIVED if code == 0 else TIMED_OUT if code == -signal.SIGXCPU else KILLED
+                yield Verdict(job.mutant, outcome, _word(job.said) if outcome == KILLED else "")
+            for pid, job in list(running.items()):
+                if time.monotonic() > job.deadline:
+                    _end(running, pid)
+                    yield Verdict(job.mutant, TIMED_OUT)
+            if not ended:
+                time.sleep(0.002)
+    finally:
+        for pid in list(running):
+            _end(running, pid)
+
+
+def _end(running: dict[int, Job], pid: int) -> None:
+    """Whatever a child has started ends with it."""
+    del running[pid]
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
 
 
 def _word(said: Path) -> str:
@@ -155,47 +183,46 @@ def _word(said: Path) -> str:
 
 
 class _Trial:
-    """A plugin that, instead of running the tests once, runs them once for each mutant."""
+    """A plugin that, instead of running the tests once, runs them once for each mutant. What it finds goes to `told`, a line at a time."""
 
-    def __init__(self, mutants: Sequence[Mutant], how: How, place: Path, told: Path) -> None:
+    def __init__(self, mutants: Sequence[Mutant], how: How, place: Path, told: TextIO) -> None:
         self._mutants, self._how, self._place, self._told = mutants, how, place, told
         self._files = {str(HOUSE / m.path): m.path for m in mutants}
-        self.failed: list[str] = []
+
+    def _tell(self, kind: str, value: object) -> None:
+        self._told.write(json.dumps([kind, value]) + "\n")
+        self._told.flush()
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         if session.testsfailed:
             raise RuntimeError("The tests cannot be collected.")
         _plain_hypothesis()
-        reached = self._reached(session.items)
-        if self.failed:
-            self._told.write_text(", ".join(self.failed))
+        reached, failed = self._reached(session.items)
+        if failed:
+            self._tell("failed", failed)
             return True
+        self._tell("seconds", {r.item.nodeid: r.seconds for r in reached})
         inside = {id(m): function for m in self._mutants if (function := _function(m)) is not None}
-        by_number = {id(m): number for number, m in enumerate(self._mutants)}
+        numbers = {id(m): number for number, m in enumerate(self._mutants)}
         tests = {id(m): _tests_of(m, reached) for m in self._mutants if id(m) in inside}
-        trials = [m for m in self._mutants if tests.get(id(m))]
 
         def start(mutant: Mutant, said: Path) -> tuple[Callable[[], None], float]:
             mine = tests[id(mutant)]
             allowed = self._how.patience + PATIENCE_FACTOR * sum(r.seconds for r in mine)
             return lambda: _show(mutant, inside[id(mutant)], [r.item for r in mine], said), allowed
 
-        verdicts = [(by_number[id(m)], UNREACHED, "") for m in self._mutants if tests.get(id(m)) == []]
-        verdicts += [
-            (by_number[id(v.mutant)], v.outcome, v.by)
-            for v in _try_all(trials, start, self._how.jobs, self._place)
-        ]
-        found = {
-            "seconds": {r.item.nodeid: r.seconds for r in reached},
-            "verdicts": verdicts,
-            "rest": [by_number[id(m)] for m in self._mutants if id(m) not in inside],
-        }
-        self._told.write_text(json.dumps(found))
+        for mutant in self._mutants:
+            if tests.get(id(mutant)) == []:
+                self._tell("verdict", (numbers[id(mutant)], UNREACHED, ""))
+        trials = [m for m in self._mutants if tests.get(id(m))]
+        for verdict in _try_all(trials, start, self._how.jobs, self._place):
+            self._tell("verdict", (numbers[id(verdict.mutant)], verdict.outcome, verdict.by))
+        self._tell("rest", [numbers[id(m)] for m in self._mutants if id(m) not in inside])
         return True
 
-    def _reached(self, items: Sequence[Any]) -> list[Reached]:
-        """Each test once, without a mutant."""
-        found = []
+    def _reached(self, items: Sequence[Any]) -> tuple[list[Reached], list[str]]:
+        """Each test once, without a mutant: (those that pass, the quickest first; the names of the others)."""
+        found, failed = list[Reached](), list[str]()
         for item, following in zip(items, [*items[1:], None], strict=True):
             lines: Lines = {}
             trace = _tracer(self._files, lines)
@@ -208,16 +235,16 @@ class _Trial:
             if good:
                 found.append(Reached(item, time.perf_counter() - begun, lines))
             else:
-                self.failed.append(item.nodeid)
-        return sorted(found, key=lambda r: r.seconds)
+                failed.append(item.nodeid)
+        return sorted(found, key=lambda r: r.seconds), failed
 
 
-def _collect(mutants: Sequence[Mutant], tests: Sequence[str], how: How, place: Path, told: Path) -> None:
+def _collect(mutants: Sequence[Mutant], tests: Sequence[str], how: How, place: Path, told: int) -> None:
     if not os.environ.get("MUTANTS_LOUD"):
         _silence()
-    trial = _Trial(mutants, how, place, told)
+    trial = _Trial(mutants, how, place, os.fdopen(told, "w"))
     code = pytest.main([*ARGUMENTS, f"--basetemp={place / 'tests'}", *tests], plugins=[trial])
-    os._exit(1 if trial.failed or code else 0)
+    os._exit(int(code))
 
 
 def _tracer(files: dict[str, str], lines: Lines) -> Callable[[FrameType, str, Any], Any]:
