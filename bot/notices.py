@@ -374,6 +374,7 @@ async def _halted(desk: Desk, message: Outgoing) -> Worded:
         unreachable,
         staying,
         external,
+        bare=[(symbol, Decimal(held)) for symbol, held in data["bare"]],
         connected=data["connected"],
         link=desk.broker.link,
     )
@@ -386,6 +387,8 @@ async def _reducing(desk: Desk, message: Outgoing) -> Worded:
 
 
 async def _resumed(desk: Desk, message: Outgoing) -> Worded:
+    if desk.trading.now.state is not TradingState.ACTIVE:
+        return "", ()
     lines = ["🟢 <b>ACTIVE</b>: trading is open again.", *(f"⚠️ {escape(w)}" for w in message.data["against"])]
     return "\n".join([*lines, text.badge(desk.broker.link)]), ()
 

@@ -49,6 +49,7 @@ def halted(
     staying: Sequence[Order],
     external: Sequence[Order],
     *,
+    bare: Sequence[tuple[str, Decimal]],
     connected: bool,
     link: Link,
 ) -> str:
@@ -73,6 +74,11 @@ def halted(
             f"\n⚠️ <b>{_count(unreachable)} that could add cannot be cancelled from here: do it in TWS</b>"
         )
         lines += _named(unreachable)
+    if bare:
+        lines.append(
+            "\n⚠️ <b>Left with nothing that protects or closes them</b> (that was larger than what is held):"
+        )
+        lines += [f"{escape(symbol)} {text.quantity(held)}" for symbol, held in bare]
     if staying:
         lines += [f"\n<b>Left working: {_count(staying)} that protect or close</b>", *_named(staying)]
     if external:
@@ -93,10 +99,11 @@ def halted_aloud(done: Halt, link: Link) -> str:
         done.unreachable,
         done.staying,
         done.external,
+        bare=done.bare,
         connected=done.connected,
         link=link,
     )
-    return f"⚠️ <b>The disk did not take this yet</b>: until it does, it holds only as long as this process runs.\n{words}"
+    return f"⚠️ <b>The disk did not take it yet</b>: until it does, it holds only as long as this process runs.\n{words}"
 
 
 def halted_buttons(staying: Sequence[Order], external: Sequence[Order], client_id: int) -> Buttons:

@@ -107,7 +107,10 @@ class Cards:
         self._trading, self.limits, self._timing = trading, limits, timing
         self.obstacles = Obstacles(broker, ledger, book)
         self._cards: dict[str, Ticket] = {}
-        self._forecasts: dict[str, WhatIf] = {}
+        self._forecasts: dict[
+            str, tuple[float, WhatIf]
+        ] = {}  # each with when it was asked for (monotonic seconds)
+        self._taken: list[tuple[float, Decimal]] = []  # what the latest entries take of the margin
         self._ranges: dict[int, tuple[tuple[Bar, ...], Decimal | None]] = {}
 
     # --- drawing --------------------------------------------------------------------------------------------------------
@@ -193,13 +196,33 @@ class Cards:
         await self._keep(ticket, None, ())
         return ticket
 
-    async def forecast(self, ticket: Ticket) -> WhatIf | None:
-        """The broker's forecast that the card showed; where that was before a restart, a new one. None where it does not answer."""
-        known = self._forecasts.get(ticket.ticket_id)
-        if known is None and ticket.modifies is None:
+    async def ask_forecast(self, ticket: Ticket) -> None:
+        """See to it that there is a forecast: the one that the card showed; where that was before a restart, a new one, if the broker answers."""
+        if ticket.ticket_id not in self._forecasts and ticket.modifies is None:
             with contextlib.suppress(Refused, NoAnswer):
-                return await self._broker.what_if(ticket)
-        return known
+                asked = self._clock.monotonic()
+                self._forecasts[ticket.ticket_id] = (asked, await self._broker.what_if(ticket))
+
+    def forecast(self, ticket: Ticket) -> WhatIf | None:
+        """The broker's forecast, with what the entries take that have left since it was asked for; None where there is none."""
+        if (known := self._forecasts.get(ticket.ticket_id)) is None:
+            return None
+        asked, told = known
+        since = sum((takes for at, takes in self._taken if at >= asked), Decimal(0))
+        change, after = told.maintenance_margin_change, told.maintenance_margin_after
+        return replace(
+            told,
+            maintenance_margin_change=None if change is None else change + since,
+            maintenance_margin_after=None if after is None else after + since,
+        )
+
+    def note_taken(self, ticket_id: str) -> None:
+        """An entry has left: what it takes of the margin by its forecast counts for every card that was drawn before."""
+        now = self._clock.monotonic()
+        _, forecast = self._forecasts.get(ticket_id, (now, None))
+        self._taken = [(at, takes) for at, takes in self._taken if now - at < self._timing.proposal_seconds]
+        if forecast is not None and forecast.maintenance_margin_change is not None:
+            self._taken.append((now, forecast.maintenance_margin_change))
 
     def _ticket(
         self,
@@ -423,7 +446,7 @@ class Cards:
         self._cards[ticket.ticket_id] = ticket
         self._forecasts = {name: told for name, told in self._forecasts.items() if name in self._cards}
         if forecast is not None:
-            self._forecasts[ticket.ticket_id] = forecast
+            self._forecasts[ticket.ticket_id] = (self._clock.monotonic(), forecast)
 
     async def log_denials(self, ticket: Ticket, denials: Sequence[Denial]) -> None:
         """A line in the log that is kept; where that cannot be written, the denial stands all the same."""

@@ -91,11 +91,13 @@ class Executor:
         quote = await self.cards.fresh_quote(ticket)
         atr = await self.cards.range_for(ticket.instrument, ticket)
         adds = not risk.reduces(ticket, self.cards.moment(quote))
-        forecast = await self.cards.forecast(ticket) if adds else None
+        if adds:
+            await self.cards.ask_forecast(ticket)
         try:
             async with self._book.lock:
                 if self.cards.is_stale(ticket):
                     raise StaleCard(TicketState.EXPIRED.story)
+                forecast = self.cards.forecast(ticket)
                 now = self.cards.moment(
                     quote, atr=atr, approved=approved, what_if=forecast, confirmed=confirmed
                 )
@@ -121,6 +123,7 @@ class Executor:
         self._broker.ensure_room(len(orders))
         words = Notice("order", subject=ticket.ticket_id, to=ticket.owner, urgent=True)
         await asyncio.shield(self._ledger.record_sending(ticket, orders, origin, [words]))
+        self.cards.note_taken(ticket.ticket_id)
         self.cards.forget(ticket.ticket_id)
         self._book.opened(orders)
         await self.write(orders, ticket.instrument, self._closed_meanwhile(ticket, snapshot))
@@ -148,7 +151,8 @@ class Executor:
         self._book.opened([asked])
         try:
             self._ensure_same(epoch)
-            if not order.protects and (closed := self._closed_meanwhile(ticket, snapshot)):
+            measured, around = changes.measured(ticket, order, (), snapshot)
+            if not order.protects and (closed := self._closed_meanwhile(measured, around)):
                 raise NotConnected(closed)
             self._broker.place([changes.on_the_wire(asked)], ticket.instrument, _parent_id(order, parent))
         except (NotConnected, Busy) as problem:

@@ -40,7 +40,7 @@ WRITING_SECONDS = 1.0
 FIRST_SECONDS = 3.0  # how long it waits for the first cancel before it answers
 CANCELS_SECONDS = 2.0  # how long the sales of a flatten wait for the cancels before them
 ROOM_SECONDS = 0.05
-AGAIN_SECONDS = 60.0  # before a cancel that the broker has refused is asked once more
+AGAIN_SECONDS, LONGEST_SECONDS = 5.0, 60.0  # before a cancel that came to nothing is asked once more
 DISK_SECONDS = 1.0
 
 
@@ -57,6 +57,8 @@ class Halt:
     written: bool
     connected: bool
     reason: str
+    bare: tuple[tuple[str, Decimal], ...]
+    """(symbol, signed holding) of what loses its last stop or closing order, because that was larger than the holding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,15 @@ class Flattened:
 
     sent: tuple[tuple[Ticket, str], ...]
     left: tuple[tuple[Position, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Try:
+    """How often an order was cancelled on a connection, and when last (monotonic seconds)."""
+
+    epoch: int
+    count: int
+    at: float
 
 
 class Panic:
@@ -100,9 +111,7 @@ class Panic:
         self._first = asyncio.Event()
         self._rewriting: asyncio.Task[None] | None = None
         self._patience = WRITING_SECONDS  # how long each portion of cancels waits for the disk
-        self._tried: dict[
-            int, float
-        ] = {}  # when an order was last cancelled by a halt: the broker may refuse it
+        self._tried: dict[int, _Try] = {}  # by order: a cancel may be refused, or never heard
 
     # --- the first rung -------------------------------------------------------------------------------------------------
 
@@ -131,7 +140,13 @@ class Panic:
             written=False,
             connected=self._broker.link.ready,
             reason=reason,
+            bare=self._left_bare(adding),
         )
+
+    def _left_bare(self, cancelling: Sequence[Order]) -> tuple[tuple[str, Decimal], ...]:
+        with contextlib.suppress(NotConnected):
+            return self.unprotected_by(cancelling)
+        return ()
 
     async def _written(self, origin: Origin | None, words: Notice) -> bool:
         """Whether the state is on the disk; a disk that says no, or nothing, holds up no cancel."""
@@ -193,13 +208,13 @@ class Panic:
                 if not left:
                     settled = await self._nobody_writes()
                     continue
-                settled = False
+                settled, epoch = False, self._broker.link.epoch
                 try:
                     asked = await self._executor.withdraw(left, patience_seconds=self._patience)
                 except Busy:
                     await asyncio.sleep(ROOM_SECONDS)  # time passing is the event
                     continue
-                self._tried.update((o.number, self._clock.monotonic()) for o in asked)
+                self._note_tries(asked, epoch)
                 self._first.set()
         except GreenlightError as problem:
             log.warning("a halt waits for the next comparison of the books: %s", problem)
@@ -209,9 +224,19 @@ class Panic:
             self._first.set()
 
     def _may_try(self, order: Order) -> bool:
-        """Whether it was not asked for just now: a broker that refuses a cancel is not asked again and again."""
+        """Whether it was not asked for just now on this connection: a broker that refuses a cancel is asked again in growing pauses."""
         tried = self._tried.get(order.number)
-        return tried is None or self._clock.monotonic() - tried >= AGAIN_SECONDS
+        if tried is None or tried.epoch != self._broker.link.epoch:
+            return True
+        pause = min(AGAIN_SECONDS * 2.0 ** (tried.count - 1), LONGEST_SECONDS)
+        return self._clock.monotonic() - tried.at >= pause
+
+    def _note_tries(self, asked: Sequence[Order], epoch: int) -> None:
+        now = self._clock.monotonic()
+        for order in asked:
+            before = self._tried.get(order.number)
+            count = before.count + 1 if before and before.epoch == epoch else 1
+            self._tried[order.number] = _Try(epoch, count, now)
 
     async def _nobody_writes(self) -> bool:
         """Wait until what was being written down when the halt came is in the book. True, so that it is waited for once."""
@@ -242,7 +267,7 @@ class Panic:
         adding = increasing(certain, lambda con_id: held.get(con_id, ZERO), self._worth)
         try:
             asked = self._executor.withdraw_unwritten([o for o in adding if self._may_try(o)])
-            self._tried.update((o.number, self._clock.monotonic()) for o in asked)
+            self._note_tries(asked, self._broker.link.epoch)
         except BrokerError as problem:
             log.warning("a halt waits for the next comparison of the books: %s", problem)
 
@@ -429,4 +454,5 @@ def _facts(halt: Halt) -> dict[str, object]:
         "staying": [o.number for o in halt.staying],
         "external": [o.number for o in halt.external],
         "connected": halt.connected,
+        "bare": [[symbol, f"{held:f}"] for symbol, held in halt.bare],
     }

@@ -96,9 +96,8 @@ class TradingSwitch:
         """
         blocks = self._blocks
         opened = Trading(TradingState.ACTIVE, "", self._clock.now(), accepted)
-        await self._ledger.keep_trading(as_text(opened), "ACTIVE: resumed", origin, ())
+        await self._ledger.keep_trading(as_text(opened), "ACTIVE: resumed", origin, notices)
         if self._blocks != blocks:
             raise StaleCard("A halt came meanwhile, so it stays closed. /resume says how it stands.")
         self.now = opened
-        await self._ledger.record(notices=notices)
         self._notifier.wake()

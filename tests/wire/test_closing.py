@@ -482,14 +482,14 @@ async def test_a_price_that_moves_while_the_protection_goes(live: House) -> None
     assert await orders(live) == []
 
 
-async def test_the_price_at_the_tap_still_asks_again(live: House) -> None:
-    """Before anything is taken down, a price that has moved since the card gives a new card."""
+async def test_a_price_that_moved_keeps_nobody_in(live: House) -> None:
+    """A way out at market is what was asked for, whatever the price has done since the card: in a falling market a card for each step would hold it."""
     await bought_with_bracket(live)
     card = await live.phone.asks("/sell MSFT all", "SELL 10 MSFT")
     await price(live, 390.0)
     await live.phone.taps("Send", card)
-    await live.phone.hears("The price moved.*SELL 10 MSFT", after=card["id"])
-    assert await protection(live) == [("LMT", 10), ("STP", 10)]
+    await live.phone.hears("FILLED SELL 10 MSFT.*Position 10 → 0", after=card["id"])
+    assert await protection(live) == []
 
 
 async def test_a_refused_sale_says_one_thing(live: House) -> None:
