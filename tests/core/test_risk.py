@@ -438,6 +438,8 @@ TIGHT = replace(LIMITS, **NOTHING)
         (ticket(SELL, 11), 10, (), False),
         (ticket(SELL, 10), None, (), False),
         (ticket(SELL, 1), 0, (), False),
+        (ticket(SELL, 1), 1, (), True),
+        (ticket(SELL, 0), 0, (), False),
         (ticket(BUY, 10), -10, (), True),
         (ticket(BUY, 4), -10, (works(BUY, 6),), True),
         (ticket(BUY, 4), -10, (works(BUY, 9, filled=D(3)),), True),
@@ -529,7 +531,7 @@ def test_the_holding_is_the_sum_over_its_lines_and_of_this_instrument_alone() ->
 
 @pytest.mark.parametrize(
     ("counted", "told", "least", "most", "long"),
-    [(10, 10, 10, 10, 10), (10, 4, 4, 10, 10), (4, 10, 4, 10, 10), (-10, -4, -4, -10, -4), (10, -4, 0, 10, 10), (-10, 4, 0, -10, 4), (10, 0, 0, 10, 10), (0, -5, 0, -5, 0)],
+    [(10, 10, 10, 10, 10), (10, 4, 4, 10, 10), (4, 10, 4, 10, 10), (-10, -4, -4, -10, -4), (10, -4, 0, 10, 10), (-10, 4, 0, -10, 4), (10, 0, 0, 10, 10), (0, -5, 0, -5, 0), (1, -1, 0, 1, 1)],
 )  # fmt: skip
 def test_two_counts_of_a_holding(counted: int, told: int, least: int, most: int, long: int) -> None:
     """A sale is measured by the less, a look at what moves by the more, a purchase by the longer."""
@@ -573,6 +575,8 @@ def test_what_a_unit_trades_at() -> None:
         (ticket(SELL), "99.90"),
         (ticket(BUY, reference_price=D("99.80")), "99.80"),
         (ticket(BUY, reference_price=D(0)), "100"),
+        (ticket(BUY, reference_price=D("0.5")), "0.5"),
+        (ticket(BUY, stop_price=D(110)), "100"),
         (ticket(BUY, reference_price=D("-1")), "100"),
         (ticket(BUY, limit="90"), "90"),
         (ticket(SELL, limit="120"), "120"),
@@ -656,7 +660,7 @@ def test_offered_stop(asked: Ticket, held: int, moment: dict[str, Any], stop: st
 
 @pytest.mark.parametrize(
     ("ask", "shown", "moved"),
-    [("100.50", "100", None), ("100.51", "100", "0.0051"), ("99.49", "100", "0.0051"), (None, "100", None), ("100.51", "0", None), ("101", "-1", None)],
+    [("100.50", "100", None), ("100.505", "100", "0.00505"), ("1", "0.5", "1"), ("100.51", "100", "0.0051"), ("99.49", "100", "0.0051"), (None, "100", None), ("100.51", "0", None), ("101", "-1", None)],
 )  # fmt: skip
 def test_drifted(ask: str | None, shown: str, moved: str | None) -> None:
     """As a part of the card's price, where it is more than is allowed."""
