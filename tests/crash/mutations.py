@@ -7,8 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from core.broker import IBBroker
-from core.model import Execution, Order, OrderState
+from core.model import Execution, Order, OrderState, Trading
 from core.orderbook import OrderBook
+from core.panic import Panic
+from core.trading import as_text
 from storage import ledger
 from storage.ledger import SqliteLedger
 from tests.crash.recorder import put
@@ -66,7 +68,33 @@ def executions_by_full_id() -> None:
     put(Execution, "key", property(lambda self: self.exec_id))
 
 
+def halt_in_memory() -> None:
+    """A halt is not written down: the next life knows nothing of it."""
+    keep = SqliteLedger.keep_trading
+
+    async def keep_nothing(self: SqliteLedger, kept: str, outcome: str, origin: Any, notices: Any) -> None:
+        await keep(self, as_text(Trading()), outcome, origin, notices)
+
+    put(SqliteLedger, "keep_trading", keep_nothing)
+
+
+def halt_forgets() -> None:
+    """What a halt had yet to cancel when it died is left to the next life, which does not look."""
+
+    async def compared(self: Panic) -> None:
+        await self._trading.compared()
+
+    put(Panic, "compared", compared)
+
+
 MUTATIONS: dict[str, Callable[[], None]] = {
     mutation.__name__: mutation
-    for mutation in (no_intent, resend_at_start, tap_not_consumed, executions_by_full_id)
+    for mutation in (
+        no_intent,
+        resend_at_start,
+        tap_not_consumed,
+        executions_by_full_id,
+        halt_in_memory,
+        halt_forgets,
+    )
 }

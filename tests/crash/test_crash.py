@@ -18,6 +18,8 @@ WRONG = {
     "no_intent": ("market", "after send placeOrder", "has .*, the file does not|a stranger's|its card is"),
     "resend_at_start": ("limit", "after send placeOrder", "orders at the broker have the reference"),
     "tap_not_consumed": ("market", "COMMIT record_sending", "its card is open|was tapped, is still open"),
+    "halt_in_memory": ("halt", "COMMIT record_cancel", "the file says ACTIVE"),
+    "halt_forgets": ("halt", "after COMMIT keep_trading", "works at the broker|never: |nobody said"),
     "executions_by_full_id": ("correct", "COMMIT record", "rows of the execution"),
 }
 """Of each mutation: a flow and the boundaries at which it must show, and the difference that it makes.
