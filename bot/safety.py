@@ -243,10 +243,14 @@ def flattened(done: Flattened, link: Link) -> str:
     """What closing everything has begun."""
     leaving = sum(1 for _, problem in done.sent if not problem)
     of = len(done.sent) + len(done.left)
+    if not of:
+        return f"🛑 <b>HALTED</b>\nNothing is held any more.\n{text.badge(link)}"
     lines = [f"🛑 <b>HALTED, and {leaving} of {of} holdings on their way out</b>"]
     lines += [f"⚠️ {text.terms(ticket)}: {escape(problem)}" for ticket, problem in done.sent if problem]
     lines += [f"⚠️ {escape(position.symbol)}: {escape(problem)}" for position, problem in done.left]
-    return "\n".join([*lines, "Each has its own card; you hear of every fill.", text.badge(link)])
+    if done.sent:
+        lines.append("Each has its own card; you hear of every fill.")
+    return "\n".join([*lines, text.badge(link)])
 
 
 def meanwhile(

@@ -193,6 +193,18 @@ def test_what_flatten_has_begun() -> None:
     assert "⚠️ EUR: It is no share." in said
 
 
+def test_what_flatten_has_not_begun() -> None:
+    """Nobody is told of cards that are not there."""
+    none = plain(safety.flattened(Flattened((), ()), LINK))
+    assert "Nothing is held any more" in none
+    assert " of " not in none
+    left = plain(
+        safety.flattened(Flattened((), ((position(3), "All of it is on its way out already."),)), LINK)
+    )
+    assert "0 of 1 holdings" in left
+    assert "its own card" not in left
+
+
 # --- opening again, and the limits ----------------------------------------------------------------------------------------------------
 
 
