@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from core.errors import BrokerError, Busy, Denied, StaleCard, StorageError
+from core.errors import BrokerError, Busy, Denied, GreenlightError, StaleCard, StorageError
 from core.model import (
     ChangeRequest,
     Drift,
@@ -264,8 +264,9 @@ def test_two_taps_at_once_send_one_order(desk: Desk) -> None:
         )
         return list(await asyncio.gather(*taps, return_exceptions=True))
 
-    told = desk.do(both())
-    assert [type(t) for t in told] == [type(None), StaleCard]
+    first, second = desk.do(both())
+    assert first is None
+    assert isinstance(second, GreenlightError)
     assert len(desk.broker.placed) == 1
     assert len(desk.book.orders) == 1
 
@@ -348,6 +349,29 @@ def test_without_the_brokers_forecast_an_entry_does_not_leave(desk: Desk) -> Non
     with pytest.raises(Denied) as told:
         desk.send(ticket)
     assert [d.code for d in told.value.denials] == ["EXCESS_LIQUIDITY"]
+
+
+def test_entries_sent_meanwhile_count_against_the_forecast_of_a_card(desk: Desk) -> None:
+    """Two cards of which each alone leaves enough free: together they do not."""
+    assert desk.broker.account is not None
+    desk.broker.account = replace(desk.broker.account, excess_liquidity=Decimal(20_499))
+    first, second = desk.card(quantity=5, **limit()), desk.card(quantity=6, **limit())
+    desk.wait(1)
+    desk.send(first)
+    with pytest.raises(Denied) as told:
+        desk.send(second)
+    assert [d.code for d in told.value.denials] == ["EXCESS_LIQUIDITY"]
+    assert len(desk.broker.placed) == 1
+
+
+def test_after_a_restart_the_forecast_is_asked_for_anew(desk: Desk) -> None:
+    """The card is known from the file, its forecast is not."""
+    ticket = desk.card(**limit())
+    asked = desk.broker.forecasts
+    desk.cards.forget(ticket.ticket_id)
+    desk.send(ticket)
+    assert desk.broker.forecasts == asked + 1
+    assert len(desk.broker.placed) == 1
 
 
 def test_no_room_on_the_line_means_nothing_was_done(desk: Desk) -> None:
@@ -698,6 +722,16 @@ def test_a_change_that_was_written_and_then_lost_with_the_disk_is_used_all_the_s
     desk.connection.dead = False
     with pytest.raises(StaleCard):
         desk.do(desk.cards.open_card(ticket.ticket_id, OWNER))
+
+
+def test_a_halt_during_the_commit_lets_the_change_of_an_exit_leave(desk: Desk) -> None:
+    """A sale that rests is an exit, and its new price too."""
+    desk.hold(10)
+    order = desk.works(side=SELL, limit_price=Decimal(105))
+    ticket = desk.change_card(ChangeRequest(order.number, limit_price=Decimal(104)))
+    halt_during_commits(desk)
+    desk.send(ticket)
+    assert [o.limit_price for left in desk.broker.placed for o in left.orders] == [Decimal(104)]
 
 
 def test_a_halt_during_the_commit_holds_the_change_of_an_entry_back(desk: Desk) -> None:

@@ -41,7 +41,7 @@ ROOMS = (
     Room("risk", ("core/risk/*.py",), ("tests/core/test_risk*.py",)),
     Room("sizing", ("core/sizing.py",), ("tests/core/test_sizing.py", "tests/core/test_entry_sizing.py")),
     Room("executor", ("core/executor.py",), ("tests/core/test_executor*.py",)),
-    Room("trading", ("core/trading.py",), ("tests/core/test_trading.py",)),
+    Room("trading", ("core/trading.py",), ("tests/core/test_trading.py", "tests/core/test_kill_trading.py")),
     Room("exposure", ("core/exposure.py",), ("tests/core/test_exposure.py",)),
 )
 
@@ -72,7 +72,11 @@ def main() -> int:
         help="seconds of the processor, beside what the tests of a mutant take",
     )
     parser.add_argument("--out", type=Path, help="every verdict, one a line")
+    parser.add_argument(
+        "--again", type=Path, help="only what was not killed by these verdicts of an earlier run"
+    )
     asked = parser.parse_args()
+    left = _not_killed(asked.again) if asked.again else set()
     how = How(asked.jobs, asked.patience)
     rooms = [room for room in ROOMS if asked.room is None or room.name in asked.room]
     if asked.file:
@@ -85,7 +89,7 @@ def main() -> int:
     for room in rooms:
         begun = time.monotonic()
         made: list[Mutant] = [m for path in found(room.files) for m in mutants(HOUSE / path, path, enums)]
-        made = [m for m in made if asked.only in m.name]
+        made = [m for m in made if asked.only in m.name and (asked.again is None or m.name in left)]
         say(f"{room.name}: {len(made)} mutants\n")
         for verdict in judge(made, found(room.tests), how, say):
             verdicts.append(verdict)
@@ -96,6 +100,11 @@ def main() -> int:
     if asked.out:
         asked.out.write_text("".join(json.dumps(fields_of(v)) + "\n" for v in verdicts), encoding="utf-8")
     return _summary(verdicts, argued)
+
+
+def _not_killed(verdicts: Path) -> set[str]:
+    told = [json.loads(line) for line in verdicts.read_text(encoding="utf-8").splitlines()]
+    return {v["name"] for v in told if v["outcome"] != KILLED}
 
 
 def _is_argued(verdict: Verdict, proof: str) -> bool:
