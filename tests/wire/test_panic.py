@@ -386,6 +386,20 @@ async def test_the_rest_goes_after_it_was_named(calm: House) -> None:
     await calm.phone.hears_toast("Nothing of yours is working any more")
 
 
+async def test_the_rest_is_named_anew_where_it_has_changed(calm: House) -> None:
+    """What was not named is not cancelled: a stop that was added since the question makes it a new question."""
+    await working(calm, "/sell KO 20 stop 50 gtc")
+    said = await calm.phone.asks("/halt", HALTED)
+    await calm.phone.taps("Cancel these 1 too", said)
+    question = await calm.phone.hears("KO 120", after=said["id"])
+    await working(calm, "/sell AAPL 40 stop 150 gtc")
+    await calm.phone.taps(labels(question)[0], question)
+    anew = await calm.phone.hears("Nothing would protect.*AAPL 40", after=question["id"])
+    assert len(await orders(calm)) == 2
+    await calm.phone.taps(labels(anew)[0], anew)
+    await until(calm, lambda found: not found)
+
+
 async def test_a_holding_with_another_exit_is_not_called_bare(calm: House) -> None:
     """A closing order that was placed elsewhere still closes it."""
     await calm.control.post("/tws/external", symbol="AAPL", side="SELL", quantity=40, price=300, working=True)
