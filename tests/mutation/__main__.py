@@ -42,7 +42,9 @@ ROOMS = (
     Room("sizing", ("core/sizing.py",), ("tests/core/test_sizing.py", "tests/core/test_entry_sizing.py")),
     Room("executor", ("core/executor.py",), ("tests/core/test_executor*.py",)),
     Room("trading", ("core/trading.py",), ("tests/core/test_trading.py", "tests/core/test_kill_trading.py")),
-    Room("exposure", ("core/exposure.py",), ("tests/core/test_exposure.py",)),
+    Room(
+        "exposure", ("core/exposure.py",), ("tests/core/test_exposure.py", "tests/core/test_kill_exposure.py")
+    ),
 )
 
 
