@@ -366,6 +366,22 @@ async def test_with_a_disk_that_takes_nothing(house: House, fault: str) -> None:
         assert (await end(bot))[0] == 0
 
 
+async def test_a_cancel_that_the_broker_keeps_waiting(calm: House) -> None:
+    """It is not asked again and again; a fill that overtakes it is told, and what is held then is closed by /flatten all the same."""
+    await working(calm, "/buy NVDA 5 @ 80")
+    await calm.control.post("/tws/cancels", mode="hold")
+    await calm.phone.asks("/halt", HALTED)
+    await in_file(calm, "SELECT 1 FROM orders WHERE cancel_requested_at IS NOT NULL")
+    (order,) = await orders(calm)
+    await calm.control.post("/tws/fill", order=order["perm_id"])
+    await calm.phone.hears("FILLED BUY 5 NVDA")
+    assert ask(calm, "SELECT count(*) FROM audit WHERE kind = 'cancel'") == [(1,)]
+    await fired(calm, "tws", cancels_hold=1)
+    await refuses(calm)
+    await flattened(calm)
+    await holds(calm, {})
+
+
 # --- the second rung ----------------------------------------------------------------------------------------------------------------
 
 
