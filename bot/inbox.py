@@ -30,6 +30,7 @@ ANSWER_SECONDS = 10  # beyond the time that a poll waits for news
 QUICK_SECONDS = (
     0.25  # work that takes longer has its update stored by itself, so that the next ones are not kept waiting
 )
+STORE_SECONDS = 1.0
 REMEMBERED = 2000
 LARGEST_ID = (
     2**31 - 1
@@ -174,14 +175,23 @@ class Poller:
                 task.cancel()
         while open_ones:
             number, arrival = next(iter(open_ones.items()))
-            if not arrival.settled.is_set():
-                try:
-                    await self._inbox.store(arrival.origin)
-                except Exception:
-                    log.exception("update %s is not on disk and is not confirmed", number)
-                    break
+            if not arrival.settled.is_set() and not await self._is_stored(arrival.origin):
+                break
             del open_ones[number]
         return open_ones
+
+    async def _is_stored(self, origin: Origin) -> bool:
+        """Whether it is on the disk within a second: a disk that hangs must not keep a /halt from being heard."""
+        storing = asyncio.ensure_future(self._inbox.store(origin))
+        await asyncio.wait({storing}, timeout=STORE_SECONDS)
+        why: object = "the disk hangs"
+        if storing.done():
+            why = storing.exception()
+        else:
+            storing.add_done_callback(lambda done: done.cancelled() or done.exception())
+        if why is not None:
+            log.error("update %s is not on disk and is not confirmed: %s", origin.update_id, why)
+        return why is None
 
 
 async def fetch(bot: Bot, offset: int | None, wait: int) -> dict[int, str]:

@@ -140,7 +140,10 @@ class Executor:
         self._broker.ensure_room()
         parent = await self._ledger.order(number=order.parent) if order.parent else None
         epoch = self._broker.link.epoch
-        worth = None if order.worth is None else risk.value(ticket, snapshot)
+        adds = order.worth is not None or not (
+            order.protects or risk.reduces(*changes.measured(ticket, order, (), snapshot))
+        )
+        worth = risk.value(ticket, snapshot) if adds else None
         asked = replace(changes.ask(order, ticket, self._clock.now()), worth=worth)
         words = [
             Notice("order", subject=ticket.ticket_id, to=ticket.owner, urgent=True),

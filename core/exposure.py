@@ -43,7 +43,10 @@ def increasing(
             waking.append((members, most))
             continue
         bought = min(most, entry.filled)
-        if not take(members, most if entry.state is OrderState.UNKNOWN else bought) and bought > 0:
+        # An entry whose fate is not known may have bought more than it told, and then they sell that much.
+        if entry.state is OrderState.UNKNOWN and take(members, most):
+            continue
+        if not take(members, bought) and bought > 0:
             found += members  # what was bought with them is not held any more
     for members, most in waking:
         if not take(members, most):

@@ -121,7 +121,10 @@ class OrderBook:
 
     def is_doubtful(self, order: Order, epoch: int) -> bool:
         """Whether its order id may mean another order to the broker: then nothing can be changed by that id."""
-        same = [o for o in self.orders if (o.client_id, o.order_id) == (order.client_id, order.order_id)]
+        name = (order.client_id, order.order_id)
+        near = self._named.get(name, ()) if order.order_id > 0 else self._open
+        found = (self._open[n] for n in near if n in self._open)
+        same = [o for o in found if (o.client_id, o.order_id) == name]
         return len(same) > 1 or (order.perm_id is None and order.epoch != epoch)
 
     def executions_of(self, order: Order, more: Index[Execution] | None = None) -> list[Execution]:

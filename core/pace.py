@@ -5,6 +5,7 @@ In memory, because it is looked at under the book's lock with every tap; loaded 
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from core.model import Order, OrderState, Role, Sent
 
@@ -13,7 +14,7 @@ KEPT = timedelta(hours=26)
 
 
 class Pace:
-    """Our own orders of the last day, each as it stands."""
+    """Our own orders of the last day, each as it stands, and those from elsewhere that were changed here."""
 
     def __init__(self) -> None:
         self._sent: dict[int, Sent] = {}
@@ -24,7 +25,11 @@ class Pace:
         One that was sent days ago counts too from when it fills.
         """
         for order in orders:
-            if order.external or order.role is not Role.ENTRY or (loaded and now - order.sent_at > KEPT):
+            if (
+                (order.external and order.worth is None)
+                or order.role is not Role.ENTRY
+                or (loaded and now - order.sent_at > KEPT)
+            ):
                 continue
             before = self._sent.get(order.number)
             heard = order.sent_at if loaded else now
@@ -34,8 +39,12 @@ class Pace:
                 filled_at = heard
             if order.state is OrderState.REJECTED and rejected_at is None:
                 rejected_at = heard
+            at = before.at if before else order.sent_at
+            known = before.worth if before and before.worth is not None else Decimal(0)
+            if order.change is not None and order.worth is not None and order.worth > known:
+                at = now  # what a change adds leaves now
             self._sent[order.number] = Sent(
-                order.number, order.sent_at, order.same_terms, order.worth, filled_at, rejected_at
+                order.number, at, order.same_terms, order.worth, filled_at, rejected_at
             )
         for number in [n for n, sent in self._sent.items() if now - max(_moments(sent)) > KEPT]:
             del self._sent[number]

@@ -172,15 +172,20 @@ class Panic:
     def increasing(self) -> tuple[Order, ...]:
         """Our own working orders that could add to a holding and are not being cancelled yet, the largest first."""
         own = [o for o in self._book.orders if not o.external]
-        found = increasing(own, self._book.held, self._worth)
+        found = increasing(own, self._book.held, self._worth())
         return tuple(o for o in found if o.cancel_requested_at is None)
 
-    def _worth(self, order: Order) -> Decimal | None:
-        """What is left of an order in base currency; None where price or rate is not known."""
-        prices = (p.market_price for p in self._broker.positions or () if p.con_id == order.con_id)
-        price = order.limit_price or order.stop_price or next(prices, None)
-        rate = account.rate(order.currency) if (account := self._broker.account) else None
-        return None if price is None or rate is None else price * order.remaining * rate
+    def _worth(self) -> Callable[[Order], Decimal | None]:
+        """What is left of an order in base currency, by the figures of this moment; None where price or rate is not known."""
+        account = self._broker.account
+        prices = {p.con_id: p.market_price for p in self._broker.positions or ()}
+
+        def worth(order: Order) -> Decimal | None:
+            price = order.limit_price or order.stop_price or prices.get(order.con_id)
+            rate = account.rate(order.currency) if account else None
+            return None if price is None or rate is None else price * order.remaining * rate
+
+        return worth
 
     def _adding(self) -> tuple[Order, ...]:
         """The same, to be told; while what is held is not known, by what they were when they left."""
@@ -264,7 +269,7 @@ class Panic:
             for o in self._book.orders
             if not o.external and at_broker.get((o.client_id, o.order_id)) == (o.perm_id, o.order_ref)
         ]
-        adding = increasing(certain, lambda con_id: held.get(con_id, ZERO), self._worth)
+        adding = increasing(certain, lambda con_id: held.get(con_id, ZERO), self._worth())
         try:
             asked = self._executor.withdraw_unwritten([o for o in adding if self._may_try(o)])
             self._note_tries(asked, self._broker.link.epoch)

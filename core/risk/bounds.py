@@ -427,9 +427,10 @@ def crossing(ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial | No
     if not resting:
         return None
     first = resting[0]
+    crossed = next(limit for limit in _limits_of(first) if (price - limit) * ticket.side.sign >= 0)
     return Denial(
         "CROSSING",
-        f"It would trade with your own order #{first.number} at {first.limit_price or _limits_of(first)[0]:f}.",
+        f"It would trade with your own order #{first.number} at {crossed:f}.",
         remedy=f"/cancel {first.number} first",
     )
 
