@@ -39,7 +39,11 @@ class Room:
 
 ROOMS = (
     Room("risk", ("core/risk/*.py",), ("tests/core/test_risk*.py",)),
-    Room("sizing", ("core/sizing.py",), ("tests/core/test_sizing.py", "tests/core/test_entry_sizing.py")),
+    Room(
+        "sizing",
+        ("core/sizing.py",),
+        ("tests/core/test_sizing.py", "tests/core/test_entry_sizing.py", "tests/core/test_kill_sizing.py"),
+    ),
     Room("executor", ("core/executor.py",), ("tests/core/test_executor*.py",)),
     Room("trading", ("core/trading.py",), ("tests/core/test_trading.py", "tests/core/test_kill_trading.py")),
     Room(
