@@ -487,18 +487,21 @@ class Life:
 
     # --- time ---------------------------------------------------------------------------------------------------------------
 
-    def settle(self, turns: int = MOST_TURNS) -> None:
-        """Let everybody go on until nothing is left to do now, or for so many turns."""
+    def settle(self, turns: int | None = None) -> None:
+        """Let everybody go on until nothing is left to do now, or for just so many turns of the loop."""
 
         async def quiet() -> None:
-            await asyncio.sleep(0)
-            for _ in range(turns):
+            for _ in range(MOST_TURNS):
                 await asyncio.sleep(0)
                 if self.loop.idle:
                     return
-            assert turns < MOST_TURNS, "the desk does not come to rest"
+            raise AssertionError("the desk does not come to rest")
 
-        self.loop.run_until_complete(quiet())
+        for _ in range(turns or 0):
+            self.loop.call_soon(self.loop.stop)
+            self.loop.run_forever()
+        if turns is None:
+            self.loop.run_until_complete(quiet())
         assert not self.world.broken, self.world.broken[0]
         for task in [t for t in self.work if t.done()]:
             self.work.remove(task)

@@ -709,7 +709,10 @@ def compare(desk: Desk) -> None:
     orders: list[Order] = [rows.order(row) for row in life.file("SELECT * FROM orders ORDER BY number")]
     ours = {o.order_ref: o for o in orders if not o.external}
     theirs = {o.perm_id: o for o in orders if o.external}
-    assert {o.number: o for o in orders if o.state.is_open} == {o.number: o for o in life.book.orders}
+    on_disk = {o.number: o for o in orders if o.state.is_open}
+    assert on_disk == {o.number: o for o in life.book.orders}, (
+        f"open orders on disk {on_disk}, in memory {life.book.orders}"
+    )
     for held in exchange.orders.values():
         order = ours.pop(held.ref, None) if held.ref else theirs.get(held.perm_id)
         if held.ref:
@@ -770,9 +773,11 @@ def _same_executions(desk: Desk) -> None:
     history = life.do(life.ledger.history())
     booked = {e.key: (e.exec_id, e.side, e.quantity, e.price, e.con_id) for e in history.executions}
     told = {k: f.now for k, f in exchange.fills.items()}
-    assert booked == {k: (e.exec_id, e.side, e.quantity, e.price, e.con_id) for k, e in told.items()}
+    theirs = {k: (e.exec_id, e.side, e.quantity, e.price, e.con_id) for k, e in told.items()}
+    assert booked == theirs, f"executions booked here {booked}, at the broker {theirs}"
     paid = {c.key: (c.exec_id, c.amount) for c in history.commissions}
-    assert paid == {k: (f.paid[-1].exec_id, f.paid[-1].amount) for k, f in exchange.fills.items() if f.paid}
+    due = {k: (f.paid[-1].exec_id, f.paid[-1].amount) for k, f in exchange.fills.items() if f.paid}
+    assert paid == due, f"commissions of executions booked here {paid}, told {due}"
     books = lots.book(
         history.executions, history.commissions, openings=history.openings, adjustments=history.adjustments
     )

@@ -16,7 +16,7 @@ from tests.properties.mutations import MUTATIONS, TOLD, broken
 from tests.values import OWNER
 
 QUICK = settings(
-    max_examples=60,
+    max_examples=40,
     stateful_step_count=60,
     derandomize=True,
     database=None,
@@ -97,6 +97,22 @@ def test_an_order_that_leaves_before_the_books_agree_is_found() -> None:
 
     story()
     name = "orders leave before the books agree"
+    with broken(name), pytest.raises(AssertionError, match=TOLD[name][1]):
+        story()
+
+
+def test_a_resend_of_what_is_unknown_is_found() -> None:
+    """The line takes an order with it, and the broker never had it."""
+
+    def story() -> None:
+        with a_desk() as desk:
+            desk.go_deaf(after=0)
+            buy(desk)
+            desk.disconnect()
+            desk.connect(anew=False, held=False)
+
+    story()
+    name = "resend of UNKNOWN"
     with broken(name), pytest.raises(AssertionError, match=TOLD[name][1]):
         story()
 
