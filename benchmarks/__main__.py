@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-ALL = ("tap", "card", "fifo", "ticks", "reconcile", "strangers")
+ALL = ("tap", "card", "fifo", "ticks", "reconcile", "strangers", "halt")
 
 for name in sys.argv[1:] or ALL:
     print(f"== {name}")

@@ -15,6 +15,20 @@ from typing import Any
 import aiohttp
 
 ROOT = Path(__file__).resolve().parent.parent
+ROOMY = dict.fromkeys(
+    (
+        "MAX_POSITION_SIZE",
+        "MAX_ORDER_VALUE_BASE",
+        "MAX_HOUR_VALUE_BASE",
+        "MAX_DAY_VALUE_BASE",
+        "MAX_GROSS_EXPOSURE_PERCENT",
+        "MAX_ORDERS_PER_MINUTE",
+        "MAX_ORDERS_PER_DAY",
+        "MAX_FILLED_ORDERS_PER_SYMBOL_HOUR",
+    ),
+    "1000000000",
+) | {"SAME_ORDER_SECONDS": "0", "MIN_EXCESS_LIQUIDITY_PERCENT": "0"}
+"""Limits that let a benchmark do the same thing a thousand times; they are checked all the same."""
 
 
 @dataclass
@@ -63,8 +77,8 @@ class World:
             "TELEGRAM_ALLOWED_USERS": str(about["user"]["id"]),
             "IBKR_PORT": str(self.tws_port),
             "DATABASE_PATH": str(state / "greenlight.db"),
-            "MAX_POSITION_SIZE": "1000000000",
             "LOG_LEVEL": "WARNING",
+            **ROOMY,
         }
 
 
