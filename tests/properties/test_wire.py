@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import tempfile
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,13 @@ from hypothesis import strategies as st
 
 from core.bookkeeper import Bookkeeper
 from core.broker import IBBroker
+from core.cards import Cards, Timing
 from core.errors import GreenlightError
-from core.executor import Executor, Timing
+from core.executor import Executor
 from core.guard import Guard
 from core.model import Order, OrderState, OrderType, Origin, Request, Side
 from core.orderbook import OrderBook
+from core.trading import TradingSwitch
 from sim.world import World
 from storage.database import Database
 from storage.ledger import SqliteLedger
@@ -34,6 +36,8 @@ from tests.properties.mutations import broken
 from tests.values import OWNER
 
 SYMBOL = "MSFT"
+ROOMY = replace(LIMITS, max_jump_percent=Decimal(1000))
+"""Its price is set to 100 here, far from where it closed."""
 STEPS = st.one_of(
     st.tuples(st.just("buy"), st.integers(1, 9), st.booleans(), st.sampled_from([1, 1, 2])),
     st.tuples(
@@ -85,7 +89,9 @@ async def living(world: World, path: Path) -> AsyncIterator[Living]:
     )
     book = OrderBook(ledger, notifier, clock)
     keeper = Bookkeeper(broker, ledger, notifier, clock, book)
-    executor = Executor(broker, ledger, notifier, clock, book, LIMITS, Timing(), keeper.compare)
+    trading = TradingSwitch(ledger, notifier, clock)
+    cards = Cards(broker, ledger, clock, book, trading, ROOMY, Timing())
+    executor = Executor(broker, ledger, notifier, clock, book, cards, keeper.compare)
     guard = Guard(
         broker,
         ledger,
@@ -102,6 +108,7 @@ async def living(world: World, path: Path) -> AsyncIterator[Living]:
 
     keeper.after_compare += [executor.closer.resume, guard.look_again, note]
     await book.load()
+    await trading.load()
     tasks = [asyncio.create_task(part.run()) for part in (broker, keeper, guard)]
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
@@ -119,10 +126,12 @@ async def buy(desk: Living, number: int, quantity: int, bracket: bool, fingers: 
     stop, goal = (Decimal(90), Decimal(200)) if bracket else (None, None)
     request = Request(Side.BUY, SYMBOL, Decimal(quantity), order_type=OrderType.LIMIT, limit_price=Decimal(100), stop_loss=stop, take_profit=goal)  # fmt: skip
     try:
-        preview = await desk.executor.preview(request, OWNER)
+        preview = await desk.executor.cards.preview(request, OWNER)
     except GreenlightError:
         return
-    if preview.denials:
+    codes = {denial.code for denial in preview.denials}
+    assert codes <= {"CONNECTION", "POSITION_DRIFT"}, preview.denials
+    if codes:
         return
     await desk.ledger.finish(Origin(number, OWNER), "done", opens=preview.ticket)
     taps = [desk.executor.submit(preview.ticket, Origin(number + n + 1, OWNER)) for n in range(fingers)]
