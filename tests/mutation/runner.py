@@ -10,6 +10,7 @@ import dataclasses
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import inspect
 import json
 import math
 import os
@@ -25,6 +26,7 @@ from types import CodeType, FrameType, ModuleType
 from typing import Any, TextIO
 
 import pytest
+from _pytest.runner import runtestprotocol
 from hypothesis import Phase, settings
 
 from tests.mutation.operators import Mutant
@@ -223,7 +225,7 @@ class _Trial:
     def _reached(self, items: Sequence[Any]) -> tuple[list[Reached], list[str]]:
         """Each test once, without a mutant: (those that pass, the quickest first; the names of the others)."""
         found, failed = list[Reached](), list[str]()
-        for item, following in zip(items, [*items[1:], None], strict=True):
+        for item, following in _in_turn(items):
             lines: Lines = {}
             trace = _tracer(self._files, lines)
             begun = time.perf_counter()
@@ -278,9 +280,32 @@ def _plain_hypothesis() -> None:
 
 
 def _passes(item: Any, following: Any) -> bool:
-    from _pytest.runner import runtestprotocol
-
+    """Whether a test passes. One that needs nothing from pytest is simply called: thousands of them are, for each mutant that survives."""
+    if _is_plain(item):
+        try:
+            item.obj(**(item.callspec.params if hasattr(item, "callspec") else {}))
+        except (Exception, pytest.fail.Exception):  # noqa: BLE001 - a failed assertion, or whatever the wrong code led to
+            return False
+        return True
     return not any(report.failed for report in runtestprotocol(item, nextitem=following, log=False))
+
+
+def _in_turn(items: Sequence[Any]) -> list[tuple[Any, Any]]:
+    """Each test with the next one that pytest runs, for which it keeps the fixtures that both share."""
+    pairs: list[tuple[Any, Any]] = []
+    following = None
+    for item in reversed(items):
+        pairs.append((item, following))
+        following = following if _is_plain(item) else item
+    return pairs[::-1]
+
+
+def _is_plain(item: Any) -> bool:
+    """Whether it is a function of its parameters alone: no fixture, no loop, no mark."""
+    given = item.callspec.params if hasattr(item, "callspec") else {}
+    marks = {mark.name for mark in item.iter_markers()} - {"parametrize"}
+    fixtures = set(item._fixtureinfo.argnames) - set(given)
+    return not marks and not fixtures and not inspect.iscoroutinefunction(item.obj)
 
 
 def _show(mutant: Mutant, function: Any, items: Sequence[Any], said: Path) -> None:
@@ -290,7 +315,7 @@ def _show(mutant: Mutant, function: Any, items: Sequence[Any], said: Path) -> No
     code = _code_of(mutant.compiled(), function.__code__)
     assert code is not None
     function.__code__ = code
-    for item, following in zip(items, [*items[1:], None], strict=True):
+    for item, following in _in_turn(items):
         if not _passes(item, following):
             said.write_text(item.nodeid)
             os._exit(1)
