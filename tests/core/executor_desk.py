@@ -73,6 +73,8 @@ class Notebook:
         self.busy_when_placing = False
         self.kept: list[int] = []
         """What room was asked for."""
+        self.asked_for_room: Callable[[], object] = int
+        """What happens then."""
         self.placed: list[Left] = []
         self.cancelled: list[Order] = []
         self.cancelled_on_disk: list[bool] = []
@@ -112,6 +114,7 @@ class Notebook:
 
     def ensure_room(self, messages: int = 1) -> None:
         self.kept.append(messages)
+        self.asked_for_room()
         if not self.link.connected:
             raise NotConnected("The line is down.")
         if messages > self.room:

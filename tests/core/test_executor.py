@@ -52,14 +52,9 @@ def facts(row: Any) -> dict[str, Any]:
 
 def given_up_in_its_commit(desk: Desk, work: Coroutine[Any, Any, Any]) -> None:
     """Begun, and cancelled as soon as room was kept for it, which is the last thing before its commit."""
-    desk.broker.kept.clear()
     task = desk.start(work)
-    for _ in range(200):
-        desk.turns(1)
-        if desk.broker.kept:
-            break
-    task.cancel()
-    desk.turns(50)
+    desk.broker.asked_for_room = lambda: desk.loop.call_soon(task.cancel)
+    desk.turns(200)
     assert task.cancelled()
 
 
@@ -735,11 +730,16 @@ def test_a_halt_during_the_commit_lets_the_change_of_an_exit_leave(desk: Desk) -
 
 
 def test_a_halt_during_the_commit_holds_the_change_of_an_entry_back(desk: Desk) -> None:
-    """The entry stands as it was; its stop may still be moved, because it closes what is held."""
-    desk.hold(10)
-    entry = desk.works()
+    """The entry stands as it was; its stop may still be moved, because it closes what the entry buys."""
+    entry = desk.works(order_ref="01CARD")
     stop = desk.works(
-        role=Role.STOP, side=SELL, order_type=OrderType.STOP, limit_price=None, stop_price=Decimal(90)
+        role=Role.STOP,
+        side=SELL,
+        order_type=OrderType.STOP,
+        limit_price=None,
+        stop_price=Decimal(90),
+        order_ref="01CARD.stop",
+        parent=entry.number,
     )
     for_entry = desk.change_card(ChangeRequest(entry.number, limit_price=Decimal(94)))
     for_stop = desk.change_card(ChangeRequest(stop.number, stop_price=Decimal(91)))

@@ -57,3 +57,11 @@ def test_a_group_by_hand_does_not_reach_over_instruments() -> None:
 def test_a_group_by_hand_does_not_reach_over_sides() -> None:
     """A stop that buys does not close what one that sells does."""
     assert taken([stop(1, SELL, "10"), stop(2, BUY, "3")], "10") == [2]
+
+
+def test_a_stop_of_a_single_share_that_is_not_held_any_more_goes_with_its_entry() -> None:
+    """The entry has bought one, somebody sold it elsewhere: what is left of the stop would open a short."""
+    entry = working(1, BUY, "10", filled=Decimal(1))
+    child = order(number=2, order_ref="CARD1.stop", side=SELL, quantity=Decimal(10), role=Role.STOP, parent=1)
+    assert taken([entry, child], "0") == [1, 2]
+    assert taken([entry, child], "1") == [1]
