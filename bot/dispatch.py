@@ -255,6 +255,7 @@ class Dispatcher:
             buttons=reply.buttons,
             subject=reply.edits or (reply.opens.ticket_id if reply.opens else reply.names),
             is_edit=bool(reply.edits),
+            urgent=True,  # who asks waits for the answer, and not for a hundred cards that are drawn anew
             renames=reply.opens.ticket_id if reply.edits and reply.opens else "",
         )
 

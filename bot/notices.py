@@ -66,11 +66,24 @@ async def _order_news(desk: Desk, message: Outgoing) -> Worded:
 
 async def _goes_without_saying(desk: Desk, order: Order, state: OrderState) -> bool:
     """A stop or target that goes because its other half was filled, or because its entry never was."""
-    if not order.protects or state is not OrderState.CANCELLED:
+    if state is not OrderState.CANCELLED:
+        return False
+    if _is_of_a_halt(desk, order):
+        return True
+    if not order.protects:
         return False
     family = await desk.ledger.family(order.card)
     others = [o for o in family if o.number != order.number]
     return any(o.protects and o.filled for o in others) or not any(o.filled for o in others if not o.protects)
+
+
+def _is_of_a_halt(desk: Desk, order: Order) -> bool:
+    """Whether a halt took it back without a fill: it tells of all of them in one message."""
+    trading = desk.trading.now
+    asked = order.cancel_requested_at
+    if trading.state is not TradingState.HALTED or trading.since is None or asked is None:
+        return False
+    return asked >= trading.since and not order.protects and not order.filled
 
 
 async def _news(desk: Desk, order: Order, state: OrderState, data: Mapping[str, str]) -> str:
@@ -205,8 +218,7 @@ async def _cancel_asked(desk: Desk, message: Outgoing) -> Worded:
 
 
 async def _orders(desk: Desk, numbers: Iterable[int]) -> list[Order]:
-    found = [await desk.ledger.order(number=number) for number in numbers]
-    return [order for order in found if order is not None]
+    return list(await desk.ledger.orders(list(numbers)))
 
 
 async def _away(desk: Desk, message: Outgoing) -> Worded:
@@ -381,6 +393,16 @@ async def _halted(desk: Desk, message: Outgoing) -> Worded:
     return body, safety.halted_buttons(staying, external, desk.broker.link.client_id)
 
 
+async def _halt_done(desk: Desk, message: Outgoing) -> Worded:
+    data = message.data
+    over = f"{data['over']} order{'s' if data['over'] != 1 else ''}"
+    lines = [f"🛑 {over} that could add {'are' if data['over'] != 1 else 'is'} over."]
+    if data["left"]:
+        lines.append("⚠️ Asked, and not answered yet:")
+        lines += [f"#{o.number} {text.terms(o)}" for o in await _orders(desk, data["left"][: safety.MOST])]
+    return "\n".join([*lines, text.badge(desk.broker.link)]), ()
+
+
 async def _reducing(desk: Desk, message: Outgoing) -> Worded:
     lines = [f"🟠 <b>REDUCING</b>\n{escape(message.data['reason'])}", safety.MEANS[TradingState.REDUCING]]
     return "\n".join([*lines, text.badge(desk.broker.link)]), ()
@@ -412,6 +434,7 @@ _WORDS: Mapping[str, Callable[[Desk, Outgoing], Awaitable[Worded]]] = {
     "proposals": _proposal_list,
     "proposal": _proposal,
     "halted": _halted,
+    "halt_done": _halt_done,
     "reducing": _reducing,
     "resumed": _resumed,
 }

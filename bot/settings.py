@@ -16,6 +16,7 @@ from core.errors import GreenlightError
 WORDS = {
     "int_parsing": "must be a whole number, in digits alone",
     "int_from_float": "must be a whole number, in digits alone",
+    "bool_parsing": "must be true or false",
     "decimal_parsing": "must be a number such as 10000 or 0.02, with a point and nothing else",
 }
 """What pydantic says in words of its own trade."""
@@ -69,6 +70,7 @@ class Settings(BaseSettings):
     max_filled_orders_per_symbol_hour: int = Field(default=3, ge=1)
     halt_at_rejects: int = Field(default=3, ge=1)
     min_excess_liquidity_percent: Decimal = Field(default=Decimal(20), ge=0, allow_inf_nan=False)
+    entries_in_reset_window: bool = False
     allowed_symbols: Annotated[frozenset[str], NoDecode] = frozenset()
     denied_symbols: Annotated[frozenset[str], NoDecode] = frozenset()
     live_account: str = ""

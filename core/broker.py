@@ -385,6 +385,7 @@ class IBBroker:
             excess_liquidity=money("ExcessLiquidity"),
             rates=rates,
             day_gain=self._ib.ear.day_gain,
+            worth_before=money("PreviousDayEquityWithLoanValue"),
         )
 
     @property

@@ -161,7 +161,8 @@ class Executor:
         except (NotConnected, Busy) as problem:
             # Certain knowledge again: not a byte has left.
             text = f"The change was never sent: {problem}"
-            await self._book.book([(asked, replace(asked, change=None))], more=[change_note(asked, text)])
+            back = replace(asked, change=None, worth=order.worth)
+            await self._book.book([(asked, back)], more=[change_note(asked, text)])
         else:
             asyncio.get_running_loop().call_later(ACK_SECONDS, self._expect_word, [asked])
         self._notifier.wake()

@@ -176,7 +176,8 @@ class Position:
 class Account:
     """The account's money in its base currency; `rates` says how much base currency one unit of another is worth.
 
-    `day_gain` is what the account has gained since the last close, as the broker reckons it (a loss is below zero).
+    `day_gain` is what the account has gained since the last close, as the broker reckons it (a loss is below zero), `worth_before` what it
+    was worth then.
     """
 
     account: str
@@ -187,6 +188,7 @@ class Account:
     excess_liquidity: Decimal | None = None
     rates: Mapping[str, Decimal] = field(default_factory=dict)
     day_gain: Decimal | None = None
+    worth_before: Decimal | None = None
 
     def rate(self, currency: str) -> Decimal | None:
         """Base currency per unit of `currency`; None where the broker has not said."""

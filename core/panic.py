@@ -38,6 +38,7 @@ ZERO = Decimal(0)
 WRITING_SECONDS = 1.0
 """How long a halt waits for the disk before it goes on without it."""
 FIRST_SECONDS = 3.0  # how long it waits for the first cancel before it answers
+ANSWER_SECONDS = 10.0  # how long the broker's word on the last cancels is waited for before the sum is told
 CANCELS_SECONDS = 2.0  # how long the sales of a flatten wait for the cancels before them
 ROOM_SECONDS = 0.05
 AGAIN_SECONDS, LONGEST_SECONDS = 5.0, 60.0  # before a cancel that came to nothing is asked once more
@@ -125,7 +126,8 @@ class Panic:
         self._patience = WRITING_SECONDS if written else ROOM_SECONDS
         self._withdraw()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._first.wait(), FIRST_SECONDS)
+            async with asyncio.timeout(FIRST_SECONDS):
+                await self._first.wait()
         if not written:
             await self.aloud(begun)
         return replace(begun, written=written)
@@ -203,13 +205,13 @@ class Panic:
     async def _withdraw_all(self) -> None:
         """Until nothing is left that could add: as many at a time as the broker's message limit has room for."""
         try:
-            settled = False
+            settled, gone = False, set[int]()
             while self._trading.now.state is TradingState.HALTED and self._trading.now.before is None:
                 if not self._broker.link.ready:
-                    return  # `compared` begins anew
+                    return None  # `compared` begins anew
                 left = [o for o in self.increasing() if self._executor.reaches(o) and self._may_try(o)]
                 if not left and settled:
-                    return
+                    return await self._tell_the_end(gone)
                 if not left:
                     settled = await self._nobody_writes()
                     continue
@@ -220,6 +222,7 @@ class Panic:
                     await asyncio.sleep(ROOM_SECONDS)  # time passing is the event
                     continue
                 self._note_tries(asked, epoch)
+                gone.update(o.number for o in asked)
                 self._first.set()
         except GreenlightError as problem:
             log.warning("a halt waits for the next comparison of the books: %s", problem)
@@ -227,6 +230,16 @@ class Panic:
             log.exception("a halt could not cancel; it is tried again after the next comparison of the books")
         finally:
             self._first.set()
+
+    async def _tell_the_end(self, asked: set[int]) -> None:
+        """One message when what was cancelled is over, instead of one for each: see `bot.notices`, which keeps those back."""
+        if not asked:
+            return
+        await self._book.until(lambda: not any(self._book.is_open(n) for n in asked), ANSWER_SECONDS)
+        left = [n for n in sorted(asked) if self._book.is_open(n)]
+        words = Notice("halt_done", {"over": len(asked) - len(left), "left": left}, urgent=True)
+        await self._ledger.record(notices=[words])
+        self._notifier.wake()
 
     def _may_try(self, order: Order) -> bool:
         """Whether it was not asked for just now on this connection: a broker that refuses a cancel is asked again in growing pauses."""

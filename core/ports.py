@@ -196,6 +196,10 @@ class Ledger(Protocol):
         """One order by its name or its number."""
         ...
 
+    async def orders(self, numbers: Sequence[int]) -> tuple[Order, ...]:
+        """The orders of these numbers, in their order, as far as they are known."""
+        ...
+
     async def family(self, card: str) -> tuple[Order, ...]:
         """The order of a card and the stop and target that belong to it, as they stand, oldest first."""
         ...

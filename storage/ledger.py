@@ -74,6 +74,16 @@ class SqliteLedger:
         )
         return found[0] if found else None
 
+    async def orders(self, numbers: Sequence[int]) -> tuple[Order, ...]:
+        def work(db: sqlite3.Connection) -> tuple[Order, ...]:
+            found = {
+                o.number: o
+                for o in _orders(db, "number IN (SELECT value FROM json_each(?))", json.dumps(list(numbers)))
+            }
+            return tuple(found[number] for number in numbers if number in found)
+
+        return await self._database.read(work)
+
     async def family(self, card: str) -> tuple[Order, ...]:
         # Of protection that was put back only the latest of its kind is shown; refs of one card share its beginning.
         return await self._database.read(

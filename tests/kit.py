@@ -34,6 +34,7 @@ ROOMY = {
     "max_filled_orders_per_symbol_hour": "100000",
     "same_order_seconds": "0",
     "max_collar_percent": "100",
+    "entries_in_reset_window": "true",
 }
 """Limits that are out of the way of tests which are about something else; tests/wire/test_gate.py and test_panic.py are about them."""
 

@@ -126,7 +126,7 @@ RULES: tuple[RuleRow, ...] = (
     _entry(jump, "max_jump_percent"),
     _entry(exchange_halt),
     _entry(session),
-    _entry(reset_window),
+    _entry(reset_window, "entries_in_reset_window"),
     # shape
     _always(quantity_sane),
     _always(price_sane, "max_price_factor"),
@@ -182,7 +182,7 @@ def _around(snapshot: Snapshot) -> Iterator[Decimal | None]:
     yield snapshot.atr
     yield snapshot.quote.close if snapshot.quote else None
     if account:
-        yield from (account.net_liquidation, account.excess_liquidity, account.day_gain)
+        yield from (account.net_liquidation, account.excess_liquidity, account.day_gain, account.worth_before)
         yield from account.rates.values()
     if forecast:
         yield from (forecast.equity_with_loan_after, forecast.maintenance_margin_after)

@@ -279,7 +279,8 @@ def lost_percent(account: Account | None) -> Decimal | None:
     """What the account lost today, as a percentage of what it was worth before; below zero is a gain. None where it is not known."""
     if account is None or account.day_gain is None or account.net_liquidation is None:
         return None
-    before = account.net_liquidation - account.day_gain
+    # The gain is told at once, net liquidation every three minutes: in a fast fall their difference is more than the account was worth.
+    before = account.worth_before or account.net_liquidation - account.day_gain
     return -account.day_gain * HUNDRED / before if before > 0 else None
 
 

@@ -134,12 +134,12 @@ def exchange_halt(ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial
     )
 
 
-def reset_window(_ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial | None:
-    """The broker is not restarting its servers."""
-    if not in_reset_window(snapshot.now):
+def reset_window(_ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
+    """The broker is not restarting its servers, or the owner sends then all the same."""
+    if limits.entries_in_reset_window or not in_reset_window(snapshot.now):
         return None
     return Denial(
         "RESET_WINDOW",
         "Interactive Brokers restarts its servers now (23:45 to 00:45 New York, from Friday 23:00 to 03:00), so no entry is sent.",
-        remedy="the same after it",
+        remedy="the same after it, or ENTRIES_IN_RESET_WINDOW",
     )

@@ -60,6 +60,7 @@ class Limits:
     max_filled_orders_per_symbol_hour: int = 3
     halt_at_rejects: int = 3
     min_excess_liquidity_percent: Decimal = Decimal(20)
+    entries_in_reset_window: bool = False
     allowed_symbols: frozenset[str] = frozenset()
     denied_symbols: frozenset[str] = frozenset()
     live_account: str = ""

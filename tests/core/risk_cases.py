@@ -851,7 +851,10 @@ CASES: dict[str, Row] = {
     ),
     "day_loss": Row(
         passes=(case(), case(account=account(day_gain=D(5000)))),
-        denies=((case(account=account(day_gain=D(-9000), net_liquidation=D(91_000))), "DAY_LOSS"),),
+        denies=(
+            (case(account=account(day_gain=D(-9000), net_liquidation=D(91_000))), "DAY_LOSS"),
+            (case(account=account(day_gain=D(-3000), worth_before=D(100_000))), "DAY_LOSS"),
+        ),
         edges=(
             (
                 case(account=account(day_gain=D("-2999.99"), net_liquidation=D("97000.01"))),

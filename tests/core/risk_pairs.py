@@ -588,7 +588,9 @@ def no_range(w: World) -> None:
 def day_loss(w: World) -> None:
     lost = w.near(D(30_000), D(1))
     w.account(
-        day_gain=w.r.choice((-lost, -lost, -lost, None, D(2_000_000))), net_liquidation=1_000_000 - lost
+        day_gain=w.r.choice((-lost, -lost, -lost, None, D(2_000_000))),
+        net_liquidation=1_000_000 - lost,
+        worth_before=w.r.choice((None, None, D(1_000_000), D(1_010_000))),
     )
 
 

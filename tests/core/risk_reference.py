@@ -84,7 +84,7 @@ def other_figures(state: State) -> list[Decimal | None]:
         found.append(state["quote"].close)
     account, forecast = state["account"], state["what_if"]
     if account is not None:
-        found += [account.net_liquidation, account.excess_liquidity, account.day_gain]
+        found += [account.net_liquidation, account.excess_liquidity, account.day_gain, account.worth_before]
         found += list(account.rates.values())
     if forecast is not None:
         found += [forecast.equity_with_loan_after, forecast.maintenance_margin_after]
@@ -344,6 +344,8 @@ def session(ticket: Ticket, state: State, limits: Limits) -> str:
 
 
 def reset_window(ticket: Ticket, state: State, limits: Limits) -> str:
+    if limits["entries_in_reset_window"]:
+        return ""
     there = state["now"].astimezone(NEW_YORK)
     name, clock = there.strftime("%A"), there.time()
     if name == "Friday" and clock >= time(23, 0):
@@ -580,7 +582,8 @@ def day_loss(ticket: Ticket, state: State, limits: Limits) -> str:
     if whole is None or state["account"].day_gain is None:
         return "DAY_LOSS"
     gain = Fraction(state["account"].day_gain)
-    yesterday = whole - gain
+    told = state["account"].worth_before
+    yesterday = Fraction(told) if told else whole - gain
     if yesterday <= 0:
         return "DAY_LOSS"
     return "DAY_LOSS" if -gain / yesterday * 100 >= Fraction(limits["reduce_at_day_loss_percent"]) else ""
@@ -678,7 +681,7 @@ GATE: list[tuple[bool, tuple[str, ...], Rule]] = [
     (False, ("max_jump_percent",), jump),
     (False, (), halted_there),
     (False, (), session),
-    (False, (), reset_window),
+    (False, ("entries_in_reset_window",), reset_window),
     (True, (), quantity),
     (True, ("max_price_factor",), prices),
     (True, (), stop_side),

@@ -56,7 +56,7 @@ def test_a_limit_is_told_with_its_default(name: str) -> None:
     of_setting = Settings.model_fields[name].default
     of_gate = Limits(max_position_size=Settings.model_fields["max_position_size"].default)
     assert getattr(of_gate, name) == of_setting
-    assert default == (f"{of_setting}" if of_setting else "empty")
+    assert default == (f"{of_setting}".lower() if of_setting or of_setting is False else "empty")
     for ending, word in (
         ("_percent", "%"),
         ("_seconds", "seconds"),

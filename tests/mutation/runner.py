@@ -190,6 +190,8 @@ class _Trial:
     def __init__(self, mutants: Sequence[Mutant], how: How, place: Path, told: TextIO) -> None:
         self._mutants, self._how, self._place, self._told = mutants, how, place, told
         self._files = {str(HOUSE / m.path): m.path for m in mutants}
+        self._at_import: Lines = {}
+        sys.settrace(_tracer(self._files, self._at_import))
 
     def _tell(self, kind: str, value: object) -> None:
         self._told.write(json.dumps([kind, value]) + "\n")
@@ -198,6 +200,7 @@ class _Trial:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         if session.testsfailed:
             raise RuntimeError("The tests cannot be collected.")
+        sys.settrace(None)
         _plain_hypothesis()
         reached, failed = self._reached(session.items)
         if failed:
@@ -213,9 +216,11 @@ class _Trial:
             allowed = self._how.patience + PATIENCE_FACTOR * sum(r.seconds for r in mine)
             return lambda: _show(mutant, inside[id(mutant)], [r.item for r in mine], said), allowed
 
-        for mutant in self._mutants:
-            if tests.get(id(mutant)) == []:
+        for mutant in [m for m in self._mutants if tests.get(id(m)) == []]:
+            if self._at_import.get(mutant.path, set()).isdisjoint(mutant.lines):
                 self._tell("verdict", (numbers[id(mutant)], UNREACHED, ""))
+            else:
+                del inside[id(mutant)]  # a function that makes a table, when its module is imported
         trials = [m for m in self._mutants if tests.get(id(m))]
         for verdict in _try_all(trials, start, self._how.jobs, self._place):
             self._tell("verdict", (numbers[id(verdict.mutant)], verdict.outcome, verdict.by))
@@ -252,7 +257,7 @@ def _collect(mutants: Sequence[Mutant], tests: Sequence[str], how: How, place: P
 def _tracer(files: dict[str, str], lines: Lines) -> Callable[[FrameType, str, Any], Any]:
     def call(frame: FrameType, event: str, _argument: Any) -> Any:
         path = files.get(frame.f_code.co_filename)
-        if path is None:
+        if path is None or frame.f_code.co_name == "<module>":
             return None
         seen = lines.setdefault(path, set())
         seen.add(frame.f_lineno)

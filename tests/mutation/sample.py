@@ -23,3 +23,10 @@ def halvings(figure: int) -> int:
 def never_called(figure: int) -> int:
     """No test comes here."""
     return figure + 1
+
+
+def _named(name: str) -> tuple[str, int]:
+    return (name, 7)
+
+
+TABLE = (_named("seven"),)

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from tests.mutation.sample import halvings, within
+from tests.mutation.sample import TABLE, halvings, within
 
 
 def test_lower_edge() -> None:
@@ -13,3 +13,7 @@ def test_lower_edge() -> None:
 
 def test_halvings() -> None:
     assert halvings(8) == 3
+
+
+def test_table() -> None:
+    assert TABLE[0][0] == "seven"

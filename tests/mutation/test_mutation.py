@@ -14,6 +14,8 @@ SURVIVORS = {
     "halvings: figure // 2 -> figure / 2": "survived",  # nor an odd number
     "module: 5 -> 6": "survived",
     "module: 5 -> 4": "survived",
+    "_named: 7 -> 8": "survived",  # runs when the module is imported, and its name alone is looked at
+    "_named: 7 -> 6": "survived",
     "never_called: return figure + 1 -> return None": "not reached",
     "never_called: figure + 1 -> figure - 1": "not reached",
     "never_called: 1 -> 2": "not reached",
@@ -27,6 +29,8 @@ KILLED = (
     "halvings: while figure > 1 -> while False",
     "module: 2 -> 3",  # at import
     "module: 2 -> 1",
+    "module: 'seven' -> 'XXsevenXX'",
+    "_named: return (name, 7) -> return None",
 )
 HANGS = "halvings: 2 -> 1"
 
