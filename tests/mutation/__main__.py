@@ -38,7 +38,11 @@ class Room:
 
 
 ROOMS = (
-    Room("risk", ("core/risk/*.py",), ("tests/core/test_risk*.py",)),
+    Room(
+        "risk",
+        ("core/risk/*.py",),
+        ("tests/core/test_risk*.py", "tests/core/test_usage.py", "tests/core/test_kill_risk.py"),
+    ),
     Room(
         "sizing",
         ("core/sizing.py",),

@@ -287,7 +287,10 @@ def _bools(node: ast.BoolOp) -> Variants:
 
 
 def _arithmetic(node: ast.BinOp) -> Variants:
-    if type(node.op) in ARITHMETIC:
+    by_sign = (
+        ast.unparse(node.right).rpartition(".")[2] == "sign"
+    )  # one or minus one: to divide by it is to multiply
+    if type(node.op) in ARITHMETIC and not by_sign:
         yield ast.BinOp(node.left, ARITHMETIC[type(node.op)](), node.right)
 
 
