@@ -1,15 +1,15 @@
 """What wrong versions of the rules got away with: the last look at the state, orders as a whole, changes, figures of others, pennies."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from core import risk
-from core.model import Change, Denial, Sent, Side, Trading, TradingState
-from core.risk import Limits, shape
+from core.model import Change, Denial, Order, Role, Sent, Side, Trading, TradingState
+from core.risk import Limits, data, shape
 from tests.values import BASE, NOW, QUOTE, approval, order, position, snapshot, ticket
 
 BUY, SELL = Side.BUY, Side.SELL
@@ -99,12 +99,16 @@ def test_a_new_price_of_a_stop_is_bound_by_no_rule_of_size() -> None:
 
 
 def test_what_fits_of_a_stock_of_pennies() -> None:
-    """The room under the cap is divided by a price below one as by any other."""
-    pennies = replace(QUOTE, bid=Decimal("0.49"), ask=Decimal("0.50"), close=Decimal("0.50"))
-    asked = ticket(BUY, 3000, reference_price=Decimal("0.50"))
+    """The room under the cap is divided by a price below one as by any other, and rounded down."""
+    pennies = replace(QUOTE, bid=Decimal("0.29"), ask=Decimal("0.30"), close=Decimal("0.30"))
+    asked = ticket(BUY, 4000, reference_price=Decimal("0.30"))
     moment = snapshot(quote=pennies, approved=approval(asked), atr=Decimal("0.01"))
-    (denial,) = risk.check(asked, moment, replace(LIMITS, max_position_size=Decimal(1000)))
-    assert (denial.code, denial.fits) == ("POSITION_CAP", 2000)
+    (denial,) = [
+        d
+        for d in risk.check(asked, moment, replace(LIMITS, max_position_size=Decimal(1000)))
+        if d.code == "POSITION_CAP"
+    ]
+    assert denial.fits == 3333
 
 
 def test_the_price_that_is_crossed_is_named() -> None:
@@ -173,3 +177,43 @@ def test_from_which_size_on_a_figure_is_none(worth: str, known: bool) -> None:
     account = replace(BASE, net_liquidation=Decimal(worth))
     found = codes(risk.check(ticket(BUY, 1), snapshot(account=account), LIMITS))
     assert ("NOT_A_NUMBER" not in found) is known
+
+
+def test_what_the_account_was_worth_must_be_a_number() -> None:
+    """The day's loss is measured by it."""
+    account = replace(BASE, worth_before=Decimal("NaN"))
+    assert codes(risk.check(ticket(BUY, 1), snapshot(account=account), LIMITS)) == ["NOT_A_NUMBER"]
+
+
+def test_a_new_price_of_a_stop_needs_no_figure_of_the_account() -> None:
+    """It closes, so what entries are measured by does not bind it, though nothing is held now."""
+    stop = ticket(SELL, 10, stop="95")
+    moment = snapshot(0, approved=approval(stop), atr=Decimal("NaN"))
+    assert codes(risk.check(stop, moment, LIMITS, protects=True)) == []
+    assert codes(risk.check(stop, moment, LIMITS)) == ["NOT_A_NUMBER"]
+
+
+def test_whoever_says_so_sends_while_the_broker_restarts() -> None:
+    """A setting of the owner; without it no entry leaves then."""
+    night = datetime(2026, 3, 3, 5, 0, tzinfo=UTC)  # midnight in New York
+    moment = replace(snapshot(), now=night)
+    assert data.reset_window(ticket(BUY, 1), moment, LIMITS) is not None
+    willing = replace(LIMITS, entries_in_reset_window=True)
+    assert data.reset_window(ticket(BUY, 1), moment, willing) is None
+
+
+def largest(*working: Order) -> tuple[str, Any]:
+    """What /risk says of the largest position where nothing is held."""
+    use = next(
+        u for u in risk.usage(snapshot(0, working=working), LIMITS) if u.setting == "max_position_size"
+    )
+    return use.about, use.used
+
+
+def test_what_is_on_its_way_is_worth_the_price_at_which_it_waits() -> None:
+    """A limit or a stop; what closes a short at a stop buys nothing new."""
+    other: dict[str, Any] = {"con_id": 9, "symbol": "MSFT", "quantity": Decimal(4)}
+    assert largest(order(**other, limit_price=Decimal(50))) == ("MSFT", 200)
+    assert largest(order(**other, stop_price=Decimal(60))) == ("MSFT", 240)
+    assert largest(order(**other, stop_price=Decimal(60), role=Role.STOP)) == ("", 0)
+    assert largest(order(**other, side=SELL, limit_price=Decimal(50))) == ("", 0)
