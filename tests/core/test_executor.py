@@ -592,6 +592,22 @@ def test_a_change_of_an_exit_counts_for_nothing(desk: Desk) -> None:
     assert desk.book.orders[0].worth is None
 
 
+def test_an_exit_that_is_changed_into_more_is_counted(desk: Desk) -> None:
+    """Ten are sold short, ten would close them, twelve open two; an entry stays one, though it would close now."""
+    desk.hold(-10)
+    order = desk.works(quantity=Decimal(10))
+    desk.send(desk.change_card(ChangeRequest(order.number, quantity=Decimal(12))))
+    assert desk.book.orders[0].worth == 12 * 95
+
+
+def test_an_entry_stays_counted_when_it_is_changed(desk: Desk) -> None:
+    """Though what was sold short meanwhile makes it an exit now."""
+    desk.hold(-20)
+    order = desk.works(worth=Decimal(950))
+    desk.send(desk.change_card(ChangeRequest(order.number, limit_price=Decimal(96))))
+    assert desk.book.orders[0].worth == 960
+
+
 def test_a_change_of_somebody_elses_order_is_told_on_its_card_only(desk: Desk) -> None:
     """An order from elsewhere has no card of its own."""
     order = desk.works(owner=None, worth=None)
@@ -751,6 +767,9 @@ def test_a_halt_during_the_commit_holds_the_change_of_an_entry_back(desk: Desk) 
     desk.trading.now = Trading(TradingState.ACTIVE)
     desk.send(for_stop)
     assert [o.stop_price for left in desk.broker.placed for o in left.orders] == [Decimal(91)]
+    moved = desk.book.current(stop)
+    assert moved is not None
+    assert moved.worth is None
 
 
 # --- cancelling ----------------------------------------------------------------------------------------------------------
