@@ -405,6 +405,13 @@ def _one_line(text: str) -> str:
     return " / ".join(text.splitlines())[:300]
 
 
+def _taken_back(ours: Json, books: Books) -> bool:
+    """Whether a halt took it back unfilled: the halt told of all of them at once, and each card shows its end (see `_cards`)."""
+    halts = [m for m in books.chat if m["from"] == "bot" and m["text"].startswith("🛑 HALTED")]
+    unfilled = ours["state"] == "CANCELLED" and ours["cancel_requested_at"] and Decimal(ours["filled"]) == 0
+    return bool(unfilled and any(f"#{ours['number']} " in m["text"] for m in halts))
+
+
 def _news(books: Books) -> Iterator[str]:
     """Each end of an order was announced in a message of its own, or in the one after a gap; more than once is counted."""
     shown = [m for m in books.chat if m["from"] == "bot"]
@@ -423,6 +430,8 @@ def _news(books: Books) -> Iterator[str]:
                 and f"#{ours['number']}" in text
             ):
                 told += 1
+        if not told and _taken_back(ours, books):
+            continue
         if not told:
             yield f"#{ours['number']} ({what}) is {ours['state']} and was never announced"
         elif told > 1:

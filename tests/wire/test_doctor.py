@@ -494,15 +494,15 @@ async def test_a_database_in_every_state(house: House) -> None:
     async def look(mark: Mark, sentence: str) -> None:
         before = {
             file: file.read_bytes()
-        for file in house.state.glob("greenlight.db*")
-        if file.is_file() and file.suffix != ".db-shm"
+            for file in house.state.glob("greenlight.db*")
+            if file.is_file() and file.suffix != ".db-shm"
         }
         told = await doctor(house)
         told.says("Database", mark, sentence)
         after = {
             file: file.read_bytes()
-        for file in house.state.glob("greenlight.db*")
-        if file.is_file() and file.suffix != ".db-shm"
+            for file in house.state.glob("greenlight.db*")
+            if file.is_file() and file.suffix != ".db-shm"
         }
         assert after == before
 

@@ -127,7 +127,7 @@ ROWS = {
         before=_posts("/tws/market", open=False),
         passes=("/buy KO 1 @ 60", "BUY 1 KO @ 60"),
     ),
-    "restart of the servers": Row("restarts its servers now", then=_at_night),
+    "restart of the servers": Row("restarts its servers now", {"entries_in_reset_window": "false"}, then=_at_night),
     "margin, silent": Row("has not said what the order does to margin", then=_posts("/tws/what_if_silent", count=1)),
     "margin, half told": Row("has not said what the order does to margin", then=_posts("/tws/what_if_gaps", count=1)),
     "margin, too little": Row("too little of the account free of margin", {"min_excess_liquidity_percent": "99"}),

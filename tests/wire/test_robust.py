@@ -310,9 +310,11 @@ async def test_a_refused_message_is_put_away_with_the_reason(live: House) -> Non
     """What Telegram refuses for good is not tried for ever and holds up nothing."""
     await post(live, "a button too long", buttons=((("Send", "x" * 65),),))
     await live.phone.asks("/whoami", "Your id")
-    assert query(live, "SELECT state, error FROM messages WHERE text = 'a button too long'") == [
-        ("failed", "Button_data_invalid")
-    ]
+    await on_disk(
+        live,
+        [("failed", "Button_data_invalid")],
+        "SELECT state, error FROM messages WHERE text = 'a button too long'",
+    )
     assert (await live.control.get("/telegram/counts"))["faults"] == {}
 
 
@@ -320,6 +322,7 @@ async def test_news_without_words_are_told_all_the_same(live: House) -> None:
     """News that cannot be worded are told as such, and those behind them arrive."""
     await post(live, "", kind="of another version")
     await live.phone.asks("/whoami", "Your id")
+    await live.phone.hears("could not be put into words \\(of another version\\)")
     assert await said(live, "could not be put into words \\(of another version\\)") == 1
 
 
