@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from core.exposure import increasing
-from core.model import Order, Role, Side
+from core.model import Order, OrderState, Role, Side
 from tests.values import order
 
 BUY, SELL = Side.BUY, Side.SELL
@@ -65,3 +65,31 @@ def test_a_stop_of_a_single_share_that_is_not_held_any_more_goes_with_its_entry(
     child = order(number=2, order_ref="CARD1.stop", side=SELL, quantity=Decimal(10), role=Role.STOP, parent=1)
     assert taken([entry, child], "0") == [1, 2]
     assert taken([entry, child], "1") == [1]
+
+
+def bracket(number: int, filled: str, stop: str, **changes: object) -> list[Order]:
+    """An entry that works, with its stop."""
+    entry = working(number, BUY, "20", filled=Decimal(filled), **changes)
+    child = order(
+        number=number + 1,
+        order_ref=f"CARD{number}.stop",
+        side=SELL,
+        quantity=Decimal(stop),
+        role=Role.STOP,
+        parent=number,
+    )
+    return [entry, child]
+
+
+def test_a_stop_counts_for_what_its_entry_has_bought() -> None:
+    """Four of ten: the other six that are held may be sold beside it."""
+    orders = [*bracket(1, "4", "10"), working(3, SELL, "6")]
+    assert taken(orders, "10") == [1]
+    assert taken(orders, "9") == [1, 3]
+
+
+def test_the_stop_of_an_entry_that_nobody_knows_counts_once_and_whole() -> None:
+    """It may have bought more than it told; and what follows is measured by what is left."""
+    unknown = bracket(1, "4", "10", state=OrderState.UNKNOWN)
+    assert taken([*unknown, working(3, SELL, "4")], "14") == [1]
+    assert taken([*unknown, *bracket(5, "5", "10")], "10") == [1, 5, 6]
