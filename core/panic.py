@@ -111,6 +111,7 @@ class Panic:
         self._withdrawing: asyncio.Task[None] | None = None
         self._first = asyncio.Event()
         self._rewriting: asyncio.Task[None] | None = None
+        self._telling: asyncio.Task[None] | None = None
         self._patience = WRITING_SECONDS  # how long each portion of cancels waits for the disk
         self._tried: dict[int, _Try] = {}  # by order: a cancel may be refused, or never heard
 
@@ -162,13 +163,16 @@ class Panic:
         return False
 
     async def _write_again(self, writing: "asyncio.Future[None]", words: Notice) -> None:
-        """Until the state is on the disk, whatever it is by then; what was to be said is said with it."""
+        """Until the state is on the disk, unless its owner has opened again meanwhile; what was to be said is said with it."""
+        blocked = self._trading.now
         while True:
             try:
                 return await writing
             except StorageError as problem:
                 log.error("the trading state is not on the disk: %s", problem)
             await asyncio.sleep(DISK_SECONDS)
+            if self._trading.now is not blocked:
+                return None
             writing = asyncio.ensure_future(self._trading.keep(None, (words,)))
 
     def increasing(self) -> tuple[Order, ...]:
@@ -208,10 +212,12 @@ class Panic:
             settled, gone = False, set[int]()
             while self._trading.now.state is TradingState.HALTED and self._trading.now.before is None:
                 if not self._broker.link.ready:
-                    return None  # `compared` begins anew
+                    return  # `compared` begins anew
                 left = [o for o in self.increasing() if self._executor.reaches(o) and self._may_try(o)]
                 if not left and settled:
-                    return await self._tell_the_end(gone)
+                    if gone:
+                        self._telling = asyncio.get_running_loop().create_task(self._tell_the_end(gone))
+                    return
                 if not left:
                     settled = await self._nobody_writes()
                     continue
@@ -233,12 +239,13 @@ class Panic:
 
     async def _tell_the_end(self, asked: set[int]) -> None:
         """One message when what was cancelled is over, instead of one for each: see `bot.notices`, which keeps those back."""
-        if not asked:
-            return
         await self._book.until(lambda: not any(self._book.is_open(n) for n in asked), ANSWER_SECONDS)
         left = [n for n in sorted(asked) if self._book.is_open(n)]
         words = Notice("halt_done", {"over": len(asked) - len(left), "left": left}, urgent=True)
-        await self._ledger.record(notices=[words])
+        try:
+            await self._ledger.record(notices=[words])
+        except StorageError as problem:
+            log.warning("the end of a halt could not be told: %s", problem)
         self._notifier.wake()
 
     def _may_try(self, order: Order) -> bool:
