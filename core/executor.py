@@ -108,6 +108,9 @@ class Executor:
                 else:
                     await self._send(ticket, origin, now)
         except Denied as denied:
+            kept = await self._ledger.ticket(ticket.ticket_id)
+            if kept is not None and kept.state is not TicketState.OPEN:  # a second finger was quicker
+                raise StaleCard(kept.state.story) from None
             await self.cards.log_denials(ticket, denied.denials)
             raise
         self.cards.forget(ticket.ticket_id)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from core.errors import BrokerError, Busy, Denied, GreenlightError, StaleCard, StorageError
+from core.errors import BrokerError, Busy, Denied, StaleCard, StorageError
 from core.model import (
     ChangeRequest,
     Drift,
@@ -261,7 +261,7 @@ def test_two_taps_at_once_send_one_order(desk: Desk) -> None:
 
     first, second = desk.do(both())
     assert first is None
-    assert isinstance(second, GreenlightError)
+    assert isinstance(second, StaleCard)
     assert len(desk.broker.placed) == 1
     assert len(desk.book.orders) == 1
 
