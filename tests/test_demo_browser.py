@@ -270,7 +270,7 @@ async def test_a_denial_made_to_fit_and_the_panic_ladder_in_a_browser(tmp_path: 
     await say(page, "/halt")
     halted = bubble(page, "HALTED.*Cancelling 1 order that could add.*Left working: 2 orders that protect")
     await expect(halted.get_by_role("button", name="Cancel these 2 too")).to_be_visible()
-    await expect(bubble(page, "Cancelled BUY 5 PEP")).to_be_visible()
+    await expect(bubble(page, "1 order that could add is over")).to_be_visible()
     await pictures(page, "halted")
     await say(page, "/orders")
     await expect(bubble(page, "Open orders")).to_contain_text("SELL 10 PEP")
