@@ -32,6 +32,7 @@ from core.ports import Clock, Outbox
 log = logging.getLogger(__name__)
 
 DIGEST_FROM = 8
+DIGEST_MOST = 100  # in one message of many pages: tens of thousands at once would hold up everything else
 DIGEST_AGE = timedelta(seconds=60)
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
 NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
@@ -138,8 +139,8 @@ class OutboxSender:
         self, queue: list[Outgoing], messages: list[Outgoing], note: Callable[[], Awaitable[None]]
     ) -> None:
         """These are over. They leave the queue before the note is on disk, so that no failure of the note can send them again."""
-        for message in messages:
-            queue.remove(message)
+        gone = {message.id for message in messages}
+        queue[:] = [message for message in queue if message.id not in gone]
         pause = FIRST_PAUSE_SECONDS
         while True:
             try:
@@ -173,7 +174,7 @@ class OutboxSender:
         old = [
             m for m in queue if now - m.created_at > DIGEST_AGE and not (m.buttons or m.subject or m.is_edit)
         ]
-        return old if len(old) >= DIGEST_FROM else []
+        return old[:DIGEST_MOST] if len(old) >= DIGEST_FROM else []
 
     async def _carry(self, parcel: _Parcel) -> int | None:
         """Show a parcel; returns the chat's id of it, None where nothing has to be shown."""

@@ -14,6 +14,7 @@ from core.ports import Clock
 from core.wire import Budget, Line
 
 FIRST_QUOTE_SECONDS = 4.0
+CLOSE_SECONDS = 1.0
 NO_HARM_TO_DATA = frozenset(
     {10167, 10090, *range(2100, 2200)}
 )  # "delayed instead", and notices about data farms
@@ -29,6 +30,7 @@ class Stream:
     request_id: int
     first: "asyncio.Future[Quote]"
     until: float = 0.0
+    waits: bool = False
     heard: datetime | None = None
 
     def quote(self) -> Quote | None:
@@ -92,10 +94,21 @@ class Quotes:
         request_id = line.wrapper.ticker2ReqId["mktData"][ticker]
         made = self._streams[instrument.con_id] = Stream(line, ticker, contract, request_id, first)
 
-        def look(_ticker: ib.Ticker) -> None:
-            made.heard = self._clock.now()
+        def settle() -> None:
             if not first.done() and (seen := made.quote()) and seen.bid and seen.ask:
                 first.set_result(seen)
+
+        def look(_ticker: ib.Ticker) -> None:
+            made.heard = self._clock.now()
+            if first.done() or not (seen := made.quote()) or not (seen.bid and seen.ask):
+                return
+            if seen.close is not None:
+                settle()
+            elif not made.waits:
+                made.waits = (
+                    True  # the close of the session before comes behind the first prices, where there is one
+                )
+                asyncio.get_running_loop().call_later(CLOSE_SECONDS, settle)
 
         ticker.updateEvent += look
         return made

@@ -300,10 +300,11 @@ FAULTS: tuple[tuple[float, tuple[str, Json]], ...] = (
 
 
 def _to_hour(hour: int) -> float:
-    """Seconds until that hour of the day comes next, UTC."""
+    """Seconds until that hour (UTC) of the day that begins with the next HOUR: never before the day on which the bot was there first."""
     now = datetime.now(UTC)  # noqa: TID251 - the driver sets the common clock
-    then = now.replace(hour=hour, minute=0, second=0, microsecond=0)
-    return ((then if then > now else then + timedelta(days=1)) - now).total_seconds()
+    then = now.replace(hour=HOUR, minute=0, second=0, microsecond=0)
+    begins = (then if then > now else then + timedelta(days=1)) - now
+    return (begins + timedelta(hours=(hour - HOUR) % 24)).total_seconds()
 
 
 @contextlib.asynccontextmanager
