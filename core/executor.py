@@ -143,9 +143,8 @@ class Executor:
         self._broker.ensure_room()
         parent = await self._ledger.order(number=order.parent) if order.parent else None
         epoch = self._broker.link.epoch
-        adds = order.worth is not None or not (
-            order.protects or risk.reduces(*changes.measured(ticket, order, (), snapshot))
-        )
+        measured, around = changes.measured(ticket, order, (), snapshot)
+        adds = order.worth is not None or not (order.protects or risk.reduces(measured, around))
         worth = risk.value(ticket, snapshot) if adds else None
         asked = replace(changes.ask(order, ticket, self._clock.now()), worth=worth)
         words = [
@@ -157,7 +156,6 @@ class Executor:
         self._book.opened([asked])
         try:
             self._ensure_same(epoch)
-            measured, around = changes.measured(ticket, order, (), snapshot)
             if not order.protects and (closed := self._closed_meanwhile(measured, around)):
                 raise NotConnected(closed)
             self._broker.place([changes.on_the_wire(asked)], ticket.instrument, _parent_id(order, parent))

@@ -397,9 +397,7 @@ class Panic:
                 await self._executor.submit(ticket, origin)
                 return ""
             except Busy:
-                await asyncio.sleep(
-                    ROOM_SECONDS
-                )  # the halt's own cancels may use the limit up: time passing is the event
+                await asyncio.sleep(ROOM_SECONDS)  # the halt's cancels use the limit up: time is the event
             except GreenlightError as problem:
                 log.warning("%s was not closed: %s", ticket.instrument.symbol, problem)
                 return str(problem)
