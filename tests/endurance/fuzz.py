@@ -40,7 +40,9 @@ class Report:
         for what, count in self.pulse["uncaught"].items():
             self.failures.append(f"nobody caught ({count} times): {what}")
         if self.pulse["longest_turn"] > STALL_SECONDS:
-            self.failures.append(f"the loop stood still for {self.pulse['longest_turn']:.2f} s")
+            self.failures.append(
+                f"the loop stood still for {self.pulse['longest_turn']:.2f} s\n{self.pulse['stood_at']}"
+            )
         if self.pulse["dead"]:
             self.failures.append(f"the bot ended: {self.pulse['dead']}")
 

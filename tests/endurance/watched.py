@@ -18,6 +18,7 @@ import socket
 import sys
 import threading
 import time
+import traceback
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -43,6 +44,7 @@ FACTS = (
     Fact("rsi", "41", "", "how strong it is"),
 )
 OPEN_FILES = Path("/proc/self/fd")
+LONG_SECONDS = 0.8
 
 
 class Pulse:
@@ -54,6 +56,8 @@ class Pulse:
         self.lines: Counter[str] = Counter()
         self._schedule = os.open("/proc/self/schedstat", os.O_RDONLY)
         self._begun, self._waited = time.perf_counter(), self._waiting()
+        self._asked = False
+        self.stood_at = ""
 
     def _waiting(self) -> float:
         """Seconds for which the loop's thread could run and another program had the processor."""
@@ -67,11 +71,25 @@ class Pulse:
             busy = time.perf_counter() - self._begun
             if busy > self.longest_turn:
                 self.longest_turn = max(self.longest_turn, busy - (self._waiting() - self._waited))
+            self._asked = True
             found = ask(timeout)
             self._begun, self._waited = time.perf_counter(), self._waiting()
+            self._asked = False
             return found
 
         selector.select = select  # type: ignore[method-assign]  # the one place where every loop waits
+        threading.Thread(target=self._look, args=[threading.get_ident()], daemon=True).start()
+
+    def _look(self, thread: int) -> None:
+        """Note where the loop stands in a turn that is too long: a figure alone does not say what to mend."""
+        while True:
+            time.sleep(0.2)
+            begun = self._begun
+            if self._asked or time.perf_counter() - begun < LONG_SECONDS:
+                continue
+            frames = traceback.format_stack(sys._current_frames()[thread], limit=14)
+            if begun == self._begun and not self._asked:
+                self.stood_at = "".join(frames)
 
     def listen(self) -> None:
         """Count what is logged, and what nobody caught: in the loop, in a thread, or in a finaliser."""
@@ -93,6 +111,7 @@ class Pulse:
             "longest_turn": self.longest_turn,
             "uncaught": dict(self.uncaught),
             "lines": dict(self.lines),
+            "stood_at": self.stood_at,
         }
 
 
