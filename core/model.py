@@ -120,9 +120,72 @@ _STORIES = {
 }
 
 
+class Right(StrEnum):
+    """What an option gives its owner: to buy at the strike, or to sell."""
+
+    CALL = "C"
+    PUT = "P"
+
+
+@dataclass(frozen=True, slots=True)
+class OptionTerms:
+    """What makes one option of a symbol another than the next. `strike` is per unit, `expiry` the last day on which it trades."""
+
+    expiry: date
+    strike: Decimal
+    right: Right
+    multiplier: Decimal = Decimal(100)
+    trading_class: str = ""
+
+    def label(self, symbol: str) -> str:
+        """As people write it: AAPL 190 C 18 Dec 26."""
+        return f"{symbol} {self.strike.normalize():f} {self.right} {self.expiry.day} {self.expiry:%b %y}"
+
+    def written(self) -> str:
+        """One line of text that `read` understands."""
+        words = (
+            self.expiry.isoformat(),
+            f"{self.strike:f}",
+            self.right,
+            f"{self.multiplier:f}",
+            self.trading_class,
+        )
+        return " ".join(words).rstrip()
+
+    @classmethod
+    def read(cls, written: str) -> "OptionTerms | None":
+        """What `written` made; None for an empty text. Raises ValueError for any other."""
+        if not written:
+            return None
+        day, strike, right, multiplier, *more = written.split(" ", 4)
+        return cls(
+            date.fromisoformat(day),
+            Decimal(strike),
+            Right(right),
+            Decimal(multiplier),
+            more[0] if more else "",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """One part of a combination, as it is to be owned: `ratio` units of it for one combination, below zero where they are owed.
+
+    `option` is None for shares, whose ratio is then in shares (100 beside one option).
+    """
+
+    con_id: int
+    ratio: int
+    option: OptionTerms | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """A tradable thing as the broker names it. `multiplier` is units per contract (1 for a share), `min_tick` a price."""
+    """A tradable thing as the broker names it. `multiplier` is units per contract (1 for a share), `min_tick` a price.
+
+    An option (kind OPT) and a combination (BAG) bear the symbol of what they are on. A combination has `legs`, a price per unit of
+    that symbol, signed (below zero it is a credit), and a `con_id` of ours, below zero, that follows from its legs.
+    """
 
     con_id: int
     symbol: str
@@ -135,6 +198,13 @@ class Instrument:
     multiplier: Decimal = Decimal(1)
     hours: str = ""
     time_zone: str = ""
+    option: OptionTerms | None = None
+    legs: tuple[Leg, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """Its name in the chat."""
+        return self.option.label(self.symbol) if self.option else self.name if self.legs else self.symbol
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +240,12 @@ class Position:
     market_price: Decimal | None = None
     market_value: Decimal | None = None
     unrealized: Decimal | None = None
+    option: OptionTerms | None = None
+
+    @property
+    def label(self) -> str:
+        """Its name in the chat."""
+        return self.option.label(self.symbol) if self.option else self.symbol
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +325,7 @@ class Ticket:
 
     `stop_loss` and `take_profit` leave as a bracket with the entry. A `decision_id` makes the card a proposal of the analyst. One that
     `modifies` is no new order: it gives the order of that number these terms, and `instead_of` says which
-    it had when the card was drawn.
+    it had when the card was drawn. One with a `final_limit` begins at its limit and may be repriced as far as that.
     """
 
     ticket_id: str
@@ -271,10 +347,20 @@ class Ticket:
     decision_id: str | None = None
     modifies: int | None = None
     instead_of: str = ""
+    final_limit: Decimal | None = None
+
+    @property
+    def worst_limit(self) -> Decimal | None:
+        """The limit that it is measured by: the furthest that was approved."""
+        return self.limit_price if self.final_limit is None else self.final_limit
 
     def terms(self) -> dict[str, str]:
         """What is approved, as plain text: the same words are hashed, stored and sent."""
+        legs = {"legs": ",".join(f"{leg.con_id}:{leg.ratio}" for leg in self.instrument.legs)}
+        final = {"final_limit": "" if self.final_limit is None else f"{self.final_limit:f}"}
         return {
+            **(legs if self.instrument.legs else {}),
+            **(final if self.final_limit is not None else {}),
             "account": self.account,
             "con_id": str(self.instrument.con_id),
             "side": self.side,
@@ -349,6 +435,30 @@ class Order:
     change: Change | None = None
     worth: Decimal | None = None
     """What it was measured at when it was sent, in base currency at the rate of that moment; None for one that opens or adds nothing."""
+    kind: str = "STK"
+    option: OptionTerms | None = None
+    legs: tuple[Leg, ...] = ()
+    name: str = ""
+    """Of a combination: what it is called."""
+    final_limit: Decimal | None = None
+    """How far its limit may be moved by rule, as approved; None where it stays."""
+
+    @property
+    def label(self) -> str:
+        """What it is of, in the chat."""
+        return self.option.label(self.symbol) if self.option else self.name or self.symbol
+
+    @property
+    def multiplier(self) -> Decimal:
+        """Units in one of what it trades: shares in an option or a combination of options."""
+        if self.option is not None:
+            return self.option.multiplier
+        return next((leg.option.multiplier for leg in self.legs if leg.option), Decimal(1))
+
+    def moves(self, quantity: Decimal) -> tuple[tuple[int, Decimal], ...]:
+        """(con_id, signed change of the holding) of each part where so much of it trades."""
+        signed = self.side.sign * quantity
+        return tuple((leg.con_id, leg.ratio * signed) for leg in self.legs) or ((self.con_id, signed),)
 
     @property
     def protects(self) -> bool:
@@ -415,6 +525,23 @@ class Execution:
     order_id: int
     perm_id: int
     order_ref: str
+    kind: str = "STK"
+    option: OptionTerms | None = None
+
+    @property
+    def moves_holding(self) -> bool:
+        """Whether it changed what is held: that of a combination as a whole did not, those of its legs did."""
+        return self.kind != "BAG"
+
+    @property
+    def label(self) -> str:
+        """What it is of, in the chat."""
+        return self.option.label(self.symbol) if self.option else self.symbol
+
+    @property
+    def multiplier(self) -> Decimal:
+        """Units in one of what was traded."""
+        return self.option.multiplier if self.option else Decimal(1)
 
     @property
     def key(self) -> str:
@@ -459,6 +586,7 @@ class OpeningLot:
     signed_quantity: Decimal
     average_cost: Decimal
     at: datetime
+    option: OptionTerms | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -482,6 +610,12 @@ class Drift:
     reckoned: Decimal
     told: Decimal
     average_cost: Decimal | None
+    option: OptionTerms | None = None
+
+    @property
+    def label(self) -> str:
+        """Its name in the chat."""
+        return self.option.label(self.symbol) if self.option else self.symbol
 
     @property
     def more(self) -> Decimal:
@@ -537,6 +671,9 @@ class OrderReport:
     filled: Decimal | None = None
     average_price: Decimal | None = None
     text: str = ""
+    kind: str = "STK"
+    option: OptionTerms | None = None
+    legs: tuple[Leg, ...] = ()
     ended_at: datetime | None = None
     """When the broker ended it, to the second; told by its list of completed orders only."""
 
@@ -733,11 +870,60 @@ def simple(item: Any) -> Any:
     """One value, ready for JSON."""
     if isinstance(item, Decimal):
         return f"{item:f}"
-    if isinstance(item, datetime):
+    if isinstance(item, date):
         return item.isoformat()
     if isinstance(item, Mapping):
         return {key: simple(entry) for key, entry in item.items()}
+    if isinstance(item, tuple | list):
+        return [simple(entry) for entry in item]
     return item
+
+
+@dataclass(frozen=True, slots=True)
+class OptionQuote:
+    """An option's market at `time`. Greeks are those of the broker's model, per unit of the underlying; what it has not told is None.
+
+    `volatility` is the implied one a year (0.25 is 25 %), `theta` is per day, `vega` per percentage point of volatility, `spot` the price
+    of the underlying that the model took. `open_interest` and `volume` are in contracts.
+    """
+
+    bid: Decimal | None
+    ask: Decimal | None
+    last: Decimal | None
+    time: datetime
+    delayed: bool = False
+    volatility: float | None = None
+    delta: float | None = None
+    gamma: float | None = None
+    theta: float | None = None
+    vega: float | None = None
+    spot: float | None = None
+    open_interest: int | None = None
+    volume: int | None = None
+
+    @property
+    def mid(self) -> Decimal | None:
+        """Half way between bid and ask; None where either is missing."""
+        return None if self.bid is None or self.ask is None else (self.bid + self.ask) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Which options of an underlying there are: the expiries and strikes of its standard class, each ascending; not every pair exists."""
+
+    con_id: int
+    trading_class: str
+    multiplier: Decimal
+    expiries: tuple[date, ...]
+    strikes: tuple[Decimal, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Dividend:
+    """The next dividend of a share, as the broker tells it: the amount per share and its ex-date."""
+
+    ex_date: date
+    amount: Decimal
 
 
 class Outcome(StrEnum):

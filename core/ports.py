@@ -11,9 +11,11 @@ from core.model import (
     Bar,
     BrokerBook,
     BrokerEvent,
+    Chain,
     Closing,
     ClosingState,
     Commission,
+    Dividend,
     Execution,
     History,
     Instrument,
@@ -22,6 +24,8 @@ from core.model import (
     ModelCall,
     Notice,
     OpeningLot,
+    OptionQuote,
+    OptionTerms,
     Order,
     OrderState,
     Origin,
@@ -80,6 +84,26 @@ class Broker(Protocol):
 
     async def quote(self, instrument: Instrument, max_age_seconds: float, keep_seconds: float) -> Quote:
         """A quote no older than `max_age_seconds`, kept subscribed for `keep_seconds`. Raises Refused or NoAnswer."""
+        ...
+
+    async def chain(self, underlying: Instrument) -> Chain:
+        """Which options of it there are. Raises BadInput where there are none, Refused or NoAnswer."""
+        ...
+
+    async def options(
+        self, underlying: Instrument, wanted: Sequence[OptionTerms]
+    ) -> tuple[Instrument | None, ...]:
+        """The broker's contracts for these, in their order; None for one that does not exist. Raises Refused or NoAnswer."""
+        ...
+
+    async def option_quotes(
+        self, instruments: Sequence[Instrument], max_age_seconds: float, keep_seconds: float
+    ) -> tuple[OptionQuote | None, ...]:
+        """Their markets with Greeks, asked together; None for one of which nothing came. Each is kept subscribed for `keep_seconds`."""
+        ...
+
+    async def dividend(self, underlying: Instrument) -> Dividend | None:
+        """The next dividend, where the broker tells one."""
         ...
 
     async def bars(self, instrument: Instrument) -> tuple[Bar, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import Decimal
 
-from core.model import Commission, History, JobRun, OpeningLot
+from core.model import Commission, History, JobRun, OpeningLot, OptionTerms
 from storage import rows
 
 Raw = tuple[list[sqlite3.Row], list[sqlite3.Row], list[sqlite3.Row], list[sqlite3.Row]]
@@ -46,6 +46,7 @@ def _opening(row: sqlite3.Row) -> OpeningLot:
         Decimal(row["signed_quantity"]),
         Decimal(row["average_cost"]),
         datetime.fromisoformat(row["at"]),
+        OptionTerms.read(row["option"]),
     )
 
 

@@ -242,6 +242,30 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX orders_sent ON orders (sent_at);
     CREATE INDEX audit_kind ON audit (kind, id);
     """,
+    """
+    -- Options and combinations: what an option is ("2026-12-18 190 C 100 AAPL"), and the legs of a combination as JSON.
+    ALTER TABLE orders ADD COLUMN kind TEXT NOT NULL DEFAULT 'STK';
+    ALTER TABLE orders ADD COLUMN option TEXT NOT NULL DEFAULT '';
+    ALTER TABLE orders ADD COLUMN legs TEXT NOT NULL DEFAULT '[]';
+    ALTER TABLE orders ADD COLUMN name TEXT NOT NULL DEFAULT '';
+    ALTER TABLE orders ADD COLUMN final_limit TEXT;
+    ALTER TABLE executions ADD COLUMN kind TEXT NOT NULL DEFAULT 'STK';
+    ALTER TABLE executions ADD COLUMN option TEXT NOT NULL DEFAULT '';
+    ALTER TABLE opening_lots ADD COLUMN option TEXT NOT NULL DEFAULT '';
+    ALTER TABLE adjustments ADD COLUMN option TEXT NOT NULL DEFAULT '';
+
+    DROP VIEW trade_history;
+    CREATE VIEW trade_history AS
+        SELECT e.symbol AS ticker, e.side AS action, e.quantity, e.price, o.order_type, o.number AS order_number, e.order_id,
+               e.order_ref, e.time, e.exec_id, e.currency, c.amount AS commission, c.currency AS commission_currency, c.realized,
+               o.decision_id, d.confidence, d.reasoning, o.sent_at, e.kind, e.option, o.name AS strategy
+        FROM executions e
+        LEFT JOIN orders o ON o.number = (
+            SELECT number FROM orders WHERE (order_ref <> '' AND order_ref = e.order_ref) OR (perm_id = e.perm_id AND e.perm_id <> 0) LIMIT 1
+        )
+        LEFT JOIN decisions d USING (decision_id)
+        LEFT JOIN commissions c ON c.key = e.key;
+    """,
 )
 
 

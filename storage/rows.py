@@ -4,7 +4,7 @@ import json
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import fields
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -12,10 +12,13 @@ from core.model import (
     Change,
     Execution,
     Instrument,
+    Leg,
+    OptionTerms,
     Order,
     OrderState,
     OrderType,
     Outgoing,
+    Right,
     Role,
     Side,
     Ticket,
@@ -74,6 +77,28 @@ def order(row: sqlite3.Row) -> Order:
         decision_id=row["decision_id"],
         change=_change(row["change"]),
         worth=amount(row["worth"]),
+        kind=row["kind"],
+        option=OptionTerms.read(row["option"]),
+        legs=_legs(json.loads(row["legs"])),
+        name=row["name"],
+        final_limit=amount(row["final_limit"]),
+    )
+
+
+def _legs(told: list[dict[str, Any]]) -> tuple[Leg, ...]:
+    return tuple(Leg(leg["con_id"], leg["ratio"], _option(leg["option"])) for leg in told)
+
+
+def _option(told: dict[str, Any] | None) -> OptionTerms | None:
+    """From the JSON of a card."""
+    if told is None:
+        return None
+    return OptionTerms(
+        date.fromisoformat(told["expiry"]),
+        Decimal(told["strike"]),
+        Right(told["right"]),
+        Decimal(told["multiplier"]),
+        told["trading_class"],
     )
 
 
@@ -106,6 +131,8 @@ def execution(row: sqlite3.Row) -> Execution:
         order_id=row["order_id"],
         perm_id=row["perm_id"],
         order_ref=row["order_ref"],
+        kind=row["kind"],
+        option=OptionTerms.read(row["option"]),
     )
 
 
@@ -121,6 +148,8 @@ def ticket(row: sqlite3.Row) -> Ticket:
                     **thing,
                     "min_tick": Decimal(thing["min_tick"]),
                     "multiplier": Decimal(thing["multiplier"]),
+                    "option": _option(thing.get("option")),
+                    "legs": _legs(thing.get("legs", [])),
                 }
             ),
             "side": Side(told["side"]),
@@ -131,6 +160,7 @@ def ticket(row: sqlite3.Row) -> Ticket:
             "tif": TimeInForce(told["tif"]),
             "stop_loss": amount(told.get("stop_loss")),
             "take_profit": amount(told.get("take_profit")),
+            "final_limit": amount(told.get("final_limit")),
             "reference_price": Decimal(told["reference_price"]),
             "created_at": datetime.fromisoformat(told["created_at"]),
             "expires_at": datetime.fromisoformat(told["expires_at"]),
@@ -159,10 +189,14 @@ def outgoing(row: sqlite3.Row) -> Outgoing:
 
 def columns(value: Any) -> dict[str, Any]:
     """A flat dataclass as the columns of its table: text for Decimal and times, a change as JSON, mappings as they are in JSON, the rest as it is."""
-    return {field.name: _column(getattr(value, field.name)) for field in fields(value)}
+    return {field.name: _column(field.name, getattr(value, field.name)) for field in fields(value)}
 
 
-def _column(entry: Any) -> Any:
+def _column(name: str, entry: Any) -> Any:
+    if name == "option":
+        return "" if entry is None else entry.written()
+    if name == "legs":
+        return json.dumps([plain(leg) for leg in entry])
     if isinstance(entry, Decimal):
         return f"{entry:f}"
     if isinstance(entry, datetime):
