@@ -22,17 +22,21 @@ def increasing(
     """
     orders = [o for o in orders if held(o.con_id) is not None or (o.side is Side.BUY and not o.protects)]
     working = {order.number: order for order in orders}
-    left = {order.con_id: abs(held(order.con_id) or ZERO) for order in orders}
+    left: dict[int, Decimal] = {}
     found: list[Order] = []
-
-    def closes(order: Order) -> bool:
-        return (held(order.con_id) or ZERO) * order.side.sign < 0
+    for order in orders:
+        left |= {con_id: abs(held(con_id) or ZERO) for con_id, _ in order.moves(order.remaining)}
 
     def take(members: Sequence[Order], most: Decimal) -> bool:
-        first = members[0]
-        if not closes(first) or most > left[first.con_id]:
+        """Whether it closes what is held, in every part of it; then that much is spoken for."""
+        moves = members[0].moves(most)
+        signed = members[0].moves(Decimal(1))
+        if any((held(con_id) or ZERO) * sign >= 0 for con_id, sign in signed):
             return False
-        left[first.con_id] -= most
+        if any(abs(moved) > left[con_id] for con_id, moved in moves):
+            return False
+        for con_id, moved in moves:
+            left[con_id] -= abs(moved)
         return True
 
     waking = []

@@ -67,6 +67,11 @@ def belongs(order: Order, report: OrderReport | Execution, epoch: int | None = N
     return report.order_id > 0 and (order.client_id, order.order_id) == (report.client_id, report.order_id)
 
 
+def fills(order: Order, execution: Execution) -> bool:
+    """Whether an execution of an order says how much of it is filled: of a combination's only those of the whole, not those of its legs."""
+    return order.kind != "BAG" or execution.kind == "BAG"
+
+
 def overclaims(order: Order, report: OrderReport, *, snapshot: bool = False) -> bool:
     """Whether more is said to be filled than the order has, and than its executions told: garbage, or a word about another order.
 
@@ -122,7 +127,7 @@ def filled_by(order: Order, executions: Iterable[Execution], *, corrected: bool 
 
     Fewer than the broker's statuses told of are not all of them, so they change nothing; unless one was `corrected`, whose word counts.
     """
-    mine = [e for e in executions if belongs(order, e)]
+    mine = [e for e in executions if belongs(order, e) and fills(order, e)]
     total = sum((e.quantity for e in mine), Decimal(0))
     if total < order.filled and corrected:
         return replace(order, filled=total, average_price=_average(mine, total))

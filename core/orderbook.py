@@ -62,7 +62,7 @@ class OrderBook:
         self._fills = Index[Execution]()
         self._tidied_at = clock.now()
         self._held: dict[int, Decimal] | None = None
-        self._ahead: dict[int, tuple[int, Decimal]] = {}
+        self._ahead: dict[int, tuple[tuple[int, Decimal], ...]] = {}
         self._last_number = 0
         self.last_sign: datetime | None = None
         """When an earlier run last wrote something; None before the first."""
@@ -200,7 +200,7 @@ class OrderBook:
         if self._held is None:
             return None
         return self._held.get(con_id, ZERO) + sum(
-            (more for con, more in self._ahead.values() if con == con_id), ZERO
+            (more for ahead in self._ahead.values() for con, more in ahead if con == con_id), ZERO
         )
 
     def as_counted(self, positions: tuple[Position, ...] | None) -> tuple[Position, ...] | None:
@@ -208,13 +208,23 @@ class OrderBook:
         if positions is None or self._held is None:
             return None
         told = {p.con_id: p for p in positions}
-        blank = Position(
-            account="", con_id=0, symbol="", currency="", signed_quantity=ZERO, average_cost=None
-        )
-        ours = [*self._held, *(con for con, _ in self._ahead.values())]
+        ours = [*self._held, *(con for ahead in self._ahead.values() for con, _ in ahead)]
         return tuple(
-            _counted(replace(told.get(con_id, blank), con_id=con_id), self.held(con_id) or ZERO)
+            _counted(told.get(con_id) or self._unseen(con_id), self.held(con_id) or ZERO)
             for con_id in dict.fromkeys([*told, *ours])
+        )
+
+    def _unseen(self, con_id: int) -> Position:
+        """A holding that the broker's positions do not have yet, by what its executions say of it."""
+        fill = next((e for e in reversed(self._executions.values()) if e.con_id == con_id), None)
+        return Position(
+            account=fill.account if fill else "",
+            con_id=con_id,
+            symbol=fill.symbol if fill else "",
+            currency=fill.currency if fill else "",
+            signed_quantity=ZERO,
+            average_cost=None,
+            option=fill.option if fill else None,
         )
 
     # --- what the books explain -------------------------------------------------------------------------------------------
@@ -232,7 +242,8 @@ class OrderBook:
             if held != reckoned:
                 known = (at_broker.symbol, at_broker.currency) if at_broker else (symbol, currency)
                 cost = at_broker.average_cost if at_broker else None
-                found[con_id] = Drift(account, con_id, *known, reckoned, held, cost)
+                option = at_broker.option if at_broker else self._unseen(con_id).option
+                found[con_id] = Drift(account, con_id, *known, reckoned, held, cost, option)
         now = self._clock.monotonic()
         before, self._suspected = self._suspected, {}
         for con_id, drift in found.items():
@@ -262,8 +273,9 @@ class OrderBook:
             drift.told - drift.reckoned,
             drift.average_cost or ZERO,
             self._clock.now(),
+            drift.option,
         )
-        what = f"{drift.symbol}: {drift.reckoned:f} by the books, {drift.told:f} at the broker"
+        what = f"{drift.label}: {drift.reckoned:f} by the books, {drift.told:f} at the broker"
         await asyncio.shield(self._ledger.adjust(lot, origin, what))
         if self._reckoned is not None:
             _, _, so_far = self._reckoned.get(drift.con_id, ("", "", ZERO))
@@ -282,6 +294,8 @@ class OrderBook:
         if reckoned is None:
             return
         for execution in executions:
+            if not execution.moves_holding:
+                continue
             known = self._executions.get(execution.key)
             before = known.side.sign * known.quantity if known else ZERO
             _, _, so_far = reckoned.get(execution.con_id, ("", "", ZERO))
@@ -291,9 +305,9 @@ class OrderBook:
     def _note_ahead(self, orders: Sequence[Order]) -> None:
         """What statuses told of fills whose executions have not come yet: it counts as filled all the same."""
         for order in orders:
-            executed = sum((e.quantity for e in self.executions_of(order)), ZERO)
-            if order.filled > executed and not order.external:
-                self._ahead[order.number] = (order.con_id, order.side.sign * (order.filled - executed))
+            ahead = _ahead_of(order, self.executions_of(order))
+            if ahead and not order.external:
+                self._ahead[order.number] = ahead
             else:
                 self._ahead.pop(order.number, None)
 
@@ -401,6 +415,8 @@ class OrderBook:
             return None
         held = dict(self._held)
         for execution in executions:
+            if not execution.moves_holding:
+                continue
             known = self._executions.get(execution.key)
             before = known.quantity if known else ZERO
             held[execution.con_id] = held.get(execution.con_id, ZERO) + execution.side.sign * (
@@ -416,11 +432,8 @@ class OrderBook:
             return None
         news, whole = Index(executions), dict(held)
         for order in orders:
-            executed = sum((e.quantity for e in self.executions_of(order, news)), ZERO)
-            if order.filled > executed:
-                whole[order.con_id] = whole.get(order.con_id, ZERO) + order.side.sign * (
-                    order.filled - executed
-                )
+            for con_id, more in _ahead_of(order, self.executions_of(order, news)):
+                whole[con_id] = whole.get(con_id, ZERO) + more
         return whole
 
     @contextlib.contextmanager
@@ -445,6 +458,16 @@ class OrderBook:
         except TimeoutError:
             return False
         return True
+
+
+def _ahead_of(order: Order, executions: Sequence[Execution]) -> tuple[tuple[int, Decimal], ...]:
+    """(con_id, signed quantity) of what an order has filled, part by part, beyond what its executions told."""
+    found = []
+    for con_id, moved in order.moves(order.filled):
+        told = sum((e.side.sign * e.quantity for e in executions if e.con_id == con_id), ZERO)
+        if abs(moved) > abs(told):
+            found.append((con_id, moved - told))
+    return tuple(found)
 
 
 def _is_stop(order: Order) -> bool:
@@ -505,7 +528,7 @@ def announcements(old: Order | None, new: Order, held: Mapping[int, Decimal] | N
 
 def _news(order: Order, held: Mapping[int, Decimal] | None) -> dict[str, object]:
     facts: dict[str, object] = {"number": order.number, "state": order.state}
-    if order.state is OrderState.FILLED and order.filled and held is not None:
+    if order.state is OrderState.FILLED and order.filled and held is not None and not order.legs:
         after = held.get(order.con_id, ZERO)
         facts |= {"before": f"{after - order.side.sign * order.filled:f}", "after": f"{after:f}"}
     return facts

@@ -187,9 +187,13 @@ class Panic:
         prices = {p.con_id: p.market_price for p in self._broker.positions or ()}
 
         def worth(order: Order) -> Decimal | None:
+            if order.kind != "STK" and order.worth is not None:
+                return order.worth * order.remaining / order.quantity
             price = order.limit_price or order.stop_price or prices.get(order.con_id)
             rate = account.rate(order.currency) if account else None
-            return None if price is None or rate is None else price * order.remaining * rate
+            return (
+                None if price is None or rate is None else price * order.remaining * order.multiplier * rate
+            )
 
         return worth
 

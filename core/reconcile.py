@@ -105,5 +105,9 @@ def external(report: OrderReport, number: int, epoch: int, now: datetime) -> Ord
         state=OrderState.WORKING,
         sent_at=now,
         perm_id=report.perm_id or None,
+        kind=report.kind,
+        option=report.option,
+        legs=report.legs,
+        name=f"{report.symbol} combination of {len(report.legs)} legs" if report.legs else "",
     )
     return advance(order, report, snapshot=True)
