@@ -241,6 +241,7 @@ class Position:
     market_value: Decimal | None = None
     unrealized: Decimal | None = None
     option: OptionTerms | None = None
+    kind: str = "STK"
 
     @property
     def label(self) -> str:
@@ -967,6 +968,16 @@ class ModelCall:
 
 
 @dataclass(frozen=True, slots=True)
+class ProposedPlan:
+    """A plan of options as the analyst proposes it: a strategy by its name, one expiry, the strikes ascending, and why (raw text)."""
+
+    strategy: str
+    expiry: date
+    strikes: tuple[Decimal, ...]
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class StoredDecision:
     """A proved decision as it is kept, with what it was measured against. `decision_id` is the id of the call that made it.
 
@@ -989,3 +1000,4 @@ class StoredDecision:
     injection_suspected: bool
     demo: bool
     at: datetime
+    option_plan: ProposedPlan | None = None

