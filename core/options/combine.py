@@ -65,7 +65,7 @@ def net(legs: Sequence[Leg], prices: Mapping[int, Decimal]) -> Decimal:
 
 
 def natural(
-    legs: Sequence[Leg], quotes: Mapping[int, OptionQuote | Quote]
+    legs: Sequence[Leg], quotes: Mapping[int, OptionQuote | Quote | None]
 ) -> tuple[Decimal | None, Decimal | None]:
     """Net bid and net ask of the combination, per unit and signed: what selling and what buying it at once would bring and cost.
 

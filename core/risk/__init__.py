@@ -7,7 +7,7 @@ returned, not only the first. A limit that is missing, or no number, denies what
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from core.model import Denial, Order, Ticket
@@ -34,6 +34,19 @@ from core.risk.bounds import (
     tightened,
 )
 from core.risk.data import delayed_data, exchange_halt, jump, price_known, reset_window, session, spread
+from core.risk.options import (
+    cash_secured,
+    loss_bounded,
+    not_expired,
+    plan_cap,
+    plan_collar,
+    plan_crossing,
+    plan_limit,
+    plan_priced,
+    plan_risk,
+    plan_spread,
+)
+from core.risk.plans import PlanMarket, is_plan
 from core.risk.road import (
     account_agrees,
     analyst_halted,
@@ -50,6 +63,7 @@ from core.risk.terms import (
     Snapshot,
     at_risk,
     drifted,
+    judged,
     offered_stop,
     reduces,
     stop_distance,
@@ -61,6 +75,7 @@ from core.risk.usage import Unit, Use, usage
 __all__ = [
     "RULES",
     "Limits",
+    "PlanMarket",
     "Rule",
     "RuleRow",
     "Snapshot",
@@ -73,6 +88,8 @@ __all__ = [
     "closed",
     "day_began",
     "drifted",
+    "is_plan",
+    "judged",
     "lost_percent",
     "offered_stop",
     "reduces",
@@ -91,7 +108,8 @@ BEYOND = 18
 @dataclass(frozen=True, slots=True)
 class RuleRow:
     """A rule, whether it binds an order that only reduces a position, the limits that it needs, and whether it binds new prices of a stop
-    or target, which close what is held or bought with them, whatever is held now. One that `asks` needs the broker's forecast.
+    or target, which close what is held or bought with them, whatever is held now. One that `asks` needs the broker's forecast. `plans` says
+    whether it is for options and combinations only (True), for everything but them (False), or for all (None).
     """
 
     rule: Rule
@@ -99,6 +117,7 @@ class RuleRow:
     needs: tuple[str, ...] = ()
     binds_protection: bool = True
     asks: bool = False
+    plans: bool | None = None
 
 
 def _entry(rule: Rule, *needs: str, asks: bool = False) -> RuleRow:
@@ -107,6 +126,16 @@ def _entry(rule: Rule, *needs: str, asks: bool = False) -> RuleRow:
 
 def _always(rule: Rule, *needs: str, binds_protection: bool = True) -> RuleRow:
     return RuleRow(rule, True, needs, binds_protection)
+
+
+def _shares(row: RuleRow) -> RuleRow:
+    """Not for options: they have a rule of their own for it."""
+    return replace(row, plans=False)
+
+
+def _options(row: RuleRow) -> RuleRow:
+    """For options and combinations only."""
+    return replace(row, plans=True)
 
 
 RULES: tuple[RuleRow, ...] = (
@@ -120,30 +149,40 @@ RULES: tuple[RuleRow, ...] = (
     _entry(books_explain),
     # data
     _always(price_known, "max_quote_age_seconds"),
+    _options(_always(plan_priced, "max_quote_age_seconds")),
     _entry(drift, "max_drift_percent"),
     _entry(delayed_data),
     _entry(spread, "max_spread_percent"),
+    _options(_entry(plan_spread, "max_spread_percent_options")),
     _entry(jump, "max_jump_percent"),
     _entry(exchange_halt),
     _entry(session),
     _entry(reset_window, "entries_in_reset_window"),
     # shape
     _always(quantity_sane),
-    _always(price_sane, "max_price_factor"),
+    _options(_always(plan_limit)),
+    _options(_always(not_expired)),
+    _shares(_always(price_sane, "max_price_factor")),
     _always(stop_side),
     _always(bracket_sides),
-    _always(sale_covered, binds_protection=False),
-    _always(crossing, binds_protection=False),
+    _shares(_always(sale_covered, binds_protection=False)),
+    _options(_entry(loss_bounded)),
+    _options(_entry(cash_secured)),
+    _shares(_always(crossing, binds_protection=False)),
+    _options(_always(plan_crossing, binds_protection=False)),
     # limits
     _entry(symbol_allowed, "allowed_symbols", "denied_symbols"),
     _entry(order_size, "max_order_shares", "max_order_contracts"),
     _entry(order_value, "max_order_value_base"),
     _entry(hour_value, "max_hour_value_base"),
     _entry(day_value, "max_day_value_base"),
-    _entry(collar, "max_collar_percent", "max_collar_percent_below_5", "max_collar_percent_options"),
-    _entry(position_cap, "max_position_size"),
+    _shares(_entry(collar, "max_collar_percent", "max_collar_percent_below_5")),
+    _options(_entry(plan_collar, "max_collar_percent_options")),
+    _shares(_entry(position_cap, "max_position_size")),
+    _options(_entry(plan_cap, "max_position_size")),
     _entry(gross_exposure, "max_gross_exposure_percent"),
-    _entry(risk_per_trade, "max_portfolio_risk", "assumed_stop_atr"),
+    _shares(_entry(risk_per_trade, "max_portfolio_risk", "assumed_stop_atr")),
+    _options(_entry(plan_risk, "max_portfolio_risk", "assumed_stop_atr")),
     _entry(day_loss, "reduce_at_day_loss_percent", "halt_at_day_loss_percent"),
     _entry(same_order, "same_order_seconds"),
     _entry(orders_per_minute, "max_orders_per_minute"),
@@ -159,7 +198,11 @@ def _own(ticket: Ticket, snapshot: Snapshot) -> Iterator[Decimal | None]:
     """What every order is measured by, an exit too: its terms, its market, and what is held and works of it."""
     instrument, quote = ticket.instrument, snapshot.quote
     yield from (ticket.quantity, ticket.limit_price, ticket.stop_price, ticket.stop_loss, ticket.take_profit)
-    yield from (ticket.reference_price, instrument.multiplier, instrument.min_tick)
+    yield from (ticket.reference_price, instrument.multiplier, instrument.min_tick, ticket.final_limit)
+    if snapshot.plan:
+        yield snapshot.plan.spot
+        for leg_quote in snapshot.plan.quotes.values():
+            yield from (leg_quote.bid, leg_quote.ask) if leg_quote else ()
     if quote:
         yield from (quote.bid, quote.ask)
     for position in (*(snapshot.positions or ()), *(snapshot.told or ())):
@@ -222,6 +265,7 @@ def check(
         if (row.binds_exits or not exits)
         and (row.binds_protection or not protects)
         and (asked or not row.asks)
+        and row.plans in (None, is_plan(ticket))
     )
     return tuple(
         denial for row in rows if (denial := _missing(row, limits) or row.rule(ticket, snapshot, limits))

@@ -12,8 +12,7 @@ from core.risk.terms import Limits, Snapshot, at_risk, reduces, value, worst_pri
 ZERO, HUNDRED = Decimal(0), Decimal(100)
 EXCHANGE = ZoneInfo("America/New_York")
 SHARES = frozenset({"STK", "CASH"})
-OPTIONS = frozenset({"OPT", "FOP"})
-CHEAP, OPTION_COLLAR = Decimal(5), Decimal("0.05")
+CHEAP = Decimal(5)
 
 
 def _unmeasured(code: str, what: str) -> Denial:
@@ -131,12 +130,8 @@ def collar(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
     market = snapshot.quote.far_side(ticket.side) if snapshot.quote else None
     if market is None or market <= 0:
         return _unmeasured("COLLAR", "How far the limit is from the market")
-    if ticket.instrument.kind in OPTIONS:
-        width = max(market * limits.max_collar_percent_options / HUNDRED, OPTION_COLLAR)
-    else:
-        cheap = market < CHEAP
-        percent = limits.max_collar_percent_below_5 if cheap else limits.max_collar_percent
-        width = market * percent / HUNDRED
+    percent = limits.max_collar_percent_below_5 if market < CHEAP else limits.max_collar_percent
+    width = market * percent / HUNDRED
     through = (ticket.limit_price - market) * ticket.side.sign
     if through <= width:
         return None
@@ -213,12 +208,23 @@ def exposure(snapshot: Snapshot) -> Decimal | None:
         return None
     held = _total(_exposed(p.market_value, account.rate(p.currency)) for p in positions if p.signed_quantity)
     waiting = _total(
-        o.worth if price is None else _exposed(price * o.remaining, account.rate(o.currency))
+        _plan_worth(o)
+        if o.kind != "STK" and o.worth is not None
+        else o.worth
+        if price is None
+        else _exposed(price * o.remaining * o.multiplier, account.rate(o.currency))
         for o in snapshot.working
         if not o.protects and o.remaining > 0
         for price in [max(_limits_of(o), default=o.stop_price or snapshot.price_of(o.con_id))]
     )
     return None if held is None or waiting is None else held + waiting
+
+
+def _plan_worth(order: Order) -> Decimal | None:
+    """What is left of an options order, by the most that it can lose."""
+    return (
+        None if order.worth is None or not order.quantity else order.worth * order.remaining / order.quantity
+    )
 
 
 def _exposed(worth: Decimal | None, rate: Decimal | None) -> Decimal | None:

@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 from core.model import Denial, OrderType, Side, Ticket
+from core.options import recognise
 from core.risk.terms import Limits, Snapshot, reduces, worst_price
 
 
@@ -137,6 +138,19 @@ def sale_covered(ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial 
         )
     working = snapshot.working_quantity(ticket.instrument.con_id, Side.SELL)
     free = held - working
+    uncovered = recognise.unencumbered(
+        ticket.instrument.con_id, ticket.instrument.symbol, snapshot.sure_positions(), snapshot.working
+    )
+    if uncovered < ticket.quantity <= free:
+        return Denial(
+            "COVERS_CALL",
+            f"Only {max(uncovered, Decimal(0)):f} of your {held:f} {ticket.instrument.symbol} cover no call that is owed; without its shares a "
+            "short call could lose without end.",
+            f"{ticket.quantity:f}",
+            f"{max(uncovered, Decimal(0)):f}",
+            "close the call first: /positions has a button for both",
+            fits=int(uncovered) if uncovered >= 1 else None,
+        )
     if ticket.quantity > free:
         already = f", {working:f} of them already on sale" if working else ""
         return Denial(

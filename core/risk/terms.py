@@ -1,7 +1,7 @@
 """What the rules look at: the owner's limits, one moment of the desk, and what an order is measured by."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import ROUND_FLOOR, Decimal
 
@@ -21,6 +21,8 @@ from core.model import (
     Trading,
     WhatIf,
 )
+from core.risk import plans
+from core.risk.plans import PlanMarket
 
 ACTIVE = Trading()
 
@@ -41,6 +43,7 @@ class Limits:
     max_quote_age_seconds: int = 15
     max_drift_percent: Decimal = Decimal("0.5")
     max_spread_percent: Decimal = Decimal(3)
+    max_spread_percent_options: Decimal = Decimal(25)
     max_jump_percent: Decimal = Decimal(15)
     max_price_factor: Decimal = Decimal(2)
     max_order_shares: Decimal = Decimal(10_000)
@@ -88,6 +91,14 @@ class Snapshot:
     confirmed: bool = False
     drifts: tuple[Drift, ...] = ()
     told: tuple[Position, ...] | None = None
+    plan: PlanMarket | None = None
+    """The markets of an options plan's legs; `quote` is then that of what they are on."""
+
+    def sure_positions(self) -> tuple[Position, ...]:
+        """The holdings as far as they are certain."""
+        return tuple(
+            replace(p, signed_quantity=self.held(p.con_id) or Decimal(0)) for p in self.positions or ()
+        )
 
     def held(self, con_id: int) -> Decimal | None:
         """The signed holding that is certain: of our count and the broker's word (`told`) the one nearer to zero; None while unknown.
@@ -123,8 +134,8 @@ class Snapshot:
 
     def working_quantity(self, con_id: int, side: Side) -> Decimal:
         """What orders that may still trade would add on one side, without those that protect a holding."""
-        orders = (o for o in self.working if o.con_id == con_id and o.side is side and not o.protects)
-        return sum((o.remaining for o in orders), Decimal(0))
+        moves = (move for o in self.working if not o.protects for move in o.moves(o.remaining))
+        return sum((abs(m) for con, m in moves if con == con_id and m * side.sign > 0), Decimal(0))
 
     def on_sale(self, con_id: int) -> Decimal:
         """The shares that working sales may take. Stops and targets that protect them do not count: a sale moves them away first."""
@@ -132,7 +143,11 @@ class Snapshot:
 
 
 def reduces(ticket: Ticket, snapshot: Snapshot) -> bool:
-    """Whether the order can only make the holding smaller, whatever else is working."""
+    """Whether the order can only make the holding smaller, whatever else is working; a combination in every leg."""
+    if plans.is_plan(ticket):
+        if snapshot.positions is None:
+            return False
+        return not plans.split(ticket, _certain(ticket, snapshot), snapshot.working)[1]
     held = snapshot.held(ticket.instrument.con_id)
     if held is None:
         return False
@@ -176,7 +191,12 @@ def stop_distance(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Decimal
 
 
 def at_risk(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Decimal | None:
-    """What the order loses if its stop is hit, in base currency; None where that cannot be measured."""
+    """What the order loses if its stop is hit, in base currency; None where that cannot be measured. Of a plan see `plans.risked`."""
+    if plans.is_plan(ticket):
+        found = judged(ticket, snapshot)
+        away = None if snapshot.atr is None else snapshot.atr * limits.assumed_stop_atr
+        spot = snapshot.plan.spot if snapshot.plan else None
+        return _in_base(ticket, snapshot, None if found is None else plans.risked(found, spot, away))
     distance = stop_distance(ticket, snapshot, limits)
     rate = snapshot.account.rate(ticket.instrument.currency) if snapshot.account else None
     if distance is None or rate is None:
@@ -201,12 +221,36 @@ def offered_stop(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Decimal 
 
 
 def value(ticket: Ticket, snapshot: Snapshot) -> Decimal | None:
-    """What the order is worth in base currency at its worst price and the account's own rate; None where that cannot be told."""
+    """What the order is worth in base currency at its worst price and the account's own rate; None where that cannot be told.
+
+    A plan is worth the most that it can lose.
+    """
+    if plans.is_plan(ticket):
+        found = judged(ticket, snapshot)
+        return _in_base(ticket, snapshot, None if found is None else plans.new_loss(found))
     price = worst_price(ticket, snapshot.quote)
     rate = snapshot.account.rate(ticket.instrument.currency) if snapshot.account else None
     if price is None or rate is None:
         return None
     return price * ticket.quantity * ticket.instrument.multiplier * rate
+
+
+def _certain(ticket: Ticket, snapshot: Snapshot) -> dict[int, Decimal]:
+    return {leg.con_id: snapshot.held(leg.con_id) or Decimal(0) for leg in plans.legs_of(ticket)}
+
+
+def judged(ticket: Ticket, snapshot: Snapshot) -> plans.Judged | None:
+    """What an options plan opens; None where that is nothing, or cannot be priced."""
+    if snapshot.plan is None or snapshot.positions is None:
+        return None
+    held = _certain(ticket, snapshot)
+    return plans.judge(ticket, snapshot.plan, held, snapshot.sure_positions(), snapshot.working)
+
+
+def _in_base(ticket: Ticket, snapshot: Snapshot, each: Decimal | None) -> Decimal | None:
+    """So much for each of the order's, in base currency."""
+    rate = snapshot.account.rate(ticket.instrument.currency) if snapshot.account else None
+    return None if each is None or rate is None else each * ticket.quantity * rate
 
 
 Rule = Callable[[Ticket, Snapshot, Limits], Denial | None]

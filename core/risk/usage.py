@@ -5,7 +5,7 @@ from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
 
-from core.model import Side
+from core.model import Position, Side
 from core.risk.bounds import day_began, exposure, lost_percent, recent_rejects
 from core.risk.terms import Limits, Snapshot
 
@@ -95,10 +95,10 @@ def _largest_position(snapshot: Snapshot) -> tuple[str, Decimal | None]:
     largest, name = Decimal(0), ""
     if snapshot.positions is None or snapshot.account is None:
         return "", None
-    market = {p.con_id: (p.symbol, p.market_price, p.currency) for p in snapshot.positions}
+    market = {p.con_id: (p.label, _each(p), p.currency) for p in snapshot.positions}
     for order in snapshot.working:
         asked = order.limit_price or order.stop_price
-        if order.side is Side.BUY and not order.protects:
+        if order.side is Side.BUY and not order.protects and order.kind == "STK":
             market.setdefault(order.con_id, (order.symbol, asked, order.currency))
     for con_id, (symbol, price, currency) in market.items():
         rate = snapshot.account.rate(currency)
@@ -112,6 +112,12 @@ def _largest_position(snapshot: Snapshot) -> tuple[str, Decimal | None]:
         if worth > largest:
             largest, name = worth, symbol
     return name, largest
+
+
+def _each(position: Position) -> Decimal | None:
+    """What one of a holding is worth: an option its price times its multiplier."""
+    price = position.market_price
+    return price * position.option.multiplier if price is not None and position.option else price
 
 
 def _most_filled(snapshot: Snapshot) -> tuple[Decimal, str]:
