@@ -43,6 +43,7 @@ class Settings(BaseSettings):
     anthropic_model: str = "claude-sonnet-5-5"
     analyst_daily_dollars: Decimal = Field(default=Decimal(5), ge=0, allow_inf_nan=False)
     analyst_daily_calls: int = Field(default=100, ge=0)
+    analyst_options: bool = True
     min_confidence: int = Field(default=70, ge=0, le=100)
     max_position_size: Decimal = Field(default=Decimal(10000), gt=0, allow_inf_nan=False)
     max_portfolio_risk: Decimal = Field(default=Decimal("0.02"), gt=0, le=1, allow_inf_nan=False)

@@ -16,6 +16,7 @@ from core.decision import Decision, read_decision
 from core.errors import DecisionError
 from core.facts import Fact
 from core.model import Outcome
+from core.options.plan import PlanLeg
 
 RETRY_SECONDS = 0.5
 """How long a try that failed is let lie where the API does not say."""
@@ -147,7 +148,9 @@ def read_page(came: object) -> Told:
     return Told(Outcome.UNREACHABLE, "Something else answered in place of it, such as a proxy's page.", page)
 
 
-def read_message(came: Any, request_id: object, ticker: str, facts: Sequence[Fact]) -> Told:
+def read_message(
+    came: Any, request_id: object, ticker: str, facts: Sequence[Fact], offered: Sequence[PlanLeg] = ()
+) -> Told:
     """A message of the SDK, proved. The SDK makes one of any JSON object and checks nothing: each field may be anything at all."""
     content = getattr(came, "content", None)
     blocks = content if isinstance(content, list) else []
@@ -175,7 +178,7 @@ def read_message(came: Any, request_id: object, ticker: str, facts: Sequence[Fac
     if strange := [kind for block in blocks if (kind := _kind(block)) not in _BLOCKS]:
         return replace(told, problem=f"It came with a part of the kind “{_one_line(strange[0])}”.")
     try:
-        decision = read_decision(told.said, ticker, facts)
+        decision = read_decision(told.said, ticker, facts, offered)
     except DecisionError as wrong:
         return replace(told, outcome=Outcome(wrong.kind), problem=str(wrong))
     return replace(told, outcome=Outcome.DECISION, decision=decision)

@@ -5,19 +5,24 @@ that the verdict follows from it. The model never sets quantity, order type, acc
 """
 
 import json
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from typing import Any, NoReturn
 
-from core.errors import DecisionError
-from core.facts import Fact, by_id
+from core.errors import BadInput, DecisionError
+from core.facts import AGREES, UPON_SHARES, Fact, by_id, two_sided
+from core.model import Chain, OptionTerms, ProposedPlan, Right
+from core.options.plan import PlanLeg, Strategy
+from core.options.strategies import terms
 
 MAX_TEXT_CHARS = 1_200
 """Where a text of the model is cut for display."""
-MAX_ANSWER_CHARS, MAX_EVIDENCE = 100_000, 50
+MAX_ANSWER_CHARS, MAX_EVIDENCE, MAX_STRIKES = 100_000, 50, 8
 MAX_PRICE_EXPONENT = 9
 """Prices are above 1e-9 and below 1e10, so that none explodes when it is written out."""
 LEAST_STOP_ATR = Decimal("0.25")
@@ -62,6 +67,7 @@ class Decision:
     target_price: Decimal | None
     stop_loss: Decimal | None
     injection_suspected: bool
+    option_plan: ProposedPlan | None = None
 
     @property
     def term(self) -> str:
@@ -80,6 +86,14 @@ def _closed(properties: dict[str, Any]) -> dict[str, Any]:
 
 _TEXT = {"type": "string"}
 _PRICE = {"anyOf": [{"type": "number"}, {"type": "null"}]}
+_PLAN = _closed(
+    {
+        "why": _TEXT,
+        "strategy": {"type": "string", "enum": [strategy.value for strategy in Strategy]},
+        "expiry": _TEXT,
+        "strikes": {"type": "array", "items": {"type": "number"}},
+    }
+)
 DECISION_SCHEMA: Mapping[str, Any] = _closed(
     {
         "ticker": _TEXT,
@@ -91,7 +105,7 @@ DECISION_SCHEMA: Mapping[str, Any] = _closed(
         "confidence": {"type": "integer"},
         "target_price": _PRICE,
         "stop_loss": _PRICE,
-        "option_plan": {"type": "null"},
+        "option_plan": {"anyOf": [{"type": "null"}, _PLAN]},
         "injection_suspected": {"type": "boolean"},
     }
 )
@@ -107,19 +121,26 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "confidence": (int,),
     "target_price": (int, Decimal, type(None)),
     "stop_loss": (int, Decimal, type(None)),
-    "option_plan": (type(None),),
+    "option_plan": (dict, type(None)),
     "injection_suspected": (bool,),
 }
+_PLAN_TYPES: Mapping[str, tuple[type, ...]] = {
+    "why": (str,),
+    "strategy": (str,),
+    "expiry": (str,),
+    "strikes": (list,),
+}
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _UNSEEN = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Characters that turn the direction of writing round, so that a text reads other than it is."""
 
 
-def read_decision(text: str, ticker: str, facts: Sequence[Fact]) -> Decision:
-    """The decision that `text` is, for the `ticker` and the `facts` that the model was given.
+def read_decision(text: str, ticker: str, facts: Sequence[Fact], offered: Sequence[PlanLeg] = ()) -> Decision:
+    """The decision that `text` is, for the `ticker`, the `facts` and the options on offer that the model was given.
 
     Raises DecisionError: `malformed` where it is not one JSON object of exactly the schema's keys and types (prose around it, numbers as
     text, NaN, an unknown or repeated key); `invalid` where it is, but says what cannot be (another ticker, an unknown fact, a figure
-    out of range, a target or stop on the wrong side or too near).
+    out of range, a target or stop on the wrong side or too near, a plan of options that were not on offer or that contradicts the verdict).
     """
     told = _object(text)
     _check_types(told, _TYPES, "the answer")
@@ -143,10 +164,72 @@ def read_decision(text: str, ticker: str, facts: Sequence[Fact]) -> Decision:
         target_price=_price("target", told["target_price"]),
         stop_loss=_price("stop", told["stop_loss"]),
         injection_suspected=told["injection_suspected"],
+        option_plan=_plan(told["option_plan"]),
     )
+    if decision.option_plan is not None:
+        _check_plan(decision.option_plan, decision.verdict, known, offered)
     if decision.verdict is not Verdict.HOLD:
         _check_levels(decision, known)
     return decision
+
+
+def _plan(told: dict[str, Any] | None) -> ProposedPlan | None:
+    """A plan as it was written, its words and numbers proved one by one; whether there are such options is for `_check_plan`."""
+    if told is None:
+        return None
+    _check_types(told, _PLAN_TYPES, "its option plan")
+    if any(type(strike) not in (int, Decimal) for strike in told["strikes"]):
+        raise _malformed("its option plan has a strike that is not a number")
+    if told["strategy"] not in [*Strategy]:
+        raise _invalid(f"Its option plan is {_short(told['strategy'])}, which is none of the strategies.")
+    if not _DAY.fullmatch(told["expiry"]):
+        raise _invalid(
+            f"Its option plan expires on {_short(told['expiry'])}, which is not a date (YYYY-MM-DD)."
+        )
+    try:
+        expiry = date.fromisoformat(told["expiry"])
+    except ValueError:
+        raise _invalid(f"Its option plan expires on {_short(told['expiry'])}, which is no day.") from None
+    if len(told["strikes"]) > MAX_STRIKES:
+        raise _invalid(f"Its option plan has more than {MAX_STRIKES} strikes.")
+    strikes = [_price("option plan's strike", strike) for strike in told["strikes"]]
+    return ProposedPlan(
+        told["strategy"], expiry, tuple(strike for strike in strikes if strike), _shown(told["why"])
+    )
+
+
+def _check_plan(
+    plan: ProposedPlan, verdict: Verdict, known: Mapping[str, Fact], offered: Sequence[PlanLeg]
+) -> None:
+    """A plan that agrees with the verdict, whose strikes make its strategy, and of which every option was on offer with a bid and an ask."""
+    strategy = Strategy(plan.strategy)
+    if strategy not in AGREES[verdict]:
+        raise _invalid(f"It says {verdict} and proposes a {strategy}, which contradicts it.")
+    tradable = [leg.leg.option for leg in offered if leg.leg.option and two_sided(leg)]
+    if not tradable:
+        raise _invalid(f"It proposes a {strategy}, but no options were on offer.")
+    if plan.expiry not in {option.expiry for option in tradable}:
+        raise _invalid(f"It proposes a {strategy} that expires on {plan.expiry}, which was not on offer.")
+    one = tradable[0]
+    chain = Chain(0, one.trading_class, one.multiplier, (plan.expiry,), plan.strikes)
+    try:
+        legs = [option for _, option in terms(strategy, plan.strikes, chain, plan.expiry) if option]
+    except BadInput as wrong:
+        raise _invalid(f"Its option plan is none: {wrong}") from None
+    there = {_contract(option) for option in tradable}
+    for leg in legs:
+        if _contract(leg) not in there:
+            named = f"{leg.strike.normalize():f} {leg.right} {leg.expiry}"
+            raise _invalid(f"It proposes a {strategy} with the option {named}, which was not on offer.")
+    free = _fact(known, "free_shares")
+    if verdict is Verdict.HOLD and strategy in UPON_SHARES and (free is None or free < one.multiplier):
+        raise _invalid(
+            f"It says HOLD and proposes a {strategy}, which would buy shares: fewer than {one.multiplier:f} are free."
+        )
+
+
+def _contract(option: OptionTerms) -> tuple[date, Decimal, Right]:
+    return option.expiry, option.strike, option.right
 
 
 def _check_levels(decision: Decision, known: Mapping[str, Fact]) -> None:

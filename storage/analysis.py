@@ -2,11 +2,11 @@
 
 import json
 import sqlite3
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 
 from core.decision import Decision
-from core.model import ModelCall, Outcome, StoredDecision
+from core.model import ModelCall, Outcome, ProposedPlan, StoredDecision, plain
 from storage import rows
 
 _MADE = "at >= :since AND outcome <> 'spend_cap'"
@@ -62,12 +62,19 @@ def stored(
         injection_suspected=decision.injection_suspected,
         demo=demo,
         at=call.at,
+        option_plan=decision.option_plan,
     )
 
 
 def save_decision(db: sqlite3.Connection, decision: StoredDecision) -> None:
     """One decision, for good; its call must be there."""
-    rows.insert(db, "decisions", {**rows.columns(decision), "evidence": json.dumps(decision.evidence)})
+    plan = decision.option_plan
+    told = {
+        **rows.columns(decision),
+        "evidence": json.dumps(decision.evidence),
+        "option_plan": None if plan is None else json.dumps(plain(plan)),
+    }
+    rows.insert(db, "decisions", told)
 
 
 def decision(db: sqlite3.Connection, decision_id: str) -> StoredDecision | None:
@@ -84,5 +91,14 @@ def decision(db: sqlite3.Connection, decision_id: str) -> StoredDecision | None:
         "injection_suspected": bool(row["injection_suspected"]),
         "demo": bool(row["demo"]),
         "at": datetime.fromisoformat(row["at"]),
+        "option_plan": _plan(row["option_plan"]),
     }
     return StoredDecision(**told)
+
+
+def _plan(told: str | None) -> ProposedPlan | None:
+    if told is None:
+        return None
+    plan = json.loads(told)
+    strikes = tuple(Decimal(strike) for strike in plan["strikes"])
+    return ProposedPlan(plan["strategy"], date.fromisoformat(plan["expiry"]), strikes, plan["why"])

@@ -254,6 +254,9 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE opening_lots ADD COLUMN option TEXT NOT NULL DEFAULT '';
     ALTER TABLE adjustments ADD COLUMN option TEXT NOT NULL DEFAULT '';
 
+    -- The plan of options that a decision proposes, as JSON; NULL without one.
+    ALTER TABLE decisions ADD COLUMN option_plan TEXT;
+
     DROP VIEW trade_history;
     CREATE VIEW trade_history AS
         SELECT e.symbol AS ticker, e.side AS action, e.quantity, e.price, o.order_type, o.number AS order_number, e.order_id,
