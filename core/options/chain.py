@@ -5,7 +5,6 @@ from calendar import FRIDAY
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
-from itertools import islice
 from math import exp, log, sqrt
 from statistics import NormalDist
 
@@ -51,12 +50,12 @@ def pick_expiry(chain: Chain, wish: ExpiryWish, today: date) -> date:
     ahead = [day for day in chain.expiries if day >= today]
     if not ahead:
         raise BadInput("There are no options that expire today or later.")
-    if wish.day is not None:
-        if wish.day in ahead:
-            return wish.day
-        nearest = sorted(sorted(ahead, key=lambda day: abs(day - wish.day))[:2])  # type: ignore[operator]
+    if (wished := wish.day) is not None:
+        if wished in ahead:
+            return wished
+        nearest = sorted(sorted(ahead, key=lambda day: abs(day - wished))[:2])
         there = " and ".join(_told(day) for day in nearest)
-        raise BadInput(f"No options expire on {_told(wish.day)}; the nearest that do: {there}.")
+        raise BadInput(f"No options expire on {_told(wished)}; the nearest days on which some do: {there}.")
     monthly = _monthly(ahead)
     if wish.monthly:
         for day in monthly:
@@ -153,7 +152,7 @@ def candidates(
             inside = sorted(sorted(strikes, key=lambda strike: abs(strike - middle))[:share])
         step = max((len(inside) - 1) / max(share - 1, 1), 1)
         found.update(inside[min(round(i * step), len(inside) - 1)] for i in range(share))
-    return tuple(sorted(islice(sorted(found), MANY)))
+    return tuple(sorted(found))
 
 
 def page(
