@@ -9,7 +9,7 @@ from sim.tws import hours
 from sim.tws.bars import Bar
 from sim.tws.book import Position
 from sim.tws.codec import UNSET_DOUBLE, frame, message
-from sim.tws.contracts import BASE, Instrument
+from sim.tws.contracts import BASE, BY_ID, Instrument
 from sim.tws.market import Quote
 
 ZONE = "US/Eastern"
@@ -68,18 +68,23 @@ def family_codes(accounts: Sequence[str]) -> bytes:
 def contract_fields(instrument: Instrument, exchange: str, right: str = "") -> tuple[object, ...]:
     """The eleven fields of a contract; TWS writes the right of a share differently from message to message."""
     return (
-        instrument.con_id,
+        instrument.wire_id,
         instrument.symbol,
         instrument.sec_type,
-        "",
-        "0",
-        right,
+        _expiry(instrument),
+        instrument.strike,
+        instrument.right or right,
         "" if instrument.multiplier == 1 else instrument.multiplier,
         exchange,
         instrument.currency,
         instrument.local_symbol,
         instrument.trading_class,
     )
+
+
+def _expiry(instrument: Instrument, form: str = "%Y%m%d") -> str:
+    """The day on which an option expires; empty for anything else."""
+    return "" if instrument.expiry is None else instrument.expiry.strftime(form)
 
 
 def contract_details(
@@ -101,9 +106,9 @@ def contract_details(
         request_id,
         instrument.symbol,
         instrument.sec_type,
-        "",
-        "0",
-        "",
+        _expiry(instrument),
+        instrument.strike,
+        instrument.right,
         exchange,
         instrument.currency,
         instrument.local_symbol,
@@ -111,15 +116,16 @@ def contract_details(
     values += [instrument.trading_class, instrument.trading_class, instrument.con_id, instrument.min_tick]
     if version < 164:
         values.append(100)  # the obsolete size multiplier
+    on = BY_ID[instrument.underlying] if instrument.is_option else None
     values += [
-        "",
+        "" if instrument.multiplier == 1 else instrument.multiplier,
         instrument.order_types,
         exchanges,
         1,
-        0,
+        instrument.underlying,
         instrument.long_name,
         instrument.primary_exchange,
-        "",
+        _expiry(instrument, "%Y%m"),
     ]
     values += [instrument.industry, instrument.category, instrument.category, instrument.time_zone]
     values += [
@@ -137,10 +143,10 @@ def contract_details(
     values += [0]  # security ids
     values += [
         4 if instrument.is_forex else 1,
-        "",
-        "",
+        on.symbol if on else "",
+        on.sec_type if on else "",
         ",".join([str(instrument.market_rule)] * len(instrument.exchanges)),
-        "",
+        _expiry(instrument),
         instrument.stock_type,
     ]
     if version == 163:
@@ -197,6 +203,20 @@ def news_providers() -> bytes:
 def soft_dollar_tiers(request_id: int) -> bytes:
     """Soft dollar tiers: an account here has none."""
     return message(77, request_id, 0)
+
+
+def option_parameters(
+    request_id: int,
+    exchange: str,
+    underlying: int,
+    trading_class: str,
+    expiries: Sequence[date],
+    strikes: Sequence[Decimal],
+) -> bytes:
+    """A class of options at an exchange: when they expire, and their strikes."""
+    days = [f"{day:%Y%m%d}" for day in expiries]
+    head = (75, request_id, exchange, underlying, trading_class, "100")
+    return message(*head, len(days), *days, len(strikes), *strikes)
 
 
 def option_parameters_end(request_id: int) -> bytes:

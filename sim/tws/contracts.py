@@ -1,10 +1,12 @@
-"""What the simulated market knows: well-known shares and funds, currency pairs and indices, found by id, by symbol or by name."""
+"""What the simulated market knows: well-known shares and funds with their options, currency pairs and indices, found by id, by symbol or by name."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date, datetime
 from decimal import Decimal
+from functools import lru_cache
 
-from sim.tws import hours
+from sim.tws import chains, hours
 
 BASE = "USD"
 """The base currency of the simulated accounts."""
@@ -16,6 +18,46 @@ FOREX_ORDER_TYPES = (
     "ACTIVETIM,AD,ADJUST,ALERT,ALGO,ALLOC,AVGCOST,BASKET,CASHQTY,COND,CONDORDER,DAY,DEACT,DEACTDIS,DEACTEOD,GAT,GTC,GTD,GTT,HID,IOC,"
     "LIT,LMT,MIT,MKT,NONALGO,OCA,REL,RELPCTOFS,SCALE,SCALERST,STP,STPLMT,TRAIL,TRAILLIT,TRAILLMT,TRAILMIT,WHATIF"
 )
+AMERICAN = (
+    "SMART",
+    "AMEX",
+    "NYSE",
+    "CBOE",
+    "PHLX",
+    "ISE",
+    "CHX",
+    "ARCA",
+    "NASDAQ",
+    "BATS",
+    "IEX",
+    "EDGEA",
+    "BYX",
+    "ISLAND",
+)
+OPTION_EXCHANGES = (
+    "SMART",
+    "AMEX",
+    "CBOE",
+    "PHLX",
+    "PSE",
+    "ISE",
+    "BOX",
+    "BATS",
+    "NASDAQOM",
+    "CBOE2",
+    "NASDAQBX",
+    "MIAX",
+    "GEMINI",
+    "EDGX",
+    "MERCURY",
+    "PEARL",
+    "EMERALD",
+    "MEMX",
+)
+COMBINATION = 28812380
+"""The number by which TWS calls every combination in dollars, whatever its legs are."""
+PENNIES, NICKELS = 32, 109
+"""The market rules of options: a cent at every price, or five of them from three dollars on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +65,8 @@ class Instrument:
     """Something that has a price. `price` is where its simulated price wanders around, `volatility` its daily standard deviation.
 
     A pair of two currencies neither of which is the dollar has `legs` instead: the ids of their dollar pairs, with the power (1 or -1)
-    in which the price of each goes into its own.
+    in which the price of each goes into its own. An option has `expiry`, `strike`, `right` (C or P) and the id of its `underlying`. A
+    combination is known by its underlying only, under the negative of that one's id; what it consists of its order says.
     """
 
     con_id: int
@@ -43,6 +86,31 @@ class Instrument:
     multiplier: Decimal = Decimal(1)
     market_rule: int = 26
     legs: tuple[tuple[int, int], ...] = ()
+    expiry: date | None = None
+    strike: Decimal = Decimal(0)
+    right: str = ""
+    underlying: int = 0
+
+    @property
+    def wire_id(self) -> int:
+        """The id by which clients are told of it."""
+        return COMBINATION if self.is_combination else self.con_id
+
+    @property
+    def is_option(self) -> bool:
+        """Whether it is an option on a share or a fund."""
+        return self.sec_type == "OPT"
+
+    @property
+    def is_combination(self) -> bool:
+        """Whether it is a combination of others."""
+        return self.sec_type == "BAG"
+
+    @property
+    def expires(self) -> datetime:
+        """When an option is over, aware UTC."""
+        assert self.expiry is not None
+        return chains.closes(self.expiry)
 
     @property
     def is_share(self) -> bool:
@@ -62,12 +130,15 @@ class Instrument:
     @property
     def local_symbol(self) -> str:
         """The symbol as the exchange writes it; for a share the same."""
+        if self.is_option and self.expiry is not None:
+            return chains.local_symbol(self.trading_class, self.expiry, self.right, self.strike)
         return f"{self.symbol}.{self.currency}" if self.is_forex else self.symbol
 
     @property
     def calendar(self) -> hours.Calendar:
-        """When it is traded."""
-        return hours.FOREX if self.is_forex else hours.INDICES if self.is_index else hours.SHARES
+        """When it is traded. Options are traded in the regular sessions only, as indices are."""
+        regular_only = self.is_index or self.is_option or self.is_combination
+        return hours.FOREX if self.is_forex else hours.INDICES if regular_only else hours.SHARES
 
     @property
     def spread(self) -> int:
@@ -82,7 +153,12 @@ class Instrument:
     @property
     def listing(self) -> str:
         """The exchange by which a position in it is shown."""
-        return self.primary_exchange or self.exchanges[0]
+        return self.primary_exchange or self.exchanges[int(self.is_option)]
+
+    def tick(self, price: Decimal) -> Decimal:
+        """The step of its prices at a price."""
+        steps = MARKET_RULES[self.market_rule]
+        return next((step for start, step in reversed(steps) if abs(price) >= start), self.min_tick)
 
     @property
     def exchanges(self) -> tuple[str, ...]:
@@ -91,24 +167,10 @@ class Instrument:
             return ("IDEALPRO",)
         if self.is_index:
             return (self.primary_exchange,)
-        american = (
-            "SMART",
-            "AMEX",
-            "NYSE",
-            "CBOE",
-            "PHLX",
-            "ISE",
-            "CHX",
-            "ARCA",
-            "NASDAQ",
-            "BATS",
-            "IEX",
-            "EDGEA",
-            "BYX",
-            "ISLAND",
-        )
+        if self.is_option:
+            return OPTION_EXCHANGES
         return (
-            american
+            AMERICAN
             if self.time_zone == "US/Eastern" and self.currency == "USD"
             else ("SMART", self.primary_exchange)
         )
@@ -196,7 +258,7 @@ INSTRUMENTS: tuple[Instrument, ...] = (
     _share(481691285, "COIN", "NASDAQ", "COINBASE GLOBAL INC -CLASS A", "Financial", "Diversified Finan Serv", "212.00", 0.048),
     _share(444857009, "PLTR", "NASDAQ", "PALANTIR TECHNOLOGIES INC-A", "Technology", "Software", "27.40", 0.034),
     _share(8314, "IBM", "NYSE", "INTL BUSINESS MACHINES CORP", "Technology", "Computers", "192.00", 0.012),
-    _share(28812380, "CRM", "NYSE", "SALESFORCE INC", "Technology", "Software", "256.00", 0.02),
+    _share(26640, "CRM", "NYSE", "SALESFORCE INC", "Technology", "Software", "256.00", 0.02),
     _share(272800, "ORCL", "NYSE", "ORACLE CORP", "Technology", "Software", "139.00", 0.018),
     _share(1520593, "JPM", "NYSE", "JPMORGAN CHASE & CO", "Financial", "Banks", "204.00", 0.013),
     _share(10098, "BAC", "NYSE", "BANK OF AMERICA CORP", "Financial", "Banks", "40.30", 0.015),
@@ -255,7 +317,60 @@ INSTRUMENTS: tuple[Instrument, ...] = (
 )
 # fmt: on
 
-BY_ID: Mapping[int, Instrument] = {instrument.con_id: instrument for instrument in INSTRUMENTS}
+OPTIONABLE: tuple[Instrument, ...] = tuple(
+    one for one in INSTRUMENTS if one.is_share and one.currency == BASE and one.time_zone == "US/Eastern"
+)
+"""What there are options on. An option's number holds a place in here, so new ones belong at the end of `INSTRUMENTS`."""
+_SLOTS = {one.con_id: slot for slot, one in enumerate(OPTIONABLE)}
+_IN_NICKELS = frozenset({"BRK B", "RY", "GOLD", "CAT", "GS", "PEP"})
+
+
+class _ById(dict[int, Instrument]):
+    """Instruments by their ids. Options and combinations are worked out from theirs, so that there may be any number of them."""
+
+    def __missing__(self, con_id: int) -> Instrument:
+        found = _combination(con_id) if con_id < 0 else _option(con_id)
+        if found is None:
+            raise KeyError(con_id)
+        return found
+
+    def get(self, con_id: int, default: Instrument | None = None, /) -> Instrument | None:  # type: ignore[override]
+        """The same, or `default` where there is none."""
+        try:
+            return self[con_id]
+        except KeyError:
+            return default
+
+
+@lru_cache(maxsize=1 << 14)
+def _option(con_id: int) -> Instrument | None:
+    parts = chains.parts(con_id)
+    if parts is None or parts.slot >= len(OPTIONABLE):
+        return None
+    on = OPTIONABLE[parts.slot]
+    strike = chains.step(on.price) * parts.steps
+    if not chains.strikes(on.price)[0] <= strike <= chains.strikes(on.price)[-1]:
+        return None
+    return Instrument(
+        con_id, on.symbol, "", on.long_name, on.industry, on.category, on.price, on.volatility, "", on.currency, "OPT",
+        on.symbol.replace(" ", ""), on.time_zone, multiplier=Decimal(100), market_rule=NICKELS if on.symbol in _IN_NICKELS else PENNIES,
+        expiry=parts.expiry, strike=strike, right=parts.right, underlying=on.con_id,
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=256)
+def _combination(con_id: int) -> Instrument | None:
+    on = BY_ID.get(-con_id)
+    if on is None or not on.is_share:
+        return None
+    return Instrument(
+        con_id, on.symbol, "", on.long_name, "", "", on.price, on.volatility, "", on.currency, "BAG", "COMB", on.time_zone,
+        underlying=on.con_id,
+    )  # fmt: skip
+
+
+BY_ID: Mapping[int, Instrument] = _ById({instrument.con_id: instrument for instrument in INSTRUMENTS})
+"""Every instrument by its id; an option by its number, listed now or long over, a combination by the negative id of its underlying."""
 DOLLAR_PAIRS: Mapping[str, tuple[int, int]] = {
     currency: (pair.con_id, power)
     for pair in INSTRUMENTS
@@ -265,6 +380,8 @@ DOLLAR_PAIRS: Mapping[str, tuple[int, int]] = {
 """For every currency the id of its pair with the dollar, and the power of that pair's price that one unit is worth in dollars."""
 MARKET_RULES: Mapping[int, tuple[tuple[Decimal, Decimal], ...]] = {
     26: ((Decimal(0), Decimal("0.01")),),
+    PENNIES: ((Decimal(0), Decimal("0.01")),),
+    NICKELS: ((Decimal(0), Decimal("0.01")), (Decimal(3), Decimal("0.05"))),
     239: ((Decimal(0), Decimal("0.00005")),),
     240: ((Decimal(0), Decimal("0.005")),),
 }
@@ -285,7 +402,7 @@ def find(
     local_symbol: str = "",
     trading_class: str = "",
 ) -> list[Instrument]:
-    """Everything that agrees with what is given; nothing given finds nothing. An id decides alone, like in TWS."""
+    """Everything but options that agrees with what is given; nothing given finds nothing. An id decides alone, like in TWS."""
     if con_id:
         found = BY_ID.get(con_id)
         return [found] if found and exchange in {"", *found.exchanges} else []
@@ -304,6 +421,40 @@ def find(
         for instrument in INSTRUMENTS
         if all(not value or getattr(instrument, name) == value for name, value in wanted.items())
         and exchange in {"", *instrument.exchanges}
+    ]
+
+
+def options(
+    now: datetime,
+    on: Instrument,
+    expiry: str = "",
+    strike: Decimal | None = None,
+    right: str = "",
+) -> list[Instrument]:
+    """The options on something that are listed and agree with what is given, by expiry and strike; `expiry` is YYYYMMDD, YYYYMM or empty."""
+    said = chains.parse_right(right)
+    slot, size = _SLOTS.get(on.con_id), chains.step(on.price)
+    if said is None or slot is None:
+        return []
+    strikes = [one for one in chains.strikes(on.price) if strike is None or one == strike]
+    return [
+        BY_ID[chains.number(slot, day, int(one / size), either)]
+        for day in chains.expiries(now)
+        if f"{day:%Y%m%d}".startswith(expiry) and len(expiry) in {0, 4, 6, 8}
+        for one in strikes
+        for either in ("C", "P")
+        if said in {"", either}
+    ]
+
+
+def optionable(symbol: str = "", trading_class: str = "") -> list[Instrument]:
+    """What there are options on, by its symbol or by the class of its options."""
+    return [
+        one
+        for one in OPTIONABLE
+        if (symbol or trading_class)
+        and symbol in {"", one.symbol}
+        and trading_class in {"", one.symbol.replace(" ", "")}
     ]
 
 

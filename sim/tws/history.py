@@ -40,6 +40,7 @@ _SHOWN = {
     "STK": frozenset({"TRADES", "MIDPOINT", "BID", "ASK", "BID_ASK", "ADJUSTED_LAST", "HISTORICAL_VOLATILITY", "SCHEDULE"}),
     "CASH": frozenset({"MIDPOINT", "BID", "ASK", "BID_ASK", "SCHEDULE"}),
     "IND": frozenset({"TRADES", "HISTORICAL_VOLATILITY", "SCHEDULE"}),
+    "OPT": frozenset({"SCHEDULE"}),
 }  # fmt: skip
 _WHAT = _SHOWN["STK"] | {"OPTION_IMPLIED_VOLATILITY", "FEE_RATE", "REBATE_RATE", "AGGTRADES"}
 _KEPT = frozenset({"TRADES", "MIDPOINT", "BID", "ASK"})

@@ -68,7 +68,8 @@ class BarDesk:
         legs: tuple[Leg, ...] = (),
     ) -> None:
         """Bars of the past, or its sessions; `keep` wants the last bar kept up to date."""
-        instrument, session = only(contract), self._session
+        session = self._session
+        instrument = only(contract, session.now)
         question = history.question(instrument, end, duration, size, regular, what, keep, session.now)
         if what == "SCHEDULE" and session.version < _SCHEDULE_SINCE:
             raise Refused(
@@ -99,7 +100,7 @@ class BarDesk:
         self, request_id: int, contract: Contract, size: int, what: str, regular: bool
     ) -> None:
         """A bar every five seconds, whatever size was asked for, as TWS has it."""
-        instrument = only(contract)
+        instrument = only(contract, self._session.now)
         if what not in _REAL_TIME:
             raise Refused(
                 321, f"Error validating request.-'bV' : cause - What to show {what!r} is not available"
@@ -123,7 +124,8 @@ class BarDesk:
 
     def on_histogram(self, request_id: int, contract: Contract, regular: bool, period: str) -> None:
         """How much was traded at each price in the time before."""
-        instrument, now = only(contract), self._session.now
+        now = self._session.now
+        instrument = only(contract, now)
         match = re.fullmatch(r"(\d{1,4}) ([a-z]+?)s?", period.strip().lower())
         length = int(match[1]) * _PERIODS.get(match[2], 0) if match else 0
         if not 0 < length <= _PERIODS["year"]:

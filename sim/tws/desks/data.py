@@ -72,7 +72,8 @@ class DataDesk:
         legs: tuple[Leg, ...] = (),
     ) -> None:
         """The ticks of an instrument, or one snapshot; generic ticks only with a stream."""
-        session, instrument = self._session, only(contract)
+        session = self._session
+        instrument = only(contract, session.now)
         codes, quotes = _generic(generic, snapshot or regulatory, instrument)
         permission = session.server.data_for(instrument.symbol)
         where = f"{instrument.symbol} {instrument.listing}/TOP/ALL"

@@ -1,8 +1,9 @@
 """Contracts, symbols, market rules, ids and the time."""
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
-from sim.tws import answers, contracts, history
+from sim.tws import answers, chains, contracts, history
 from sim.tws.contracts import Instrument
 from sim.tws.engine import Opening
 from sim.tws.errors import Refused
@@ -23,29 +24,62 @@ LETTERS = {
     "TSE": "T",
     "LSEETF": "L",
 }
+_NO_COMBINATIONS = (
+    "Error validating request.-'bI' : cause - 'BAG' isn't supported for contract data request. "
+    "Please use the legs of the combination."
+)
 _NO_DEFINITION = "No security definition has been found for the request"
 
 
-def find(contract: Contract) -> list[Instrument]:
-    """Everything that a client's description fits. Refused (200) where there is nothing."""
-    found = contracts.find(
-        con_id=contract.con_id,
-        symbol=contract.symbol.upper(),
-        sec_type=contract.sec_type,
-        exchange=contract.exchange,
-        primary_exchange=contract.primary_exchange,
-        currency=contract.currency,
-        local_symbol=contract.local_symbol,
-        trading_class=contract.trading_class,
-    )
+def find(contract: Contract, now: datetime) -> list[Instrument]:
+    """Everything that a client's description fits. Refused (200) where there is nothing; options are found until they are over."""
+    if contract.sec_type == "BAG":
+        raise Refused(321, _NO_COMBINATIONS)
+    known = contracts.BY_ID.get(contract.con_id) if contract.con_id > 0 else None
+    if known is not None and known.is_option:
+        found = [known] if now < known.expires and contract.exchange in {"", *known.exchanges} else []
+    elif contract.sec_type == "OPT" and not contract.con_id:
+        found = _options(contract, now)
+    else:
+        found = contracts.find(
+            con_id=contract.con_id,
+            symbol=contract.symbol.upper(),
+            sec_type=contract.sec_type,
+            exchange=contract.exchange,
+            primary_exchange=contract.primary_exchange,
+            currency=contract.currency,
+            local_symbol=contract.local_symbol,
+            trading_class=contract.trading_class,
+        )
     if not found:
         raise Refused(200, _NO_DEFINITION)
     return found
 
 
-def only(contract: Contract) -> Instrument:
+def _options(contract: Contract, now: datetime) -> list[Instrument]:
+    """The listed options that a description fits."""
+    expiry, strike, right = contract.expiry, contract.strike, contract.right
+    if contract.local_symbol:
+        read = chains.from_local_symbol(contract.local_symbol)
+        if read is None:
+            return []
+        expiry, right, strike = read[1:]
+    found = [
+        option
+        for on in contracts.optionable(contract.symbol.upper(), contract.trading_class or (contract.local_symbol and contract.local_symbol[:-15].strip()))
+        for option in contracts.options(now, on, expiry, strike, right)
+    ]  # fmt: skip
+    said = (
+        (contract.exchange, contracts.OPTION_EXCHANGES),
+        (contract.currency, (contracts.BASE,)),
+        (contract.multiplier, ("100",)),
+    )
+    return found if all(not value or value in known for value, known in said) else []
+
+
+def only(contract: Contract, now: datetime) -> Instrument:
     """The one instrument that a description fits. Refused (200) where there is none, or more than one."""
-    found = find(contract)
+    found = find(contract, now)
     if len(found) > 1:
         raise Refused(200, f"The contract description specified for {contract.symbol} is ambiguous.")
     return found[0]
@@ -86,9 +120,9 @@ class InfoDesk:
         """Everything that a description fits, in full. Security ids (ISIN and the like) are not known here."""
         if sec_id:
             raise Refused(200, _NO_DEFINITION)
-        for instrument in find(contract):
+        version, now = self._session.version, self._session.now
+        for instrument in find(contract, now):
             exchange = contract.exchange or instrument.exchanges[0]
-            version, now = self._session.version, self._session.now
             opening = self._session.engine.rules.opening
             told = answers.contract_details(
                 version,
@@ -117,10 +151,17 @@ class InfoDesk:
     def on_option_parameters(
         self, request_id: int, symbol: str, exchange: str, sec_type: str, con_id: int
     ) -> None:
-        """The options on something: there are none here."""
+        """The expiries and strikes of the options on something, once for each exchange; on most things there are none."""
         known = contracts.BY_ID.get(con_id)
         if known is None or (known.symbol, known.sec_type) != (symbol.upper(), sec_type):
             raise Refused(321, f"Error validating request.-'cs' : cause - Invalid contract id {con_id}")
+        if known in contracts.OPTIONABLE and exchange in {"", *contracts.OPTION_EXCHANGES}:
+            expiries, strikes = chains.expiries(self._session.now), chains.strikes(known.price)
+            trading_class = contracts.options(self._session.now, known)[0].trading_class
+            for where in [exchange] if exchange else contracts.OPTION_EXCHANGES:
+                self._session.send(
+                    answers.option_parameters(request_id, where, con_id, trading_class, expiries, strikes)
+                )
         self._session.send(answers.option_parameters_end(request_id))
 
     def on_smart_components(self, request_id: int, exchanges: str) -> None:
@@ -151,7 +192,7 @@ class InfoDesk:
         self, request_id: int, contract: Contract, regular: bool, what: str, date_format: int
     ) -> None:
         """Since when there are data of a contract."""
-        history.shown(only(contract), what, 1)
+        history.shown(only(contract, self._session.now), what, 1)
         self._session.send(answers.head_timestamp(request_id, history.FIRST, date_format))
 
     def on_cancel_head_timestamp(self, request_id: int) -> None:

@@ -36,7 +36,7 @@ class OrderDesk:
         session, faults = self._session, self._session.server.faults
         if not terms.what_if and faults.take("swallow"):
             return
-        instrument = only(contract)
+        instrument = only(contract, self._session.now)
         exchange = contract.exchange or instrument.exchanges[0]
         if terms.what_if:
             order, preview = self._engine.preview(

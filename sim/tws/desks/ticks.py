@@ -49,7 +49,8 @@ class TickDesk:
         self, request_id: int, contract: Contract, kind: str, ticks: int, ignore_size: bool
     ) -> None:
         """Every tick from now on; `ticks` of the past first where there are to be some."""
-        instrument, now = only(contract), self._session.now
+        now = self._session.now
+        instrument = only(contract, now)
         if kind not in _KINDS:
             raise Refused(
                 321, f"Error validating request.-'cc' : cause - Incorrect tick type {kind!r}: Last, AllLast, BidAsk or MidPoint"
@@ -86,7 +87,8 @@ class TickDesk:
         ignore_size: bool,
     ) -> None:
         """Ticks of the past, from a moment on or up to one."""
-        instrument, now = only(contract), self._session.now
+        now = self._session.now
+        instrument = only(contract, now)
         if what not in {"TRADES", "BID_ASK", "MIDPOINT"}:
             raise Refused(
                 321, f"Error validating request.-'cb' : cause - What to show {what!r} is not available"
