@@ -7,8 +7,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from core.model import Dividend, Execution, Leg, OptionTerms, Right, Side, simple
-from core.options.combine import ZERO
+from core.exercise import Ending, How, endings
+from core.model import Dividend, Execution, Leg, OptionTerms, simple
 from core.options.notes import early_call, in_the_money
 from core.options.plan import Group
 
@@ -97,7 +97,8 @@ def _nudge(group: Group, kind: NudgeKind, what: str, threshold: str, facts: Mapp
 class EventKind(StrEnum):
     """What became of an option without an order.
 
-    UNCLEAR: it was closed at no price before its last day, and no move of shares says why (yet).
+    UNCLEAR: nothing says for sure. It was closed at no price before its last day and no shares moved (yet), or shares moved with it in
+    another number than its own, or they may as well belong to another option.
     """
 
     EXPIRED = "expired"
@@ -106,33 +107,47 @@ class EventKind(StrEnum):
     UNCLEAR = "unclear"
 
 
+_KINDS = {
+    How.EXPIRED: EventKind.EXPIRED,
+    How.EXERCISED: EventKind.EXERCISED,
+    How.ASSIGNED: EventKind.ASSIGNED,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
-    """`contracts` of an option came to an end at `at`. `closing` is the execution that took them away (of perhaps more), `shares` those
-    that moved `units` of the underlying for them at the strike; none where it expired.
+    """The end of an option: `closing` is the execution that took it away, `shares` the one that moved the underlying at the strike with
+    it, where one did. `key` stays the same over corrections, but for another kind it is another.
     """
 
     key: str
     kind: EventKind
-    symbol: str
-    currency: str
-    account: str
-    con_id: int
-    option: OptionTerms
-    contracts: Decimal
-    at: datetime
     closing: Execution
-    shares: tuple[Execution, ...] = ()
+    shares: Execution | None = None
 
     @property
-    def units(self) -> Decimal:
-        """Of the underlying that moved for these contracts, positive."""
-        return self.contracts * self.option.multiplier if self.shares else ZERO
+    def at(self) -> datetime:
+        """When the broker did it."""
+        return self.closing.time
 
     @property
-    def side(self) -> Side | None:
-        """Which way the shares went; None where none moved."""
-        return self.shares[0].side if self.shares else None
+    def contracts(self) -> Decimal:
+        """How many of the option came to an end."""
+        return self.closing.quantity
+
+
+def explained(executions: Iterable[Execution]) -> tuple[Event, ...]:
+    """What the broker's moves of options at no price mean, the oldest first, told as the books count them (core.exercise)."""
+    known = tuple(executions)
+    found = endings(known)
+    claimed = {ending.shares.key for ending in found if ending.shares}
+    loose = [e for e in known if e.kind == "STK" and without_order(e) and e.key not in claimed]
+
+    def event(ending: Ending) -> Event:
+        kind = EventKind.UNCLEAR if _is_unclear(ending, loose) else _KINDS[ending.how]
+        return Event(f"{ending.option.key}:{kind}", kind, ending.option, ending.shares)
+
+    return tuple(event(ending) for ending in found)
 
 
 def without_order(execution: Execution) -> bool:
@@ -140,85 +155,16 @@ def without_order(execution: Execution) -> bool:
     return execution.order_id == 0 and execution.perm_id == 0 and not execution.order_ref
 
 
-def shares_side(option: OptionTerms, closing: Side) -> Side:
-    """Which way shares go when an option is exercised (its closing was a sale) or assigned (a purchase)."""
-    exercised = closing is Side.SELL
-    return Side.BUY if exercised is (option.right is Right.CALL) else Side.SELL
-
-
-def explained(executions: Iterable[Execution]) -> tuple[Event, ...]:
-    """What the broker's moves of options at no price mean, the oldest first. A correction replaces what it corrects.
-
-    Shares belong to an option that ended in the same second, at its strike, the right way. Whole matches come first; where shares moved
-    for some of its contracts only, those were exercised or assigned and the others expired.
-    """
-    latest: dict[str, Execution] = {}
-    for execution in executions:
-        held = latest.get(execution.key)
-        if held is None or execution.revision >= held.revision:
-            latest[execution.key] = execution
-    moves = [e for e in latest.values() if without_order(e)]
-    moves.sort(key=lambda e: (e.time, e.exec_id))
-    ended = [(e, e.option) for e in moves if e.option is not None and e.price == 0]
-    pool = {e.exec_id: e.quantity for e in moves if e.kind == "STK" and e.option is None}
-    stock = [e for e in moves if e.exec_id in pool]
-    taken: dict[str, list[Execution]] = {closing.exec_id: [] for closing, _ in ended}
-    left = {closing.exec_id: closing.quantity for closing, _ in ended}
-
-    def belongs(shares: Execution, closing: Execution, option: OptionTerms) -> bool:
-        return (
-            (shares.account, shares.symbol, shares.currency)
-            == (closing.account, closing.symbol, closing.currency)
-            and shares.time.replace(microsecond=0) == closing.time.replace(microsecond=0)
-            and shares.price == option.strike
-            and shares.side is shares_side(option, closing.side)
-        )
-
-    for whole in (True, False):
-        for closing, option in ended:
-            fitting = [m for m in stock if pool[m.exec_id] and belongs(m, closing, option)]
-            if whole:
-                wanted = left[closing.exec_id] * option.multiplier
-                fitting = [m for m in fitting if pool[m.exec_id] == wanted][:1]
-            there = sum((pool[m.exec_id] for m in fitting), ZERO)
-            contracts = min(there // option.multiplier, left[closing.exec_id])
-            left[closing.exec_id] -= contracts
-            owed = contracts * option.multiplier
-            for shares in fitting:
-                if part := min(pool[shares.exec_id], owed):
-                    pool[shares.exec_id] -= part
-                    owed -= part
-                    taken[closing.exec_id].append(shares)
-    return tuple(event for closing, option in ended for event in _events(closing, option, left, taken))
-
-
-def _events(
-    closing: Execution,
-    option: OptionTerms,
-    left: Mapping[str, Decimal],
-    taken: Mapping[str, Sequence[Execution]],
-) -> Iterator[Event]:
-    rest = left[closing.exec_id]
-    shares = tuple(taken[closing.exec_id])
-
-    def event(kind: EventKind, contracts: Decimal, moved: tuple[Execution, ...]) -> Event:
-        return Event(
-            f"{closing.key}:{kind}",
-            kind,
-            closing.symbol,
-            closing.currency,
-            closing.account,
-            closing.con_id,
-            option,
-            contracts,
-            closing.time,
-            closing,
-            moved,
-        )
-
-    if shares:
-        kind = EventKind.EXERCISED if closing.side is Side.SELL else EventKind.ASSIGNED
-        yield event(kind, closing.quantity - rest, shares)
-    if rest:
-        kind = EventKind.EXPIRED if closing.time.date() >= option.expiry else EventKind.UNCLEAR
-        yield event(kind, rest, ())
+def _is_unclear(ending: Ending, loose: Sequence[Execution]) -> bool:
+    option = ending.option.option
+    if ending.doubtful or option is None:
+        return True
+    if ending.shares is not None:
+        return False
+    return ending.option.time.date() < option.expiry or any(
+        (e.account, e.symbol, e.currency)
+        == (ending.option.account, ending.option.symbol, ending.option.currency)
+        and e.time.replace(microsecond=0) == ending.option.time.replace(microsecond=0)
+        and e.price == option.strike
+        for e in loose
+    )
