@@ -24,9 +24,13 @@ from core.model import (
     BrokerBook,
     BrokerEvent,
     BrokerMessage,
+    Chain,
+    Dividend,
     Instrument,
     Link,
     LinkChanged,
+    OptionQuote,
+    OptionTerms,
     Order,
     OrderReport,
     Position,
@@ -35,6 +39,7 @@ from core.model import (
     Ticket,
     WhatIf,
 )
+from core.option_market import OptionMarket
 from core.ports import Clock
 from core.quotes import Quotes
 from core.wire import Budget, Line
@@ -82,6 +87,8 @@ class IBBroker:
         self._changed = asyncio.Event()
         self._asking, self._asking_time = asyncio.Lock(), asyncio.Lock()
         self._quotes = Quotes(self._line, self._budget, clock)
+        self._market = OptionMarket(self._line, self._ask, self._budget, clock)
+        self._terms: dict[int, OptionTerms] = {}
         self._found: dict[str, tuple[float, Instrument]] = {}
         self._bars: dict[int, tuple[float, tuple[Bar, ...]]] = {}
 
@@ -155,7 +162,7 @@ class IBBroker:
     async def _connect(self) -> str:
         """Open, choose the account, load it. Returns what is wrong, or nothing."""
         where = {"host": self._host, "port": self._port, "client_id": self._client_id}
-        line = self._ib = Line(self._events, self._money_moved, self._binds, self._clock)
+        line = self._ib = Line(self._events, self._money_moved, self._binds, self._clock, self._terms)
         closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         line.client.apiError += lambda *_: None if closed.done() else closed.set_result(None)
         opening = asyncio.ensure_future(
@@ -234,7 +241,7 @@ class IBBroker:
                 async with asyncio.timeout(HEARTBEAT_SECONDS):
                     await self._changed.wait()
             except TimeoutError:
-                self._quotes.end_idle()
+                await self._quotes.end_idle()
                 self._watch_account()
                 try:
                     await self.server_time()
@@ -395,17 +402,24 @@ class IBBroker:
             return None
         portfolio = self._ib.wrapper.portfolio.get(name, {})
         return tuple(
-            self._priced(ib_mapping.position(raw), portfolio.get(con_id))
+            self._priced(ib_mapping.position(raw, self._terms), portfolio.get(con_id))
             for con_id, raw in self._ib.wrapper.positions.get(name, {}).items()
         )
 
     def _priced(self, position: Position, item: Any) -> Position:
-        """The holding at the live quote where one is subscribed, else at the price the account update had."""
-        quote = self._quotes.seen(position.con_id)
-        market = (quote.last if quote else None) or (ib_mapping.price(item.marketPrice) if item else None)
+        """The holding at the live quote where one is subscribed, else at the price the account update had.
+
+        Of an option that is the middle of its market: its last trade may be hours old.
+        """
+        quote, units = self._quotes.seen(position.con_id), Decimal(1)
+        live = quote.last if quote else None
+        if position.option is not None:
+            units = position.option.multiplier
+            live = (quote.bid + quote.ask) / 2 if quote and quote.bid and quote.ask else None
+        market = live or (ib_mapping.price(item.marketPrice) if item else None)
         if market is None or position.average_cost is None:
             return position
-        value = market * position.signed_quantity
+        value = market * position.signed_quantity * units
         cost = position.average_cost * position.signed_quantity
         return replace(position, market_price=market, market_value=value, unrealized=value - cost)
 
@@ -460,6 +474,22 @@ class IBBroker:
 
     async def quote(self, instrument: Instrument, max_age_seconds: float, keep_seconds: float) -> Quote:
         return await self._quotes.quote(instrument, max_age_seconds, keep_seconds)
+
+    async def chain(self, underlying: Instrument) -> Chain:
+        return await self._market.chain(underlying)
+
+    async def options(
+        self, underlying: Instrument, wanted: Sequence[OptionTerms]
+    ) -> tuple[Instrument | None, ...]:
+        return await self._market.options(underlying, wanted)
+
+    async def option_quotes(
+        self, instruments: Sequence[Instrument], max_age_seconds: float, keep_seconds: float
+    ) -> tuple[OptionQuote | None, ...]:
+        return await self._quotes.option_quotes(instruments, max_age_seconds, keep_seconds)
+
+    async def dividend(self, underlying: Instrument) -> Dividend | None:
+        return await self._quotes.dividend(underlying)
 
     async def bars(self, instrument: Instrument) -> tuple[Bar, ...]:
         known = self._bars.get(instrument.con_id)
@@ -560,12 +590,15 @@ class IBBroker:
     def place(self, orders: Sequence[Order], instrument: Instrument, parent_id: int = 0) -> None:
         line = self._own(orders)
         self._budget.take(len(orders))
-        contract, bracket = ib_mapping.contract(instrument), orders[0].role is Role.ENTRY
+        bracket = orders[0].role is Role.ENTRY
         for order in orders:
+            # An option or a combination is named by the order itself: what was committed is what leaves.
+            of = order if order.kind in (ib_mapping.OPTION, ib_mapping.COMBINATION) else instrument
+            self._terms |= {leg.con_id: leg.option for leg in of.legs if leg.option is not None}
             parent = orders[0].order_id if bracket and order is not orders[0] else parent_id
             last = order is orders[-1] or not bracket
             raw = ib_mapping.order(order, order.order_ref, parent_id=parent, transmit=last)
-            line.client.placeOrder(order.order_id, contract, raw)
+            line.client.placeOrder(order.order_id, ib_mapping.contract(of), raw)
 
     def cancel(self, order: Order) -> None:
         line = self._own([order])

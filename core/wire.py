@@ -19,7 +19,7 @@ from ib_async.wrapper import RequestError, Wrapper
 
 from core import ib_mapping, ib_messages
 from core.errors import Busy
-from core.model import BrokerEvent, BrokerMessage, Execution, OrderReport
+from core.model import BrokerEvent, BrokerMessage, Execution, OptionTerms, OrderReport
 from core.ports import Clock
 
 MESSAGES_PER_SECOND = 45  # the broker disconnects a client above 50
@@ -90,6 +90,23 @@ class Ear(Wrapper):
     money: asyncio.Event
     heard = 0
     """How many orders and executions were told so far."""
+    terms: dict[int, OptionTerms]
+    """Every option that was ever told, by con_id: the legs of a combination come as ids alone."""
+
+    def _learn(self, named: ib.Contract | None) -> None:
+        try:
+            if named is not None and (terms := ib_mapping.option_terms(named)) is not None:
+                self.terms[named.conId] = terms
+        except ValueError:
+            return  # whoever needs the terms says so
+
+    def contractDetails(self, reqId: int, contractDetails: ib.ContractDetails) -> None:
+        self._learn(contractDetails.contract)
+        super().contractDetails(reqId, contractDetails)
+
+    def position(self, account: str, contract: ib.Contract, posSize: float, avgCost: float) -> None:
+        self._learn(contract)
+        super().position(account, contract, posSize, avgCost)
 
     def updateAccountValue(self, tag: str, val: str, currency: str, account: str) -> None:
         self.account_heard = self.clock.monotonic()
@@ -107,7 +124,8 @@ class Ear(Wrapper):
         if order.whatIf:
             super().openOrder(orderId, contract, order, orderState)
             return
-        self._tell("openOrders", ib_mapping.open_order(orderId, contract, order, orderState))
+        self._learn(contract)
+        self._tell("openOrders", ib_mapping.open_order(orderId, contract, order, orderState, self.terms))
         self.ib.client.updateReqId(orderId + 1)
 
     def orderStatus(
@@ -129,9 +147,11 @@ class Ear(Wrapper):
         )
 
     def completedOrder(self, contract: ib.Contract, order: ib.Order, orderState: ib.OrderState) -> None:
-        self._tell("completedOrders", ib_mapping.open_order(0, contract, order, orderState))
+        self._learn(contract)
+        self._tell("completedOrders", ib_mapping.open_order(0, contract, order, orderState, self.terms))
 
     def execDetails(self, reqId: int, contract: ib.Contract, execution: ib.Execution) -> None:
+        self._learn(contract)
         self._tell(reqId, ib_mapping.execution(contract, execution))
 
     def commissionReport(self, commissionReport: ib.CommissionReport) -> None:
@@ -187,12 +207,17 @@ class Line(ib.IB):
     RaiseRequestErrors = True
 
     def __init__(
-        self, events: "asyncio.Queue[BrokerEvent]", money: asyncio.Event, binds: bool, clock: Clock
+        self,
+        events: "asyncio.Queue[BrokerEvent]",
+        money: asyncio.Event,
+        binds: bool,
+        clock: Clock,
+        terms: dict[int, OptionTerms],
     ) -> None:
         super().__init__()
         self._binds = binds
         self.ear = Ear(self)
-        self.ear.events, self.ear.money = events, money
+        self.ear.events, self.ear.money, self.ear.terms = events, money, terms
         self.ear.clock, self.ear.account_heard = clock, clock.monotonic()
         self.wrapper = self.ear
         self.client = Client(self.ear)
