@@ -23,6 +23,10 @@ EXPOSURE_LIMIT = Decimal(25)
 """Percent of the account in one name at which the rule stops buying more."""
 STOP_ATR, TARGET_ATR = Decimal(2), Decimal(3)
 FEWEST_SIGNALS = 3
+CALM_RSI, HOT_RSI = Decimal(30), Decimal(70)
+"""Beyond these a move is stretched, and the demo limits what it can lose with a spread of options, where there are any."""
+SPREAD_TICKERS = frozenset({"NVDA"})
+"""Shares that the demo trades by spreads whatever their RSI, so that a demonstration has one."""
 
 
 class Band(NamedTuple):
@@ -125,6 +129,29 @@ def levels(verdict: Verdict, values: Values) -> tuple[Decimal, Decimal] | None:
     return (target, stop) if sensible else None
 
 
+def option_plan(verdict: Verdict, facts: Facts) -> dict[str, Any] | None:
+    """A spread of the two strikes next to the price, in the first expiry on offer that has them; None where it has no reason to propose one."""
+    price, rsi = facts.values.get("price"), facts.values.get("rsi14", Decimal(50))
+    stretched = not CALM_RSI < rsi < HOT_RSI
+    if price is None or verdict == "HOLD" or not (stretched or facts.ticker in SPREAD_TICKERS):
+        return None
+    right, name = ("C", "BULL_CALL_SPREAD") if verdict == "BUY" else ("P", "BEAR_PUT_SPREAD")
+    for expiry in sorted({option.expiry for option in facts.options}):
+        there = {o.strike for o in facts.options if o.expiry == expiry and o.right == right and o.bid > 0}
+        below = [strike for strike in there if strike <= price]
+        above = [strike for strike in there if strike > price]
+        if not (below and above):
+            continue
+        why = "the move is stretched" if stretched else f"{facts.ticker} moves a lot"
+        return {
+            "why": f"{LABEL} {why}, and a spread limits what can be lost.",
+            "strategy": name,
+            "expiry": expiry.isoformat(),
+            "strikes": [float(max(below)), float(min(above))],
+        }
+    return None
+
+
 def _verdict(facts: Facts, cast: list[Vote], total: Decimal) -> tuple[Verdict, str]:
     """The verdict and the sentence that explains it."""
     values = facts.values
@@ -184,6 +211,6 @@ def decide(facts: Facts, verdict: Verdict | None = None, confidence: int | None 
         "confidence": confidence,
         "target_price": None if target is None else float(target),
         "stop_loss": None if stop is None else float(stop),
-        "option_plan": None,
+        "option_plan": option_plan(ruled, facts) if prices is not None else None,
         "injection_suspected": facts.injected,
     }

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal, InvalidOperation, Overflow
 from typing import Any
 
@@ -14,17 +15,37 @@ INJECTION = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 """Phrases that have no business in a headline."""
+OPTION = re.compile(
+    r"\S.{0,40} (?P<strike>\d{1,9}(?:\.\d{1,4})?) (?P<right>[CP]) (?P<expiry>\d{4}-\d\d-\d\d), .{0,40}"
+    r"\bbid (?P<bid>\d{1,9}(?:\.\d{1,4})?), ask (?P<ask>\d{1,9}(?:\.\d{1,4})?)",
+    re.ASCII,
+)
+"""How the fact of an option begins: AAPL 190 C 2026-12-18, 25 days, bid 3.10, ask 3.20."""
 MAX_SECTIONS = 64
 """More opening tags than this are somebody's attempt to keep us busy."""
 
 
 @dataclass(frozen=True)
+class Option:
+    """An option on offer: `right` is C or P, prices are per share."""
+
+    right: str
+    strike: Decimal
+    expiry: date
+    bid: Decimal
+    ask: Decimal
+
+
+@dataclass(frozen=True)
 class Facts:
-    """What a prompt tells: the ticker ("" where it names none), usable numbers by fact id, and whether foreign text gives orders."""
+    """What a prompt tells: the ticker ("" where it names none), usable numbers by fact id, whether foreign text gives orders, and the
+    options on offer.
+    """
 
     ticker: str = ""
     values: Mapping[str, Decimal] = field(default_factory=dict)
     injected: bool = False
+    options: tuple[Option, ...] = ()
 
     def holding(self) -> bool:
         """True where the account owns the ticker."""
@@ -77,7 +98,22 @@ def read_facts(prompt: str) -> Facts:
         and isinstance(row.get("id"), str)
         and (value := number(row.get("value"))) is not None
     }
-    return Facts(ticker[:32] if isinstance(ticker, str) else "", values, injected)
+    lines = [row.get("value") for row in (rows if isinstance(rows, list) else ()) if isinstance(row, dict)]
+    options = tuple(found for line in lines if (found := _option(line)) is not None)
+    return Facts(ticker[:32] if isinstance(ticker, str) else "", values, injected, options)
+
+
+def _option(line: Any) -> Option | None:
+    found = OPTION.match(line) if isinstance(line, str) else None
+    if found is None:
+        return None
+    try:
+        expiry = date.fromisoformat(found["expiry"])
+    except ValueError:
+        return None
+    return Option(
+        found["right"], Decimal(found["strike"]), expiry, Decimal(found["bid"]), Decimal(found["ask"])
+    )
 
 
 def _object(text: str) -> dict[str, Any] | None:

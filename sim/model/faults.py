@@ -93,6 +93,9 @@ def _without(said: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: value for name, value in said.items() if name not in names}
 
 
+PLAN = {"why": "It will rise.", "strategy": "LONG_CALL", "expiry": "2030-01-18", "strikes": [190.0]}
+"""A plan of options that nobody offered."""
+
 ANSWERS: dict[str, Callable[[Answer], Answer]] = {
     "refusal": _refuse,
     "truncated": _truncate,
@@ -106,6 +109,9 @@ ANSWERS: dict[str, Callable[[Answer], Answer]] = {
     "wrong_ticker": _decision(lambda said: said | {"ticker": "ZZZZ"}),
     "wrong_side": _decision(lambda said: said | {"decision": "BUY", "target_price": 0.02, "stop_loss": 999999.0}),
     "unknown_fact": _decision(lambda said: said | {"evidence": [{"fact": "crystal_ball", "says": "it will rise"}]}),
+    "unknown_leg": _decision(lambda said: said | {"option_plan": PLAN | {"strikes": [0.25]}}),
+    "plan_in_words": _decision(lambda said: said | {"option_plan": PLAN | {"strikes": ["190"]}}),
+    "half_a_plan": _decision(lambda said: said | {"option_plan": _without(PLAN, "expiry")}),
     "incomplete": _decision(lambda said: _without(said, "reasoning", "stop_loss")),
 }  # fmt: skip
 """Answers with status 200 that are not what was asked for."""

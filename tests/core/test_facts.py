@@ -6,24 +6,31 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.facts import Fact, by_id, gather, prompt, reference_price
+from core.facts import AGREES, INSTRUCTIONS, Fact, by_id, gather, option_facts, prompt, reference_price
 from core.model import (
     Account,
     Bar,
     Instrument,
+    Leg,
+    OptionQuote,
+    OptionTerms,
     Order,
     OrderState,
     OrderType,
     Position,
     Quote,
+    Right,
     Side,
     TimeInForce,
 )
+from core.options.plan import PlanLeg, Strategy
+from core.options.strategies import STRATEGIES, View
 from sim.model.facts import read_facts
 
 NOW = datetime(2026, 3, 10, 15, 0, tzinfo=UTC)
@@ -244,3 +251,96 @@ def test_foreign_text_stays_inside(headlines: list[str], name: str) -> None:
 def test_injection_is_seen_by_the_other_side() -> None:
     """A headline that gives orders arrives where it can be recognised."""
     assert read_facts(prompt([], "SAP", [HOSTILE[0]], NONCE)).injected
+
+
+DEC, JAN = date(2026, 12, 18), date(2027, 1, 15)
+
+
+def option(strike: str, right: Right, expiry: date = DEC, **change: Any) -> PlanLeg:
+    """An option on offer, 3.10 to 3.20."""
+    terms = OptionTerms(expiry, Decimal(strike), right)
+    instrument = replace(SAP, con_id=70, kind="OPT", option=terms, multiplier=Decimal(100))
+    told: dict[str, Any] = {
+        "bid": Decimal("3.10"), "ask": Decimal("3.20"), "last": None, "time": NOW, "volatility": 0.2449, "delta": 0.4812, "open_interest": 1200,
+    }  # fmt: skip
+    return PlanLeg(Leg(70, 1, terms), instrument, OptionQuote(**(told | change)))
+
+
+def on_offer(
+    *legs: PlanLeg, free: Decimal | None = Decimal(150), account: Account | None = ACCOUNT
+) -> dict[str, Fact]:
+    now = datetime(2026, 11, 23, 16, 0, tzinfo=UTC)
+    return dict(by_id(option_facts(SAP, legs, account, free, now)))
+
+
+def test_options_on_offer() -> None:
+    """One line for each, by a name that people can read, behind the cash and the shares that there are to cover them with."""
+    rich = replace(ACCOUNT, cash=Decimal("41234.567"))
+    told = on_offer(option("190.0", Right.CALL), option("187.50", Right.PUT, delta=-0.3), account=rich)
+    assert [(fact.id, fact.value, fact.unit) for fact in told.values()] == [
+        ("cash", "41234.57", "USD"),
+        ("free_shares", "150", "shares"),
+        ("call_190", "SAP 190 C 2026-12-18, 25 days, bid 3.10, ask 3.20, implied volatility 24 %, delta 0.48, open interest 1,200", ""),
+        ("put_187.5", "SAP 187.5 P 2026-12-18, 25 days, bid 3.10, ask 3.20, implied volatility 24 %, delta -0.30, open interest 1,200", ""),
+    ]  # fmt: skip
+
+
+def test_several_expiries_are_told_apart() -> None:
+    """With more than one expiry the name says which."""
+    told = on_offer(option("190", Right.CALL), option("190", Right.CALL, JAN))
+    assert list(told)[2:] == ["call_190_2026-12-18", "call_190_2027-01-15"]
+
+
+def test_what_is_not_known_of_an_option_is_left_out() -> None:
+    """No Greeks are no zeros; tomorrow is one day; unknown cash and cover stay unknown."""
+    bare = option("190", Right.CALL, date(2026, 11, 24), volatility=None, delta=None, open_interest=None)
+    told = on_offer(bare, free=None, account=None)
+    assert told["call_190"].value == "SAP 190 C 2026-11-24, 1 day, bid 3.10, ask 3.20"
+    assert (told["cash"].value, told["free_shares"].value) == (None, None)
+
+
+ONE_SIDED: list[dict[str, Any]] = [
+    {"bid": None}, {"ask": None}, {"bid": None, "ask": None}, {"bid": Decimal("3.30")}, {"bid": Decimal(-1)}, {"bid": Decimal(0), "ask": Decimal(0)},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", ONE_SIDED)
+def test_an_option_without_a_market_is_not_on_offer(change: dict[str, Any]) -> None:
+    """Nobody can be told to trade what has no bid and ask; alone it is no offer at all."""
+    assert on_offer(option("190", Right.CALL, **change)) == {}
+    assert len(on_offer(option("190", Right.CALL, **change), option("185", Right.CALL))) == 3
+
+
+def test_a_leg_without_a_quote_or_of_shares_is_not_on_offer() -> None:
+    """Shares and unquoted options among the legs are passed over."""
+    told = option("190", Right.CALL)
+    assert on_offer(replace(told, quote=None), replace(told, leg=Leg(7, 100))) == {}
+
+
+def test_the_other_side_reads_the_options() -> None:
+    """The demo analyst understands every line of an offer."""
+    offered = [option(strike, right) for strike in ("185", "187.5", "190") for right in Right]
+    read = read_facts(prompt([*on_offer(*offered).values()], "SAP", [], NONCE))
+    assert [(o.right, o.strike, o.expiry, o.bid, o.ask) for o in read.options] == [
+        (leg.leg.option.right, leg.leg.option.strike, DEC, Decimal("3.10"), Decimal("3.20"))
+        for leg in offered
+        if leg.leg.option
+    ]
+
+
+def test_every_strategy_goes_with_a_verdict_and_is_explained() -> None:
+    """The table knows every strategy, none gains both ways by BUY and by SELL, and the instructions name them with their strikes."""
+    assert {strategy for strategies in AGREES.values() for strategy in strategies} == set(Strategy)
+    assert not set(AGREES["BUY"]) & set(AGREES["SELL"])
+    views = {View.BULLISH: "BUY", View.BEARISH: "SELL", View.NEUTRAL: "HOLD", View.VOLATILE: "HOLD"}
+    for strategy, outline in STRATEGIES.items():
+        if outline.view in views:
+            assert strategy in AGREES[views[outline.view]], strategy
+    plan = INSTRUCTIONS[INSTRUCTIONS.index("One strike:") :]
+    counts = {
+        1: plan[: plan.index("Two:")],
+        2: plan[plan.index("Two:") : plan.index("Four:")],
+        4: plan[plan.index("Four:") : plan.index("BUY:")],
+    }
+    for strategy, outline in STRATEGIES.items():
+        assert [count for count, words in counts.items() if strategy in words] == [outline.strikes]

@@ -67,7 +67,7 @@ def check(told: Facts, answer: dict[str, Any]) -> None:
     assert answer["time_horizon"] in (1, 5, 20, 60)
     assert isinstance(answer["confidence"], int)
     assert 0 <= answer["confidence"] <= 100
-    assert answer["option_plan"] is None
+    check_plan(told, answer)
     assert all(item["fact"] in told.values and item["says"] for item in answer["evidence"])
     json.dumps(answer, allow_nan=False)
     if answer["decision"] == "HOLD":
@@ -84,6 +84,74 @@ def check(told: Facts, answer: dict[str, Any]) -> None:
     assert abs(abs(price - stop) - 2 * atr) <= tick
     assert abs(abs(target - price) - 3 * atr) <= tick
     assert target % tick == stop % tick == 0
+
+
+def check_plan(told: Facts, answer: dict[str, Any]) -> None:
+    """A plan is of options that were told of, goes the verdict's way, and is never there without options."""
+    plan = answer["option_plan"]
+    if plan is None:
+        return
+    right, strategy = ("C", "BULL_CALL_SPREAD") if answer["decision"] == "BUY" else ("P", "BEAR_PUT_SPREAD")
+    low, high = plan["strikes"]
+    there = {(o.right, float(o.strike), o.expiry.isoformat()) for o in told.options if o.bid > 0}
+    assert answer["decision"] != "HOLD"
+    assert plan["strategy"] == strategy
+    assert low <= told.values["price"] < high
+    assert {(right, strike, plan["expiry"]) for strike in (low, high)} <= there
+    assert plan["why"].startswith(LABEL)
+
+
+def offer(*options: str) -> list[dict[str, Any]]:
+    return [{"id": f"o{n}", "value": option} for n, option in enumerate(options)]
+
+
+OFFERED = offer(
+    *(
+        f"NVDA {strike} {right} {expiry}, {days} days, bid 3.10, ask 3.20, implied volatility 24 %, delta 0.48"
+        for expiry, days in (("2026-12-18", 25), ("2027-01-15", 53))
+        for strike in ("180", "185", "187.5", "190")
+        for right in "CP"
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("ticker", "rsi", "verdict", "strategy", "strikes"),
+    [
+        ("NVDA", "61", "BUY", "BULL_CALL_SPREAD", [187.5, 190.0]),
+        ("NVDA", "61", "SELL", "BEAR_PUT_SPREAD", [187.5, 190.0]),
+        ("AAPL", "75", "BUY", "BULL_CALL_SPREAD", [187.5, 190.0]),
+        ("AAPL", "30", "SELL", "BEAR_PUT_SPREAD", [187.5, 190.0]),
+        ("AAPL", "61", "BUY", None, None),
+        ("NVDA", "61", "HOLD", None, None),
+    ],
+)
+def test_a_plan_of_options(
+    ticker: str, rsi: str, verdict: Any, strategy: str | None, strikes: list[float] | None
+) -> None:
+    told = read_facts(prompt({"ticker": ticker, "facts": [*rows(UP | {"rsi14": rsi}), *OFFERED]}))
+    assert len(told.options) == 16
+    plan = decide(told, verdict)["option_plan"]
+    check(told, decide(told))
+    assert (plan and plan["strategy"], plan and plan["strikes"]) == (strategy, strikes)
+    assert plan is None or plan["expiry"] == "2026-12-18"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [],
+        offer("NVDA 190 C 2026-12-18, 25 days, bid 3.10, ask 3.20"),
+        offer("NVDA 180 C 2026-12-18, 25 days, bid 0, ask 3.20", "NVDA 190 C 2026-12-18, 25 days, bid 3, ask 4"),
+        offer("NVDA 180 C 2026-12-18, 25 days, ask 3.20", "NVDA 190 C 2026-12-18, 25 days, bid 3, ask 4"),
+        offer("NVDA 180 C 2026-02-30, 25 days, bid 3, ask 4", "NVDA 190 C 2026-02-30, 25 days, bid 3, ask 4"),
+        offer("NVDA 180 C 2026-12-18, 25 days, bid 3, ask 4", "NVDA 190 C 2027-01-15, 25 days, bid 3, ask 4"),
+        [{"id": "o1", "value": ["NVDA 180 C 2026-12-18"]}, {"id": "o2", "value": None}, {"id": "o3"}],
+    ],
+)  # fmt: skip
+def test_without_two_options_around_the_price_there_is_no_plan(lines: list[dict[str, Any]]) -> None:
+    told = read_facts(prompt({"ticker": "NVDA", "facts": [*rows(UP), *lines]}))
+    assert decide(told, "BUY")["option_plan"] is None
 
 
 amounts = st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**12), max_value=10**12)

@@ -81,6 +81,9 @@ ANSWER_SHAPES: dict[str, Callable[[Message, Any], bool]] = {
     "wrong_ticker": lambda message, answer: answer["ticker"] == "ZZZZ",
     "wrong_side": lambda message, answer: answer["decision"] == "BUY" and answer["stop_loss"] > 187.5 > answer["target_price"],
     "unknown_fact": lambda message, answer: answer["evidence"][0]["fact"] == "crystal_ball",
+    "unknown_leg": lambda message, answer: answer["option_plan"]["strikes"] == [0.25],
+    "plan_in_words": lambda message, answer: answer["option_plan"]["strikes"] == ["190"],
+    "half_a_plan": lambda message, answer: "expiry" not in answer["option_plan"],
     "incomplete": lambda message, answer: "reasoning" not in answer and "decision" in answer,
 }  # fmt: skip
 
