@@ -30,6 +30,7 @@ from core.model import (
     ChangeRequest,
     Denial,
     Instrument,
+    OptionQuote,
     Order,
     Position,
     Quote,
@@ -41,12 +42,14 @@ from core.model import (
     WhatIf,
 )
 from core.obstacles import Obstacles
+from core.options import combine
 from core.orderbook import OrderBook
 from core.ports import Broker, Clock, Ledger
 from core.trading import TradingSwitch
 
 log = logging.getLogger(__name__)
 
+OPTIONS = frozenset({"OPT", "BAG"})
 ASKED_TWICE = frozenset({"SAME_ORDER"})
 """Denials that their owner can answer by asking once more."""
 
@@ -138,14 +141,14 @@ class Cards:
             raise Denied(silence)
         quantity = sizing.shares(request, price, None if held is None else held - on_sale)
         ticket = self._ticket(request, instrument, quantity, quote, price, owner, decision_id)
-        snapshot = self._as_if_approved(snapshot, ticket)
-        denials, forecast = await self._judged(ticket, snapshot)
+        snapshot = self.as_if_approved(snapshot, ticket)
+        denials, forecast = await self.judge(ticket, snapshot)
         if silence:
             denials = (silence, *(d for d in denials if d.code != "PRICE_UNKNOWN"))
         again = " ".join(d.message for d in denials if d.code in ASKED_TWICE)
         denials = tuple(d for d in denials if d.code not in ASKED_TWICE)
         worst = risk.worst_price(ticket, quote)
-        await self._keep(ticket, forecast, denials)
+        await self.keep(ticket, forecast, denials)
         return Preview(
             ticket=ticket,
             quote=quote,
@@ -160,7 +163,7 @@ class Cards:
             again=again,
         )
 
-    async def _judged(
+    async def judge(
         self, ticket: Ticket, snapshot: risk.Snapshot
     ) -> tuple[tuple[Denial, ...], WhatIf | None]:
         """Every denial, the broker asked for his forecast last, and only where nothing else speaks against it."""
@@ -193,7 +196,7 @@ class Cards:
         life = self._timing.card_seconds
         quote = await self._broker.quote(instrument, self.limits.max_quote_age_seconds, life)
         ticket = self._ticket(request, instrument, free, quote, None, owner, None)
-        await self._keep(ticket, None, ())
+        await self.keep(ticket, None, ())
         return ticket
 
     async def ask_forecast(self, ticket: Ticket) -> None:
@@ -263,6 +266,10 @@ class Cards:
         family = await self._family(order)
         is_bracket = any(o.parent == order.number and o.state.is_open for o in family)
         after = changes.wanted(order, replace(request, is_bracket=is_bracket))
+        if order.kind != "STK":
+            raise BadInput(
+                f"#{order.number} is an options order, which is not changed by hand: /cancel {order.number} and make a new card."
+            )
         instrument = await self._broker.find(order.symbol)
         if instrument.con_id != order.con_id:
             raise BadInput(
@@ -281,8 +288,8 @@ class Cards:
             instead_of=changes.terms_of(order),
         )
         snapshot = await self.snapshot(instrument, quote, ticket)
-        denials = await self.against(ticket, order, self._as_if_approved(snapshot, ticket))
-        await self._keep(ticket, None, denials)
+        denials = await self.against(ticket, order, self.as_if_approved(snapshot, ticket))
+        await self.keep(ticket, None, denials)
         worst = risk.worst_price(ticket, quote)
         return Preview(
             ticket=ticket,
@@ -367,7 +374,7 @@ class Cards:
     # --- what the rules look at -------------------------------------------------------------------------------------------
 
     @staticmethod
-    def _as_if_approved(snapshot: risk.Snapshot, ticket: Ticket) -> risk.Snapshot:
+    def as_if_approved(snapshot: risk.Snapshot, ticket: Ticket) -> risk.Snapshot:
         """The moment at which the card is drawn, its owner's yes being what it asks for."""
         approved = Approval(ticket.owner, ticket.created_at, ticket.terms_hash())
         return replace(snapshot, now=ticket.created_at, approved=approved)
@@ -395,6 +402,7 @@ class Cards:
         approved: Approval | None = None,
         what_if: WhatIf | None = None,
         confirmed: bool = False,
+        plan: risk.PlanMarket | None = None,
     ) -> risk.Snapshot:
         """The desk as it stands at this moment."""
         return risk.Snapshot(
@@ -412,12 +420,19 @@ class Cards:
             what_if=what_if,
             confirmed=confirmed,
             drifts=self._book.drifts,
+            plan=plan,
         )
 
     async def range_for(self, instrument: Instrument, request: Request | Ticket) -> Decimal | None:
-        """The ATR where it is needed: to measure an entry that has no stop."""
+        """The ATR where it is needed: to measure an entry that has no stop. Of a plan that of what it is on."""
+        if instrument.kind in OPTIONS:
+            return await self.average_range(await self._broker.find(instrument.symbol))
         if request.side is not Side.BUY or request.stop_loss is not None:
             return None
+        return await self.average_range(instrument)
+
+    async def average_range(self, instrument: Instrument) -> Decimal | None:
+        """The ATR of 14 sessions; None where there are no bars."""
         try:
             return await self._average_range(instrument)
         except (Refused, NoAnswer):
@@ -436,7 +451,7 @@ class Cards:
 
     # --- the open ones ----------------------------------------------------------------------------------------------------
 
-    async def _keep(self, ticket: Ticket, forecast: WhatIf | None, denials: Sequence[Denial]) -> None:
+    async def keep(self, ticket: Ticket, forecast: WhatIf | None, denials: Sequence[Denial]) -> None:
         """What may be sent is kept at hand; what may not is written into the log that /risk shows."""
         if denials:
             await self.log_denials(ticket, denials)
@@ -450,7 +465,7 @@ class Cards:
 
     async def log_denials(self, ticket: Ticket, denials: Sequence[Denial]) -> None:
         """A line in the log that is kept; where that cannot be written, the denial stands all the same."""
-        order = f"{ticket.side} {ticket.quantity:f} {ticket.instrument.symbol}"
+        order = f"{ticket.side} {ticket.quantity:f} {ticket.instrument.label}"
         why = ", ".join(dict.fromkeys(denial.code for denial in denials))
         with contextlib.suppress(StorageError):
             await self._ledger.audit("denied", f"{order}: {why}", ticket.owner)
@@ -472,6 +487,10 @@ class Cards:
         self._cards.pop(ticket_id, None)
         self._forecasts.pop(ticket_id, None)
 
+    def life(self, decision_id: str | None) -> float:
+        """How long a card, or with a decision behind it a proposal, can be acted on, in seconds."""
+        return self._timing.proposal_seconds if decision_id else self._timing.card_seconds
+
     def is_stale(self, ticket: Ticket) -> bool:
         """Whether the card is too old to act on."""
         return self._clock.now() >= ticket.expires_at
@@ -487,13 +506,39 @@ class Cards:
         return None if is_exit else risk.drifted(ticket, quote, self.limits)
 
     async def fresh_quote(self, ticket: Ticket) -> Quote | None:
-        """The price as it is now; None where there is none."""
+        """The price as it is now, of a plan that of what it is on; None where there is none."""
         try:
             return await self._broker.quote(
-                ticket.instrument, self.limits.max_quote_age_seconds, self._timing.card_seconds
+                await self._priced_by(ticket), self.limits.max_quote_age_seconds, self._timing.card_seconds
             )
         except (Refused, NoAnswer):
             return None
+
+    async def _priced_by(self, ticket: Ticket) -> Instrument:
+        return (
+            await self._broker.find(ticket.instrument.symbol) if risk.is_plan(ticket) else ticket.instrument
+        )
+
+    async def plan_market(self, ticket: Ticket, quote: Quote | None) -> risk.PlanMarket | None:
+        """The markets of a plan's legs as they are now, beside that of what it is on; None for shares."""
+        if not risk.is_plan(ticket):
+            return None
+        underlying = await self._broker.find(ticket.instrument.symbol)
+        parts = combine.parts(ticket.instrument)
+        told = await self._broker.option_quotes(
+            parts, self.limits.max_quote_age_seconds, self._timing.card_seconds
+        )
+        quotes: dict[int, OptionQuote | Quote | None] = {
+            part.con_id: one for part, one in zip(parts, told, strict=True)
+        }
+        return risk.PlanMarket(underlying.con_id, spot_of(quote), {**quotes, underlying.con_id: quote})
+
+
+def spot_of(quote: Quote | None) -> Decimal | None:
+    """What a share trades at: half way between bid and ask, else the last price."""
+    if quote is None:
+        return None
+    return (quote.bid + quote.ask) / 2 if quote.bid and quote.ask else quote.last
 
 
 def _as_request(order: Order) -> Request:

@@ -16,6 +16,7 @@ from core.cards import Cards
 from core.closing import Closer
 from core.errors import BrokerError, Busy, Denied, NotConnected, StaleCard
 from core.model import (
+    Change,
     Drift,
     Instrument,
     Notice,
@@ -28,6 +29,7 @@ from core.model import (
     Ticket,
     TicketState,
     TimeInForce,
+    TradingState,
 )
 from core.orderbook import OrderBook, change_note
 from core.ports import Broker, Clock, Ledger, Notifier
@@ -90,7 +92,8 @@ class Executor:
         approved = self.cards.approval(ticket, origin.user)
         quote = await self.cards.fresh_quote(ticket)
         atr = await self.cards.range_for(ticket.instrument, ticket)
-        adds = not risk.reduces(ticket, self.cards.moment(quote))
+        plan = await self.cards.plan_market(ticket, quote)
+        adds = not risk.reduces(ticket, self.cards.moment(quote, plan=plan))
         if adds:
             await self.cards.ask_forecast(ticket)
         try:
@@ -99,7 +102,7 @@ class Executor:
                     raise StaleCard(TicketState.EXPIRED.story)
                 forecast = self.cards.forecast(ticket)
                 now = self.cards.moment(
-                    quote, atr=atr, approved=approved, what_if=forecast, confirmed=confirmed
+                    quote, atr=atr, approved=approved, what_if=forecast, confirmed=confirmed, plan=plan
                 )
                 if ticket.modifies is not None:
                     await self._send_change(ticket, origin, now)
@@ -216,6 +219,11 @@ class Executor:
             state=OrderState.SENDING,
             sent_at=self._clock.now(),
             decision_id=ticket.decision_id,
+            kind=ticket.instrument.kind,
+            option=ticket.instrument.option,
+            legs=ticket.instrument.legs,
+            name=ticket.instrument.name if ticket.instrument.legs else "",
+            final_limit=ticket.final_limit,
         )
         orders = [entry]
         for role, price in ((Role.TARGET, ticket.take_profit), (Role.STOP, ticket.stop_loss)):
@@ -264,6 +272,42 @@ class Executor:
         now = [order for o in orders if (order := self._book.current(o)) is not None]
         if any(o.state is OrderState.SENDING or o.change or o.cancel_requested_at for o in now):
             self._doubt.set()
+
+    async def reprice(self, number: int, price: Decimal) -> bool:
+        """Move the limit of a working order towards the market, never past what was approved. Whether it was asked.
+
+        The card's owner has approved the furthest price, and the order was measured at it. Raises BrokerError, StorageError.
+        """
+        async with self._book.lock:
+            order = next((o for o in self.orders if o.number == number), None)
+            if order is None or order.limit_price is None or order.final_limit is None:
+                return False
+            within = (
+                (order.final_limit - price) * order.side.sign
+                >= 0
+                < (price - order.limit_price) * order.side.sign
+            )
+            held_back = self.cards.trading.state is not TradingState.ACTIVE and order.worth is not None
+            if not within or held_back or changes.objection(order) or not self.reaches(order):
+                return False
+            if not self._broker.link.ready:
+                return False
+            self._broker.ensure_room()
+            epoch = self._broker.link.epoch
+            change = Change(order.card, order.quantity, price, None, self._clock.now())
+            asked = replace(order, change=change)
+            await asyncio.shield(self._ledger.record([asked]))
+            self._book.opened([asked])
+            try:
+                self._ensure_same(epoch)
+                if self.cards.trading.state is not TradingState.ACTIVE and order.worth is not None:
+                    raise NotConnected("Trading was halted meanwhile.")
+                self._broker.place([changes.on_the_wire(asked)], instrument_of(order))
+            except (NotConnected, Busy):
+                await self._book.book([(asked, order)], silent=True)
+                return False
+            asyncio.get_running_loop().call_later(ACK_SECONDS, self._expect_word, [asked])
+        return True
 
     async def cancel(
         self,
@@ -410,6 +454,23 @@ class Executor:
                 raise StaleCard("The figures have changed since; /positions shows how they stand.")
             await self._book.take_over(drift, origin)
         return drift
+
+
+def instrument_of(order: Order) -> Instrument:
+    """What an options order trades, as far as the broker must know it to have it changed."""
+    return Instrument(
+        con_id=order.con_id,
+        symbol=order.symbol,
+        kind=order.kind,
+        exchange="SMART",
+        primary_exchange="",
+        currency=order.currency,
+        name=order.name,
+        min_tick=Decimal("0.01"),
+        multiplier=order.multiplier,
+        option=order.option,
+        legs=order.legs,
+    )
 
 
 def _worth(ticket: Ticket, snapshot: risk.Snapshot) -> Decimal | None:

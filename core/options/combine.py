@@ -86,6 +86,25 @@ def natural(
     return side(buying=False), side(buying=True)
 
 
+def parts(of: Instrument) -> tuple[Instrument, ...]:
+    """The options of a combination, or a single one, as instruments: enough of each to ask for its market."""
+    if of.option is not None:
+        return (of,)
+    return tuple(
+        replace(
+            of,
+            con_id=leg.con_id,
+            kind="OPT",
+            name="",
+            multiplier=leg.option.multiplier,
+            option=leg.option,
+            legs=(),
+        )
+        for leg in of.legs
+        if leg.option is not None
+    )
+
+
 def bag(underlying: Instrument, legs: Sequence[Leg], name: str) -> Instrument:
     """The combination as an instrument called `name`. Raises ValueError where the ratios have a common divisor: reduce them first,
     and multiply the quantity.
