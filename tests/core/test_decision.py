@@ -1,6 +1,9 @@
 """What the model answered: only an exact decision gets through, and everything else says why not."""
 
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -10,10 +13,14 @@ from hypothesis import strategies as st
 
 from core.decision import DECISION_SCHEMA, HORIZONS, Decision, Verdict, read_decision
 from core.errors import DecisionError
-from core.facts import Fact, prompt
+from core.facts import AGREES, Fact, prompt
+from core.model import Leg, OptionQuote, OptionTerms, ProposedPlan, Right
+from core.options.plan import PlanLeg, Strategy
+from core.options.strategies import STRATEGIES
 from sim.model.demo import decide
 from sim.model.facts import read_facts
 from sim.model.schema import complaint, conform
+from tests.values import AAPL, NOW
 
 KNOWN = {"price": "240", "atr14": "8", "rsi14": "61.2", "position_quantity": "0"}
 GOOD: dict[str, Any] = {
@@ -207,6 +214,9 @@ def test_schema() -> None:
     assert keys == list(GOOD) == schema["required"]
     assert keys.index("evidence") < keys.index("bear_case") < keys.index("reasoning") < keys.index("decision")
     assert conform(GOOD, schema) == GOOD
+    planned = GOOD | {"option_plan": PLAN}
+    assert conform(planned, schema) == planned
+    assert schema["properties"]["option_plan"]["anyOf"][1]["additionalProperties"] is False
     assert schema["properties"]["evidence"]["items"]["additionalProperties"] is False
 
 
@@ -274,3 +284,219 @@ def test_nothing_odd_gets_through(change: dict[str, Any], from_good: bool) -> No
 def test_any_text(text: str) -> None:
     """No text makes the reader fall over."""
     assert fault(text).kind == "malformed"
+
+
+# --- plans of options -----------------------------------------------------------------------------------------------------
+
+DEC, JAN = date(2026, 12, 18), date(2027, 1, 15)
+STRIKES = ("225", "230", "237.5", "240", "242.5", "250")
+
+
+def offered_option(strike: str, right: Right, expiry: date = DEC, **change: Any) -> PlanLeg:
+    """An option on offer, 3.10 to 3.20."""
+    terms = OptionTerms(expiry, Decimal(strike), right, trading_class="AAPL")
+    instrument = replace(AAPL, con_id=70, kind="OPT", option=terms, multiplier=Decimal(100))
+    quote = OptionQuote(Decimal("3.10"), Decimal("3.20"), None, NOW)
+    return PlanLeg(Leg(instrument.con_id, 1, terms), instrument, replace(quote, **change))
+
+
+CHAIN = tuple(offered_option(strike, right) for strike in STRIKES for right in Right)
+PLAN: dict[str, Any] = {
+    "why": "The loss is limited.",
+    "strategy": "BULL_CALL_SPREAD",
+    "expiry": "2026-12-18",
+    "strikes": [240, 250],
+}
+HOLD = {"decision": "HOLD", **BARE}
+LEVELS_OF: Mapping[str, dict[str, Any]] = {"BUY": {}, "SELL": SELL, "HOLD": HOLD}
+
+
+def plan_of(
+    change: dict[str, Any] | None = None,
+    verdict: dict[str, Any] | None = None,
+    chain: Sequence[PlanLeg] = CHAIN,
+    **known: str | None,
+) -> ProposedPlan:
+    """The plan of an answer that is read."""
+    answer = GOOD | (verdict or {}) | {"option_plan": PLAN | (change or {})}
+    told = read_decision(json.dumps(answer), "AAPL", facts(**known), chain).option_plan
+    assert told is not None
+    return told
+
+
+def plan_fault(
+    change: dict[str, Any],
+    verdict: dict[str, Any] | None = None,
+    chain: Sequence[PlanLeg] = CHAIN,
+    **known: str | None,
+) -> DecisionError:
+    """How an answer with such a plan is refused."""
+    with pytest.raises(DecisionError) as caught:
+        plan_of(change, verdict, chain, **known)
+    return caught.value
+
+
+def test_a_good_plan() -> None:
+    """Every field arrives, strikes without a detour over binary fractions."""
+    told = plan_of({"strikes": [237.5, 242.5]})
+    assert told == ProposedPlan(
+        "BULL_CALL_SPREAD", DEC, (Decimal("237.5"), Decimal("242.5")), "The loss is limited."
+    )
+    assert read().option_plan is None
+
+
+FIT: Mapping[int, list[float]] = {1: [240], 2: [237.5, 242.5], 4: [225, 230, 242.5, 250]}
+
+
+@pytest.mark.parametrize("strategy", Strategy)
+@pytest.mark.parametrize("verdict", ["BUY", "SELL", "HOLD"])
+def test_each_strategy_with_each_verdict(strategy: Strategy, verdict: str) -> None:
+    """A strategy is taken with the verdicts of its table and with no other."""
+    change = {"strategy": strategy, "strikes": FIT[STRATEGIES[strategy].strikes]}
+    levels = LEVELS_OF[verdict]
+    if strategy in AGREES[verdict]:
+        assert plan_of(change, levels, free_shares="100").strategy == strategy
+    else:
+        error = plan_fault(change, levels, free_shares="100")
+        assert (error.kind, "contradicts" in str(error)) == ("invalid", True)
+
+
+@pytest.mark.parametrize("free", ["0", "99", None])
+@pytest.mark.parametrize("strategy", ["COVERED_CALL", "PROTECTIVE_PUT", "COLLAR"])
+def test_a_hold_buys_no_shares(strategy: str, free: str | None) -> None:
+    """What earns on a holding or insures it needs one with HOLD; with BUY the shares may be bought with it."""
+    change = {"strategy": strategy, "strikes": [237.5, 242.5] if strategy == "COLLAR" else [240]}
+    assert plan_fault(change, HOLD, free_shares=free).kind == "invalid"
+    assert plan_of(change, free_shares=free).strategy == strategy
+
+
+WRONG: list[dict[str, Any]] = [
+    {"strikes": [240, 251]}, {"strikes": [239.99, 250]}, {"strikes": [0.01, 0.02]}, {"strikes": [250, 240]}, {"strikes": [240, 240]}, {"strikes": [240]},
+    {"strikes": []}, {"strikes": [237.5, 240, 250]}, {"strikes": [240] * 8}, {"strikes": [240] * 9}, {"strikes": [240, 1e308]},
+    {"strikes": [10**400, 250]}, {"strikes": [1e-300, 250]}, {"strikes": [-240, 250]}, {"strikes": [0, 250]}, {"strikes": [240, 250, 250, 240]},
+    {"expiry": "2027-01-15"}, {"expiry": "2026-12-17"}, {"expiry": "18 Dec 26"}, {"expiry": "20261218"}, {"expiry": "2026-W51-5"}, {"expiry": "2026-02-30"},
+    {"expiry": ""}, {"expiry": "2026-12-18T00:00:00"}, {"expiry": " 2026-12-18"}, {"expiry": "٢٠٢٦-١٢-١٨"}, {"expiry": "2026-12-18\n"}, {"expiry": "x" * 5000},
+    {"strategy": "NAKED_CALL"}, {"strategy": "bull_call_spread"}, {"strategy": ""}, {"strategy": "BULL_CALL_SPREAD "}, {"strategy": "y" * 5000},
+    {"strategy": "BEAR_PUT_SPREAD"}, {"strategy": "LONG_PUT", "strikes": [240]}, {"strategy": "IRON_CONDOR", "strikes": [225, 230, 242.5, 250]},
+    {"strategy": "LONG_CALL"}, {"strategy": "COLLAR", "strikes": [242.5, 237.5]}, {"strategy": "IRON_CONDOR"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", WRONG)
+def test_a_plan_that_cannot_be(change: dict[str, Any]) -> None:
+    """A leg or day that was not on offer, strikes that make no such strategy, a contradiction of the verdict: one sentence, and no plan."""
+    error = plan_fault(change, free_shares="100")
+    assert error.kind == "invalid"
+    assert len(str(error)) < 260
+    assert "\n" not in str(error)
+
+
+MISSHAPEN: list[Any] = [
+    [], "", 0, False, "BULL_CALL_SPREAD", [PLAN], {}, PLAN | {"quantity": 10}, PLAN | {"legs": []}, PLAN | {"limit": 1.0}, PLAN | {"account": "U1"},
+    PLAN | {"strikes": ["240", "250"]}, PLAN | {"strikes": "240/250"}, PLAN | {"strikes": {"low": 240, "high": 250}}, PLAN | {"strikes": None},
+    PLAN | {"strikes": 240}, PLAN | {"strikes": [True, 250]}, PLAN | {"strikes": [None, 250]}, PLAN | {"strikes": [[240, 250]]}, PLAN | {"strikes": [{"price": 240}]},
+    PLAN | {"expiry": None}, PLAN | {"expiry": 20261218}, PLAN | {"expiry": ["2026-12-18"]}, PLAN | {"strategy": None}, PLAN | {"strategy": ["LONG_CALL"]},
+    PLAN | {"strategy": 1}, PLAN | {"why": None}, PLAN | {"why": 1}, *({k: v for k, v in PLAN.items() if k != gone} for gone in PLAN),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("plan", MISSHAPEN)
+def test_a_misshapen_plan(plan: Any) -> None:
+    """A missing or unasked field and a value of another type are malformed: nothing is converted or filled in."""
+    with pytest.raises(DecisionError) as caught:
+        read_decision(json.dumps(GOOD | {"option_plan": plan}), "AAPL", facts(), CHAIN)
+    assert caught.value.kind == "malformed"
+
+
+NO_CHAINS: list[Sequence[PlanLeg]] = [
+    (), tuple(replace(leg, quote=None) for leg in CHAIN), tuple(offered_option(strike, right, JAN) for strike in STRIKES for right in Right),
+    tuple(leg for leg in CHAIN if leg.leg.option and leg.leg.option.right is Right.PUT), CHAIN[:-2],
+    *((*CHAIN[:-2], offered_option("250", Right.CALL, **gone)) for gone in ({"bid": None}, {"ask": None}, {"bid": Decimal(4)}, {"bid": Decimal(0), "ask": Decimal(0)})),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", range(len(NO_CHAINS)))
+def test_only_what_was_on_offer(number: int) -> None:
+    """Without the option, or without its bid and ask, there is no such plan."""
+    error = plan_fault({}, chain=NO_CHAINS[number])
+    assert (error.kind, "on offer" in str(error)) == ("invalid", True)
+
+
+def test_strikes_are_compared_as_numbers() -> None:
+    """240 and 240.0 are one strike; another digit is another strike."""
+    assert plan_of({"strikes": [240.0, 250]}).strikes == (Decimal(240), Decimal(250))
+    assert plan_fault({"strikes": [240.0000001, 250]}).kind == "invalid"
+
+
+def test_the_reason_of_a_plan_is_cleaned() -> None:
+    """Its words are cut and freed of what cannot be shown, like all others."""
+    assert plan_of({"why": "a\x00\u202eb" + "x" * 5000}).why == "ab" + "x" * 1197 + "…"
+
+
+@st.composite
+def offers(draw: st.DrawFn) -> tuple[PlanLeg, ...]:
+    """Some of the options that there could be, some without a market."""
+    legs = []
+    for expiry in draw(st.lists(st.sampled_from([DEC, JAN]), min_size=1, max_size=2, unique=True)):
+        for strike in draw(st.lists(st.sampled_from(STRIKES), min_size=1, max_size=6, unique=True)):
+            for right in draw(st.lists(st.sampled_from(Right), min_size=1, max_size=2, unique=True)):
+                bid = draw(st.sampled_from([None, Decimal(0), Decimal("3.10"), Decimal("3.30")]))
+                legs.append(offered_option(strike, right, expiry, bid=bid))
+    return tuple(legs)
+
+
+@given(
+    chain=offers(),
+    strategy=st.sampled_from(Strategy),
+    verdict=st.sampled_from(["BUY", "SELL", "HOLD"]),
+    expiry=st.sampled_from(["2026-12-18", "2027-01-15"]),
+    strikes=st.lists(st.sampled_from([float(strike) for strike in STRIKES]), max_size=4),
+    free=st.sampled_from([None, "0", "100"]),
+    ascending=st.booleans(),
+)
+def test_a_plan_that_is_read_can_be_traded(
+    chain: tuple[PlanLeg, ...],
+    strategy: Strategy,
+    verdict: str,
+    expiry: str,
+    strikes: list[float],
+    free: str | None,
+    ascending: bool,
+) -> None:
+    """Worked out here a second time, part by part of the strategy's outline: exactly the plans that can be traded and agree are read."""
+    strikes = sorted(set(strikes)) if ascending else strikes
+    outline, day = STRATEGIES[strategy], date.fromisoformat(expiry)
+    there = {
+        (leg.leg.option.right, float(leg.leg.option.strike))
+        for leg in chain
+        if leg.leg.option and leg.leg.option.expiry == day and leg.quote and leg.quote.bid is not None and leg.quote.bid <= Decimal("3.20")
+    }  # fmt: skip
+    shares = any(part.right is None for part in outline.parts)
+    good = (
+        strategy in AGREES[verdict]
+        and strikes == sorted(set(strikes))
+        and len(strikes) == outline.strikes
+        and all((part.right, strikes[part.strike]) in there for part in outline.parts if part.right)
+        and not (verdict == "HOLD" and shares and free != "100")
+    )
+    change = {"strategy": strategy, "expiry": expiry, "strikes": strikes}
+    levels = LEVELS_OF[verdict]
+    if good:
+        told = plan_of(change, levels, chain, free_shares=free)
+        assert (told.strategy, told.expiry, [float(s) for s in told.strikes]) == (strategy, day, strikes)
+    else:
+        assert plan_fault(change, levels, chain, free_shares=free).kind == "invalid"
+
+
+@given(st.dictionaries(st.sampled_from([*PLAN, "extra"]), json_values, max_size=4), st.booleans())
+def test_no_odd_plan_gets_through(change: dict[str, Any], from_good: bool) -> None:
+    """Any JSON in any place of a plan is refused with one of the two kinds, or is a plan of options that were on offer."""
+    answer = GOOD | {"option_plan": (PLAN if from_good else {}) | change}
+    try:
+        told = read_decision(json.dumps(answer), "AAPL", facts(), CHAIN).option_plan
+    except DecisionError as error:
+        assert error.kind in ("malformed", "invalid")  # noqa: PT017 (a refusal is one of two good outcomes)
+        return
+    assert told is not None
+    assert told.expiry == DEC
+    assert set(told.strikes) <= {Decimal(strike) for strike in STRIKES}
