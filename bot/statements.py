@@ -14,7 +14,12 @@ from core.model import Link, Mode, Position
 DRAFT = "<i>Draft from your fills, not tax advice.</i>"
 MARK = "≈"
 MOST = 20
-_TERMS = {Term.SHORT: "short-term", Term.LONG: "long-term", Term.UNKNOWN: "term unknown"}
+_TERMS = {
+    Term.SHORT: "short-term",
+    Term.LONG: "long-term",
+    Term.MIXED: "section 1256",
+    Term.UNKNOWN: "term unknown",
+}
 
 
 def lots_text(

@@ -36,6 +36,10 @@ class Ending:
     shares: Execution | None = None
     doubtful: bool = False
 
+    def is_settled_by(self, key: str) -> bool:
+        """Whether books settle it at the execution of this key: at that of its shares, where there are any."""
+        return key == (self.option if self.shares is None else self.shares).key
+
 
 def ends_option(execution: Execution) -> bool:
     """Whether it closes an option without a trade: at price zero, and by no order."""

@@ -5,6 +5,10 @@ is dealt out with it, in cents by what is left, the last piece taking the remain
 A commission goes into the basis of what is bought and off the proceeds of what is sold (IRS Publication 550, "Basis of Investment
 Property"). One that is not known, or not in the currency of the trade, is counted as not known yet: the figures say `provisional`.
 
+Of a combination its legs count here, not its whole. A price is per unit, so a contract counts with its multiplier. An option that expires
+closes at nothing; one that is exercised or assigned closes without a gain, and what it cost or brought goes over into the shares that
+moved, lot by lot: into the basis of those bought, off or onto the proceeds of those sold (Publication 550, "Puts and Calls").
+
 What was held before executions were known comes first, as lots of the broker's average cost: provisional for good, since neither
 their true basis nor their date is known here.
 
@@ -12,18 +16,21 @@ The books are a function of the executions and these lots alone: neither their o
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, tzinfo
 from decimal import Decimal
 from enum import StrEnum
 from heapq import heappop, heappush
+from itertools import count
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
-from core.model import Commission, Execution, OpeningLot, Side
+from core.exercise import Ending, How, ends_option
+from core.exercise import endings as endings_of
+from core.model import Commission, Execution, OpeningLot, OptionTerms, Side
 
-ZERO, CENT = Decimal(0), Decimal("0.01")
+ZERO, ONE, CENT = Decimal(0), Decimal(1), Decimal("0.01")
 EXCHANGE_ZONE = ZoneInfo("America/New_York")
 """Whose calendar says on which day a trade was: the trade date counts, not the day in UTC."""
 
@@ -42,17 +49,38 @@ _Told = TypeVar("_Told", Execution, Commission)
 
 
 class Term(StrEnum):
-    """How long a lot was held, as the tax sees it: SHORT up to one year, LONG for more, UNKNOWN where its date is not known."""
+    """How long a lot was held, as the tax sees it: SHORT up to one year, LONG for more, UNKNOWN where its date is not known.
+
+    MIXED is section 1256: six tenths long-term and four tenths short-term, however long it was held.
+    """
 
     SHORT = "SHORT"
     LONG = "LONG"
+    MIXED = "MIXED"
     UNKNOWN = "UNKNOWN"
 
 
+BROAD_INDEXES = frozenset({"SPX", "XSP", "OEX", "XEO", "NDX", "XND", "RUT", "MRUT", "DJX", "VIX"})
+"""Their options are nonequity options under section 1256 (b) of the tax code: on broad indexes, not on shares or narrow ones."""
+
+
+def is_section_1256(symbol: str, option: OptionTerms | None) -> bool:
+    """Whether it is an option on a broad index, which the tax knows neither as short-term nor as long-term."""
+    return option is not None and symbol in BROAD_INDEXES
+
+
 class Assumed(Execution):
-    """The trade that an opening lot stands for, as if it were known: one purchase or sale at the broker's average cost."""
+    """The trade that an opening lot stands for, as if it were known: one purchase or sale at the broker's average cost.
+
+    Its price is that of a whole contract.
+    """
 
     __slots__ = ()
+
+    @property
+    def multiplier(self) -> Decimal:
+        """The broker's average cost has it in it already."""
+        return ONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +89,14 @@ class Lot:
 
     `cost` is the basis of what is left, commission in it; for a short (`signed_quantity` below zero) it is minus what its sale brought,
     commission off. `assumed` means that it was held when the books were opened: the time of its opening is only the latest possible.
+    `how` it came: shares that an exercise or an assignment brought have the option's premium in their cost.
     """
 
     opening: Execution
     signed_quantity: Decimal
     cost: Decimal
     provisional: bool
+    how: How = How.TRADED
 
     @property
     def assumed(self) -> bool:
@@ -87,6 +117,21 @@ class Lot:
     def symbol(self) -> str:
         """The ticker."""
         return self.opening.symbol
+
+    @property
+    def option(self) -> OptionTerms | None:
+        """Which option it is; None for shares."""
+        return self.opening.option
+
+    @property
+    def label(self) -> str:
+        """Its name in the chat."""
+        return self.opening.label
+
+    @property
+    def section_1256(self) -> bool:
+        """Whether it is taxed by section 1256: options on broad indexes."""
+        return is_section_1256(self.opening.symbol, self.opening.option)
 
     @property
     def currency(self) -> str:
@@ -109,6 +154,8 @@ class Closure:
     """A piece of a lot that a later execution closed. Money in `currency`, commissions in it; `quantity` is positive.
 
     `side` is that of the execution that closed: SELL for a long, BUY for a short. A loss is a negative gain. `assumed` as in Lot.
+    `how` it was closed. An option that was exercised or assigned has no gain (proceeds and basis are the same); `moved` is what went over
+    into the shares: what the option had cost, or, below zero, what it had brought. Shares that closed so have it in their figures.
     """
 
     opening: Execution
@@ -118,6 +165,8 @@ class Closure:
     cost_basis: Decimal
     term: Term
     provisional: bool
+    how: How = How.TRADED
+    moved: Decimal = ZERO
 
     @property
     def assumed(self) -> bool:
@@ -140,6 +189,21 @@ class Closure:
         return self.opening.symbol
 
     @property
+    def option(self) -> OptionTerms | None:
+        """Which option it is; None for shares."""
+        return self.opening.option
+
+    @property
+    def label(self) -> str:
+        """Its name in the chat."""
+        return self.opening.label
+
+    @property
+    def section_1256(self) -> bool:
+        """Whether it is taxed by section 1256: options on broad indexes."""
+        return is_section_1256(self.opening.symbol, self.opening.option)
+
+    @property
     def currency(self) -> str:
         """What its money is in."""
         return self.opening.currency
@@ -153,6 +217,12 @@ class Closure:
     def closed_at(self) -> datetime:
         """When it was closed."""
         return self.closing.time
+
+    @property
+    def closed_on(self) -> date:
+        """The day that the tax goes by: the exchange's; of an expired option its last day at the latest."""
+        day = self.closing.time.astimezone(EXCHANGE_ZONE).date()
+        return min(day, self.option.expiry) if self.how is How.EXPIRED and self.option else day
 
     @property
     def side(self) -> Side:
@@ -177,18 +247,25 @@ class Closure:
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """Open lots in the order of their opening, closures in the order of their closing, and trades whose commission is not known."""
+    """Open lots in the order of their opening, closures in the order of their closing, and trades whose commission is not known.
+
+    `unsure` are these, and shares that moved by an option whose premium is not known, or is not surely theirs. `hows` has, by key, what
+    was no trade but the end of an option, or shares that moved by it.
+    """
 
     lots: tuple[Lot, ...]
     closures: tuple[Closure, ...]
     unknown_commissions: frozenset[str]
+    unsure: frozenset[str] = frozenset()
+    hows: Mapping[str, How] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class TaxTransaction:
     """A line for the tax records: what opened (no gain yet: None), or what one lot brought when it was closed. Money in `currency`.
 
-    `trade_key` is the execution that this line is part of, `lot_key` the one that opened the lot.
+    `trade_key` is the execution that this line is part of, `lot_key` the one that opened the lot. `how` and `moved` as in Closure: an
+    option that was exercised or assigned is no sale of its own. `label` is what was traded in full, `section_1256` an option on a broad index.
     """
 
     type: Side
@@ -203,6 +280,10 @@ class TaxTransaction:
     trade_key: str
     lot_key: str
     provisional: bool
+    label: str = ""
+    how: How = How.TRADED
+    moved: Decimal = ZERO
+    section_1256: bool = False
 
 
 def book(
@@ -212,54 +293,79 @@ def book(
     openings: Iterable[OpeningLot] = (),
     adjustments: Iterable[OpeningLot] = (),
     method: str = "FIFO",
-    multipliers: Mapping[int, Decimal] | None = None,
     zone: tzinfo = EXCHANGE_ZONE,
 ) -> Books:
     """The books of every account and instrument in `executions`.
 
     `openings` were there before any of them; `adjustments` are differences to the broker that its owner took over, each a trade that nobody
     knows, at its time. Of an execution's revisions the highest counts, one of quantity zero is none; trades are taken by time, within one second by key.
-    `multipliers` has the units per contract of those con_ids where it is not 1. Raises KeyError for an unknown `method`.
+    A combination's own execution counts for nothing, those of its legs do. What the broker charges nothing for (the end of an option and
+    the shares that it moves) needs no report of a commission. Raises KeyError for an unknown `method`.
     """
-    order, units, fees = METHODS[method], multipliers or {}, _latest(commissions)
+    order, fees = METHODS[method], _latest(commissions)
     shelves: defaultdict[tuple[str, int], list[tuple[Any, int, _Deal]]] = defaultdict(list)
     closures: list[Closure] = []
     unknown: list[str] = []
+    unsure: set[str] = set()
     before = sorted(openings, key=lambda lot: (lot.account, lot.con_id))
     for number, opening in enumerate(before, start=-len(before)):
-        deal = _Deal(_as_execution(opening), None, None)
+        deal = _Deal(_as_execution(opening), None)
         heappush(shelves[opening.account, opening.con_id], (order(number, deal.execution), number, deal))
     history = _latest(executions)
+    ended = _ended(history)
     history |= {
         one.key: one for a in adjustments for one in [_as_execution(a, f"adjustment-{a.at.isoformat()}")]
     }
-    for number, key in enumerate(_in_time(history)):
-        execution = history[key]
-        assumed = isinstance(execution, Assumed)
-        fee = None if assumed else _fee(execution, fees.get(key))
-        if fee is None and not assumed:
-            unknown.append(key)
-        deal = _Deal(execution, fee, None if assumed else units.get(execution.con_id))
+    numbers = count()
+
+    def settle(deal: _Deal) -> None:
+        execution, side = deal.execution, deal.side
         shelf = shelves[execution.account, execution.con_id]
-        while shelf and deal.left and shelf[0][2].side is not deal.side:
+        while shelf and deal.left:
             lot = shelf[0][2]
+            if lot.side is side:
+                break
             closures.append(_close(lot, deal, zone))
             if not lot.left:
                 heappop(shelf)
         if deal.left:
+            number = next(numbers)
             heappush(shelf, (order(number, execution), number, deal))
+
+    for key in _in_time(history):
+        execution = history[key]
+        if ended and key in ended:
+            if not ended[key].is_settled_by(key):
+                continue  # the end of an option is settled right before the shares that it moves
+            deals = _end(ended[key], fees, unknown)
+            settle(next(deals))
+            for deal in deals:
+                if not deal.known:
+                    unsure.add(deal.execution.key)
+                settle(deal)
+        elif isinstance(execution, Assumed):
+            settle(_Deal(execution, None))
+        elif execution.kind != "BAG":
+            fee = _fee(execution, fees.get(key))
+            if fee is None:
+                unknown.append(key)
+            settle(_Deal(execution, fee))
     kept = sorted((number, deal) for shelf in shelves.values() for _, number, deal in shelf)
-    return Books(tuple(_lot(deal) for _, deal in kept), tuple(closures), frozenset(unknown))
+    hows = {key: ending.how for key, ending in ended.items()}
+    lots = tuple(_lot(deal) for _, deal in kept)
+    return Books(lots, tuple(closures), frozenset(unknown), frozenset(unsure.union(unknown)), hows)
 
 
 def tax_transactions(books: Books) -> tuple[TaxTransaction, ...]:
     """A line for every known execution that opened (whole, however it was closed) and one for every closure, in time.
 
-    The money of a trade's lines of its own side (basis of what it bought, proceeds of what it sold) adds up to that trade.
+    The money of a trade's lines of its own side (basis of what it bought, proceeds of what it sold) adds up to that trade, and for shares
+    that moved by an option, to that and its premium.
     """
     lines = [
         TaxTransaction(
             c.side, c.symbol, c.currency, c.quantity, c.cost_basis, c.proceeds, c.gain, c.term, c.closed_at, c.close_key, c.open_key, c.provisional,
+            c.label, c.how, c.moved, c.section_1256,
         )
         for c in books.closures
     ]  # fmt: skip
@@ -269,7 +375,10 @@ def tax_transactions(books: Books) -> tuple[TaxTransaction, ...]:
         if piece.assumed:
             continue  # nobody knows when and how it was opened: that was no trade of these books
         opened.setdefault(piece.opening.key, []).append(piece)
-    lines += [_opening(key, pieces, key in books.unknown_commissions) for key, pieces in opened.items()]
+    lines += [
+        _opening(key, pieces, key in books.unsure, books.hows.get(key, How.TRADED))
+        for key, pieces in opened.items()
+    ]
     return tuple(sorted(lines, key=lambda line: (line.at, line.trade_key)))
 
 
@@ -288,30 +397,91 @@ def is_long_term(acquired: date, sold: date) -> bool:
 
 
 class _Deal:
-    """An execution whose quantity and commission are dealt out piece by piece."""
+    """An execution whose quantity and commission are dealt out piece by piece. Commission and premium of it are `fee`."""
 
-    __slots__ = ("execution", "fee", "fee_left", "known", "left", "price", "side")
+    __slots__ = ("execution", "fee", "fee_left", "known", "left", "price", "side", "whole")
+    how = How.TRADED
+    over: list[tuple[Decimal, Decimal, bool]] | None = None
 
-    def __init__(
-        self,
-        execution: Execution,
-        fee: Decimal | None,
-        multiplier: Decimal | None,
-    ) -> None:
-        self.execution, self.side, self.left = execution, execution.side, execution.quantity
-        self.price = execution.price if multiplier is None else execution.price * multiplier
+    def __init__(self, execution: Execution, fee: Decimal | None) -> None:
+        self.execution, self.side = execution, execution.side
+        self.whole = self.left = execution.quantity
+        self.price = execution.price if execution.option is None else execution.price * execution.multiplier
         self.known = fee is not None
         self.fee = self.fee_left = fee or ZERO
 
     def take(self, quantity: Decimal) -> Decimal:
         """What `quantity` of the rest cost, or brought, with its part of the commission; the last piece takes all that is left."""
-        self.left -= quantity
-        fee, self.fee_left = self.fee_left, ZERO
-        if fee and self.left:
-            self.fee_left = (self.fee * self.left / self.execution.quantity).quantize(CENT)
+        fee = self.fee_left
+        if quantity is self.left:  # the whole of it: nothing to reckon
+            self.left = self.fee_left = ZERO
+        else:
+            self.left = left = self.left - quantity
+            self.fee_left = (self.fee * left / self.whole).quantize(CENT) if fee and left else ZERO
             fee -= self.fee_left
         cost = self.price * quantity
         return cost + fee if self.side is Side.BUY else cost - fee
+
+
+class _End(_Deal):
+    """The end of an option; where shares move with it, `over` is (shares, what they cost more for it, whether that is known) by lot."""
+
+    __slots__ = ("how", "over")
+
+    def __init__(self, ending: Ending, fee: Decimal | None) -> None:
+        super().__init__(ending.option, fee)
+        self.how = ending.how
+        self.over = None if ending.shares is None else []
+        self.known = self.known and not ending.doubtful
+
+
+class _Part(_Deal):
+    """Some of the shares that the end of an option moved; what it cost or brought is in the `fee`."""
+
+    __slots__ = ("how",)
+
+    def __init__(self, shares: Execution, quantity: Decimal, fee: Decimal | None, how: How) -> None:
+        super().__init__(shares, fee)
+        self.whole = self.left = quantity
+        self.how = how
+
+
+def _ended(history: Mapping[str, Execution]) -> dict[str, Ending]:
+    """The ends of options, each by its own key and by that of the shares that it moved."""
+    if not any(execution.kind == "OPT" and ends_option(execution) for execution in history.values()):
+        return {}
+    found: dict[str, Ending] = {}
+    for ending in endings_of(history.values()):
+        found[ending.option.key] = ending
+        if ending.shares is not None:
+            found[ending.shares.key] = ending
+    return found
+
+
+def _end(ending: Ending, fees: Mapping[str, Commission], unknown: list[str]) -> Iterator[_Deal]:
+    """The end of an option, and when that has met its lots, a part of the shares for each of them, with the premium that comes over.
+
+    The broker takes no commission for either, so none that is told is none; one that cannot be added is unknown as ever.
+    """
+    option, shares = ending.option, ending.shares
+    fee, share_fee = (
+        ZERO if one is None or one.key not in fees else _fee(one, fees[one.key]) for one in (option, shares)
+    )
+    unknown += [one.key for one, paid in ((option, fee), (shares, share_fee)) if one and paid is None]
+    end = _End(ending, fee)
+    yield end
+    if shares is None or end.over is None:
+        return
+    rest = shares.quantity - sum((quantity for quantity, _, _ in end.over), ZERO)
+    if rest:
+        end.over.append((rest, ZERO, False))  # of an option that these books know nothing of
+    cost = _Deal(shares, share_fee)
+    for quantity, moved, known in end.over:
+        before = cost.fee_left
+        cost.take(quantity)
+        part = _Part(shares, quantity, before - cost.fee_left + moved, ending.how)
+        part.known = known and cost.known
+        yield part
 
 
 def _close(lot: _Deal, deal: _Deal, zone: tzinfo) -> Closure:
@@ -319,24 +489,50 @@ def _close(lot: _Deal, deal: _Deal, zone: tzinfo) -> Closure:
     opening, closing = lot.execution, deal.execution
     quantity = min(lot.left, deal.left)
     first, second = lot.take(quantity), deal.take(quantity)
-    if isinstance(closing, Assumed):
+    known, moved = lot.known and deal.known, ZERO
+    if deal.over is not None:
+        moved = (first - second) * lot.side.sign
+        deal.over.append((quantity * closing.multiplier, moved, known))
+        second = first
+    elif isinstance(closing, Assumed):
         second = first  # nobody knows what it brought: neither gain nor loss, and provisional
-    known = lot.known and deal.known
+    if opening.option is not None:
+        term = _option_term(lot, deal, zone)
+    elif lot.side is Side.SELL:
+        term = Term.SHORT
+    else:
+        term = _term(opening.time, closing.time, zone)
     if lot.side is Side.SELL:
-        return Closure(opening, closing, quantity, first, second, Term.SHORT, not known)
-    term = _term(opening.time, closing.time, zone)
+        return Closure(opening, closing, quantity, first, second, term, not known, deal.how, moved)
     if term is Term.SHORT and isinstance(opening, Assumed):
         term = Term.UNKNOWN  # it was held at that time, and who knows for how long before
-    return Closure(opening, closing, quantity, second, first, term, not known)
+    return Closure(opening, closing, quantity, second, first, term, not known, deal.how, moved)
+
+
+def _option_term(lot: _Deal, deal: _Deal, zone: tzinfo) -> Term:
+    """That of an option: an expired one was held until its last day, whenever the broker books it; one that was written is short-term."""
+    opening, option = lot.execution, lot.execution.option
+    if is_section_1256(opening.symbol, option):
+        return Term.MIXED
+    if lot.side is Side.SELL:
+        return Term.SHORT
+    if deal.how is not How.EXPIRED or option is None:
+        return _term(opening.time, deal.execution.time, zone)
+    ended = min(option.expiry, deal.execution.time.astimezone(zone).date())
+    return Term.LONG if is_long_term(opening.time.astimezone(zone).date(), ended) else Term.SHORT
 
 
 def _lot(deal: _Deal) -> Lot:
     """What is still open of an execution."""
     quantity, sign = deal.left, deal.side.sign
-    return Lot(deal.execution, quantity * sign, deal.take(quantity) * sign, not deal.known)
+    overshot = (
+        deal.how is not How.TRADED and deal.execution.option is not None
+    )  # more ended than was held here
+    how = How.TRADED if overshot else deal.how
+    return Lot(deal.execution, quantity * sign, deal.take(quantity) * sign, overshot or not deal.known, how)
 
 
-def _opening(key: str, pieces: list[Closure | Lot], provisional: bool) -> TaxTransaction:
+def _opening(key: str, pieces: list[Closure | Lot], provisional: bool, how: How) -> TaxTransaction:
     """The line of an execution that opened, from the pieces that its lot went into."""
     opening = pieces[0].opening
     side, quantity, money = opening.side, ZERO, ZERO
@@ -350,6 +546,7 @@ def _opening(key: str, pieces: list[Closure | Lot], provisional: bool) -> TaxTra
     cost, proceeds = (money, None) if side is Side.BUY else (None, money)
     return TaxTransaction(
         side, opening.symbol, opening.currency, quantity, cost, proceeds, None, None, opening.time, key, key, provisional,
+        opening.label, how, ZERO, pieces[0].section_1256,
     )  # fmt: skip
 
 
@@ -359,6 +556,7 @@ def _as_execution(opening: OpeningLot, name: str = "opening") -> "Assumed":
         exec_id=f"{name}-{opening.account}-{opening.con_id}", account=opening.account, con_id=opening.con_id, symbol=opening.symbol,
         currency=opening.currency, side=Side.BUY if opening.signed_quantity > 0 else Side.SELL, quantity=abs(opening.signed_quantity),
         price=opening.average_cost, time=opening.at, client_id=0, order_id=0, perm_id=0, order_ref="",
+        kind="STK" if opening.option is None else "OPT", option=opening.option,
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from collections import defaultdict, deque
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -10,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.exercise import How
 from core.lots import Books, TaxTransaction, Term, book, is_long_term, tax_transactions
-from core.model import Commission, Execution, OpeningLot, Side
+from core.model import Commission, Execution, OpeningLot, OptionTerms, Right, Side
 
 NOON = datetime(2026, 3, 2, 17, 0, tzinfo=UTC)
 
@@ -31,6 +33,33 @@ def fill(
         side=Side(side), quantity=Decimal(quantity), price=Decimal(price), time=at or NOON + timedelta(minutes=number), client_id=0,
         order_id=number, perm_id=number, order_ref="",
     )  # fmt: skip
+
+
+CALL = OptionTerms(date(2026, 3, 20), Decimal(50), Right.CALL)
+PUT = replace(CALL, right=Right.PUT)
+
+
+def option(
+    number: int, side: str, contracts: str, price: str, terms: OptionTerms = CALL, at: datetime | None = None
+) -> Execution:
+    """A trade of an option on S1."""
+    con_id = 11 if terms.right is Right.CALL else 12
+    return replace(fill(number, side, contracts, price, at), con_id=con_id, kind="OPT", option=terms)
+
+
+def end(
+    number: int, side: str, contracts: str = "1", terms: OptionTerms = CALL, at: datetime | None = None
+) -> Execution:
+    """The broker's close of an option at nothing, by no order: SELL ends a long, BUY a short."""
+    return replace(option(number, side, contracts, "0", terms, at), order_id=0, perm_id=0)
+
+
+def moved(
+    number: int, side: str, quantity: str = "100", price: str = "50", at: datetime | None = None
+) -> Execution:
+    """Shares that the end of an option moved, told in the second of the execution before."""
+    when = at or NOON + timedelta(minutes=number - 1)
+    return replace(fill(number, side, quantity, price, when), order_id=0, perm_id=0)
 
 
 def fees(executions: Sequence[Execution], amount: str = "1.00") -> list[Commission]:
@@ -160,9 +189,8 @@ def test_corrections() -> None:
 
 def test_multiplier() -> None:
     """A contract of 100 units costs 100 times its price."""
-    trades = [fill(1, "BUY", "2", "1.50"), fill(2, "SELL", "2", "2.00")]
-    books = book(trades, fees(trades), multipliers={1: Decimal(100)})
-    assert money(books) == [row("2", "301.00", "399.00", "98.00")]
+    trades = [option(1, "BUY", "2", "1.50"), option(2, "SELL", "2", "2.00")]
+    assert money(booked(*trades)) == [row("2", "301.00", "399.00", "98.00")]
 
 
 def held(quantity: str, average_cost: str, at: datetime = NOON, con_id: int = 1) -> OpeningLot:
@@ -420,3 +448,340 @@ def test_what_always_holds(rows: Rows) -> None:
         assert closure.opened_at <= closure.closed_at
         assert closure.provisional == bool({closure.open_key, closure.close_key} & books.unknown_commissions)
     assert all(lot.provisional == (lot.trade_key in books.unknown_commissions) for lot in books.lots)
+
+
+# --- options ------------------------------------------------------------------------------------------------------------
+
+
+def free(*executions: Execution) -> Books:
+    """Without commissions: an end has none, a trade one of zero."""
+    return book(executions, fees([e for e in executions if e.order_id], "0"))
+
+
+SHARES = fill(1, "BUY", "100", "40")
+# IRS Publication 550 (2023), chapter 4, "Options" with its table "Puts and Calls": the holder's and the writer's side of an end that is no
+# trade. Its rules with a premium of $200, a strike of $50 and shares that cost $4,000: what each holding leaves in the books.
+PUBLICATION_550 = {
+    "call held, expired": (
+        [option(2, "BUY", "1", "2"), end(3, "SELL")], [("-200", How.EXPIRED)], [],
+    ),
+    "call held, exercised": (
+        [option(2, "BUY", "1", "2"), end(3, "SELL"), moved(4, "BUY")], [("0", How.EXERCISED)], [row("100", "5200")],
+    ),
+    "call written, expired": (
+        [option(2, "SELL", "1", "2"), end(3, "BUY")], [("200", How.EXPIRED)], [],
+    ),
+    "call written, assigned": (
+        [SHARES, option(2, "SELL", "1", "2"), end(3, "BUY"), moved(4, "SELL")], [("0", How.ASSIGNED), ("1200", How.ASSIGNED)], [],
+    ),
+    "put held, expired": (
+        [option(2, "BUY", "1", "2", PUT), end(3, "SELL", terms=PUT)], [("-200", How.EXPIRED)], [],
+    ),
+    "put held, exercised": (
+        [SHARES, option(2, "BUY", "1", "2", PUT), end(3, "SELL", terms=PUT), moved(4, "SELL")],
+        [("0", How.EXERCISED), ("800", How.EXERCISED)], [],
+    ),
+    "put written, expired": (
+        [option(2, "SELL", "1", "2", PUT), end(3, "BUY", terms=PUT)], [("200", How.EXPIRED)], [],
+    ),
+    "put written, assigned": (
+        [option(2, "SELL", "1", "2", PUT), end(3, "BUY", terms=PUT), moved(4, "BUY")], [("0", How.ASSIGNED)], [row("100", "4800")],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PUBLICATION_550)
+def test_publication_550(name: str) -> None:
+    """Every cell of the table: gains of what was closed, how, and the basis of the shares that are left; nothing is provisional."""
+    trades, gains, lots = PUBLICATION_550[name]
+    books = free(*trades)
+    assert [(f"{c.gain:f}", c.how) for c in books.closures] == [(gain, how) for gain, how in gains]
+    assert left(books) == lots
+    assert not any(c.provisional for c in books.closures)
+    assert not any(lot.provisional for lot in books.lots)
+    assert books.unknown_commissions == frozenset()
+
+
+def test_publication_550_proceeds() -> None:
+    """An assigned call sells for strike and premium, 5,200; an exercised put for strike less premium, 4,800."""
+    for name, proceeds in (("call written, assigned", 5200), ("put held, exercised", 4800)):
+        sale = free(*PUBLICATION_550[name][0]).closures[-1]
+        assert (sale.proceeds, sale.cost_basis, sale.symbol) == (Decimal(proceeds), Decimal(4000), "S1")
+
+
+# Lawrence McMillan, Options as a Strategic Investment, chapter 41, "Taxes": his four examples of an exercise or an assignment, with a
+# commission of $25 on the option and another on the shares. (closes, right, strike, premium, commission, cost; proceeds below zero)
+MCMILLAN = [
+    ("SELL", Right.CALL, "50", "5", "85", "5610", How.EXERCISED),
+    ("BUY", Right.CALL, "30", "3", "75", "-3200", How.ASSIGNED),
+    ("SELL", Right.PUT, "45", "2", "85", "-4190", How.EXERCISED),
+    ("BUY", Right.PUT, "40", "4", "75", "3700", How.ASSIGNED),
+]
+
+
+@pytest.mark.parametrize(("closes", "right", "strike", "premium", "commission", "cost", "how"), MCMILLAN)
+def test_commissions_move_with_the_premium(
+    closes: str, right: Right, strike: str, premium: str, commission: str, cost: str, how: How
+) -> None:
+    """What the option's own commission added to its cost goes over with it; that of the shares comes on top."""
+    terms = replace(CALL, right=right, strike=Decimal(strike))
+    shares = "BUY" if (closes == "SELL") is (right is Right.CALL) else "SELL"
+    opens = "BUY" if closes == "SELL" else "SELL"
+    story = [
+        option(1, opens, "1", premium, terms),
+        end(2, closes, terms=terms),
+        moved(3, shares, price=strike),
+    ]
+    paid = [
+        Commission(story[0].exec_id, Decimal(25), "USD"),
+        Commission(story[2].exec_id, Decimal(commission), "USD"),
+    ]
+    (lot,) = book(story, paid).lots
+    assert (lot.cost, lot.provisional, lot.how) == (Decimal(cost), False, how)
+
+
+def test_lot_by_lot() -> None:
+    """Two calls bought at different prices, both exercised at once: each brings its own hundred shares, at its own cost."""
+    story = [
+        option(1, "BUY", "1", "2"),
+        option(2, "BUY", "1", "3"),
+        end(3, "SELL", "2"),
+        moved(4, "BUY", "200"),
+    ]
+    books = free(*story)
+    assert [(lot.signed_quantity, lot.cost) for lot in books.lots] == [row("100", "5200"), row("100", "5300")]
+    assert [(c.moved, c.gain) for c in books.closures] == [row("200", "0"), row("300", "0")]
+    (line,) = [line for line in tax_transactions(books) if line.trade_key == story[3].key]
+    assert (line.cost_basis, line.how, line.label) == (Decimal(10_500), How.EXERCISED, "S1")
+
+
+def test_premium_over_partial_closings() -> None:
+    """A premium on shares that are sold bit by bit goes out in cents that add up to it; the last piece takes the remainder."""
+    story = [option(1, "BUY", "1", "2"), end(2, "SELL"), moved(3, "BUY"), *(fill(n, "SELL", "33", "60") for n in (4, 5, 6)), fill(7, "SELL", "1", "60")]  # fmt: skip
+    sold = [c for c in free(*story).closures if c.how is How.TRADED]
+    assert [c.cost_basis for c in sold] == [Decimal(1716), Decimal(1716), Decimal(1716), Decimal(52)]
+    odd = [
+        option(1, "BUY", "1", "1.00"),
+        end(2, "SELL"),
+        moved(3, "BUY"),
+        *(fill(n, "SELL", "1", "60") for n in range(4, 104)),
+    ]
+    paid = [*fees([odd[0]], "0.3462"), *fees(odd[3:], "0")]
+    closed = [c for c in book(odd, paid).closures if c.how is How.TRADED]
+    assert sum(c.cost_basis for c in closed) == Decimal("5100.3462")
+
+
+def test_partly_assigned() -> None:
+    """Two calls were written and one is assigned: half of what they brought moves, the other call is still there."""
+    story = [fill(1, "BUY", "200", "40"), option(2, "SELL", "2", "2"), end(3, "BUY"), moved(4, "SELL")]
+    books = book(story, [*fees(story[:1], "0"), *fees(story[1:2], "1.05")])
+    assert [(c.quantity, c.proceeds, c.gain) for c in books.closures] == [
+        row("1", "199.47", "0"),
+        row("100", "5199.47", "1199.47"),
+    ]
+    assert left(books) == [row("100", "4000"), row("-1", "-199.48")]
+
+
+def test_days_of_the_exercise() -> None:
+    """Shares of an exercised call are held from the day of the exercise; the year that the call was held counts for nothing."""
+    exercised = NOON + timedelta(days=300)
+    late = replace(CALL, expiry=date(2027, 3, 19))
+    story = [
+        option(1, "BUY", "1", "2", late), end(2, "SELL", terms=late, at=exercised), moved(3, "BUY", at=exercised),
+        fill(4, "SELL", "40", "60", exercised + timedelta(days=365)), fill(5, "SELL", "60", "60", exercised + timedelta(days=366)),
+    ]  # fmt: skip
+    assert [c.term for c in free(*story).closures[1:]] == [Term.SHORT, Term.LONG]
+
+
+def test_shares_keep_their_own_period() -> None:
+    """Shares that an assigned call takes away are long- or short-term by how long they were held themselves."""
+    late = NOON + timedelta(days=500)
+    story = [SHARES, option(2, "SELL", "1", "2", at=late), end(3, "BUY", at=late), moved(4, "SELL", at=late)]
+    assert [c.term for c in free(*story).closures] == [Term.SHORT, Term.LONG]
+
+
+@pytest.mark.parametrize(("days", "term"), [(365, Term.SHORT), (366, Term.LONG)])
+def test_term_of_an_expired_option(days: int, term: Term) -> None:
+    """One that was held is long-term after a year, by its last day, even where the broker books its end on the Monday after."""
+    last = (NOON + timedelta(days=days)).date()
+    terms = replace(CALL, expiry=last)
+    story = [
+        option(1, "BUY", "1", "2", terms, NOON),
+        end(2, "SELL", terms=terms, at=NOON + timedelta(days=days + 3)),
+    ]
+    (closure,) = free(*story).closures
+    assert (closure.term, closure.closed_on) == (term, last)
+
+
+def test_a_written_option_is_short_term() -> None:
+    """However long it was written before it expired or was bought back."""
+    late = NOON + timedelta(days=800)
+    terms = replace(CALL, expiry=late.date())
+    for closing in (end(2, "BUY", terms=terms, at=late), option(2, "BUY", "1", "0.5", terms, at=late)):
+        assert [c.term for c in free(option(1, "SELL", "1", "2", terms), closing).closures] == [Term.SHORT]
+
+
+@pytest.mark.parametrize(("symbol", "marked"), [("SPX", True), ("NDX", True), ("RUT", True), ("VIX", True), ("SPY", False), ("S1", False)])  # fmt: skip
+def test_section_1256(symbol: str, marked: bool) -> None:
+    """An option on a broad index is marked and is neither short- nor long-term; one on a fund is an option on shares."""
+    story = [replace(e, symbol=symbol) for e in (option(1, "SELL", "1", "2"), option(2, "BUY", "1", "1"))]
+    books = free(*story)
+    assert [(c.section_1256, c.term) for c in books.closures] == [
+        (marked, Term.MIXED if marked else Term.SHORT)
+    ]
+    assert {line.section_1256 for line in tax_transactions(books)} == {marked}
+    assert not booked(replace(fill(1, "BUY", "1", "1"), symbol="SPX")).lots[0].section_1256
+
+
+def test_the_whole_of_a_combination_is_nothing() -> None:
+    """Its legs are the trades; the whole is no lot, no gain, and no commission that is missing."""
+    whole = replace(fill(1, "BUY", "1", "1.93"), kind="BAG", con_id=28812380)
+    legs = [option(2, "BUY", "1", "3.59"), option(3, "SELL", "1", "1.66", PUT)]
+    books = book([whole, *legs], fees(legs))
+    assert left(books) == [row("1", "360.00"), row("-1", "-165.00")]
+    assert books.unknown_commissions == frozenset()
+
+
+def test_an_option_held_before() -> None:
+    """The broker's cost of a contract has its multiplier in it; exercised, it is moved as it is, and the shares are provisional."""
+    before = OpeningLot("DU1", 11, "S1", "USD", Decimal(1), Decimal("201.05"), NOON, CALL)
+    story = [end(1, "SELL"), moved(2, "BUY")]
+    books = book(story, [], openings=[before])
+    assert left(books) == [row("100", "5201.05")]
+    assert (books.lots[0].provisional, books.closures[0].label) == (True, "S1 50 C 20 Mar 26")
+    (line,) = [line for line in tax_transactions(books) if line.trade_key == story[1].key]
+    assert line.provisional
+
+
+def test_an_option_that_nobody_knew() -> None:
+    """The end of an option that these books never held moves no premium that anybody knows: the shares say so."""
+    books = free(end(1, "SELL"), moved(2, "BUY"))
+    assert [(lot.label, lot.cost, lot.provisional) for lot in books.lots] == [
+        ("S1 50 C 20 Mar 26", Decimal(0), True), ("S1", Decimal(5000), True),
+    ]  # fmt: skip
+
+
+def test_a_difference_that_was_taken_over_is_no_expiry() -> None:
+    """An option that is gone without a word leaves with neither gain nor loss, as everything that is taken over."""
+    bought = option(1, "BUY", "1", "2")
+    gone = OpeningLot("DU1", 11, "S1", "USD", Decimal(-1), Decimal(0), NOON + timedelta(days=1), CALL)
+    (closure,) = book([bought], fees([bought], "0"), adjustments=[gone]).closures
+    assert (closure.gain, closure.how, closure.provisional) == (Decimal(0), How.TRADED, True)
+
+
+def test_two_options_for_the_same_shares_are_provisional() -> None:
+    """Where it is not sure which of two options the shares came by, both figures say that they may change."""
+    story = [
+        option(1, "BUY", "1", "2"), option(2, "SELL", "1", "3", PUT),
+        end(3, "SELL", at=NOON + timedelta(days=1)), end(4, "BUY", terms=PUT, at=NOON + timedelta(days=1)), moved(5, "BUY", at=NOON + timedelta(days=1)),
+    ]  # fmt: skip
+    books = free(*story)
+    assert [(c.how, c.provisional) for c in books.closures] == [(How.EXPIRED, True), (How.ASSIGNED, True)]
+    assert [(lot.cost, lot.provisional) for lot in books.lots] == [(Decimal(4700), True)]
+
+
+acts = st.lists(
+    st.tuples(
+        st.sampled_from(["trade", "shares", "expire", "exercise"]),
+        st.sampled_from([CALL, PUT]),
+        st.sampled_from(["BUY", "SELL"]),
+        st.integers(1, 4),
+        st.decimals("0.01", "40", places=2),
+        st.decimals("0", "3", places=4),
+    ),
+    max_size=25,
+)
+Acts = list[tuple[str, OptionTerms, str, int, Decimal, Decimal]]
+
+
+def life(rows: Acts) -> tuple[list[Execution], list[Commission]]:
+    """A book of options and their shares in which nothing ends that is not held."""
+    executions: list[Execution] = []
+    commissions: list[Commission] = []
+    held: dict[Right, int] = {Right.CALL: 0, Right.PUT: 0}
+    for row_number, (act, terms, side, count, price, fee) in enumerate(rows):
+        number = 2 * row_number
+        has = held[terms.right]
+        if act in {"trade", "shares"}:
+            one = (
+                fill(number, side, str(count * 30), str(price))
+                if act == "shares"
+                else option(number, side, str(count), str(price), terms)
+            )
+            executions.append(one)
+            commissions.append(Commission(one.exec_id, fee, "USD"))
+            held[terms.right] += 0 if act == "shares" else one.side.sign * count
+        elif has:
+            closes = Side.SELL if has > 0 else Side.BUY
+            many = min(count, abs(has))
+            executions.append(end(number, closes, str(many), terms))
+            held[terms.right] += closes.sign * many
+            if act == "exercise":
+                goes = Side.BUY if (closes is Side.SELL) is (terms.right is Right.CALL) else Side.SELL
+                executions.append(moved(number + 1, goes, str(many * 100)))
+                commissions.append(Commission(executions[-1].exec_id, fee, "USD"))
+    return executions, commissions
+
+
+@given(acts)
+def test_money_in_is_money_out(rows: Acts) -> None:
+    """Whatever is traded, expires, is exercised and assigned: gains and the cost of what is left are the cash that moved, to the last digit."""
+    executions, commissions = life(rows)
+    books = book(executions, commissions)
+    paid = sum((e.side.sign * e.quantity * e.price * e.multiplier for e in executions), Decimal(0))
+    paid += sum((c.amount for c in commissions), Decimal(0))
+    cost = sum((lot.cost for lot in books.lots), Decimal(0))
+    assert cost - sum((c.gain for c in books.closures), Decimal(0)) == paid
+    assert (
+        sum((line.gain for line in tax_transactions(books) if line.gain is not None), Decimal(0))
+        == cost - paid
+    )
+    for con_id in (1, 11, 12):
+        assert sum((lot.signed_quantity for lot in books.lots if lot.con_id == con_id), Decimal(0)) == sum(
+            (e.side.sign * e.quantity for e in executions if e.con_id == con_id), Decimal(0)
+        )
+    assert not any(c.provisional for c in books.closures)
+    assert not any(lot.provisional for lot in books.lots)
+
+
+@given(acts)
+def test_premiums_arrive_where_they_left(rows: Acts) -> None:
+    """What exercised and assigned options give away is what the shares that moved cost more, or brought less, than strike and commission."""
+    executions, commissions = life(rows)
+    books = book(executions, commissions)
+    over = sum((c.moved for c in books.closures), Decimal(0))
+    keys = {e.key for e in executions if e.kind == "STK" and not e.order_id}
+    cost = {c.key: c.amount for c in commissions}
+    strike = sum(
+        (
+            e.side.sign * e.quantity * e.price + cost.get(e.key, Decimal(0))
+            for e in executions
+            if e.key in keys
+        ),
+        Decimal(0),
+    )
+    lines = [line for line in tax_transactions(books) if line.trade_key in keys]
+    bought = sum((line.cost_basis or Decimal(0) for line in lines if line.type is Side.BUY), Decimal(0))
+    sold = sum((line.proceeds or Decimal(0) for line in lines if line.type is Side.SELL), Decimal(0))
+    assert bought - sold == strike + over
+    assert all(c.gain == 0 for c in books.closures if c.moved)
+
+
+@given(acts, st.randoms(use_true_random=False))
+def test_options_in_any_order_and_again(rows: Acts, random: object) -> None:
+    """Told in any order, and some of it twice, the books with options are the same."""
+    executions, commissions = life(rows)
+    again = [*executions, *executions[::2]]
+    random.shuffle(again)  # type: ignore[attr-defined]
+    assert book(again, commissions[::-1]) == book(executions, commissions)
+
+
+@given(acts, st.integers(0, 30))
+def test_later_trades_change_nothing_before_them(rows: Acts, cut: int) -> None:
+    """Books that grow day by day are those that are rebuilt at the end: what was closed is closed as it was."""
+    executions, commissions = life(rows)
+    day = [e for e in executions if e.time <= NOON + timedelta(minutes=cut)]
+    whole = book(executions, commissions).closures
+    assert book(day, commissions).closures == tuple(
+        c for c in whole if c.closed_at <= NOON + timedelta(minutes=cut)
+    )
