@@ -40,9 +40,11 @@ from core.executor import Executor
 from core.guard import Guard
 from core.orderbook import OrderBook
 from core.panic import Halt, Panic
+from core.planner import Planner
 from core.ports import Clock
 from core.proposer import Proposer
 from core.recovery import Recovery
+from core.repricer import Repricer
 from core.risk import Limits
 from core.trading import TradingSwitch
 from storage import backup
@@ -131,6 +133,8 @@ async def running(
             daily_calls=settings.analyst_daily_calls,
         )
         stack.push_async_callback(analyst.close)
+        planner = Planner(broker, clock, cards)
+        repricer = Repricer(executor, book, clock)
         proposer = Proposer(broker, cards, book, analyst, ledger, clock, settings.min_confidence)
         lanes = Lanes()
         poller = Poller(chat, ledger, clock)
@@ -146,6 +150,7 @@ async def running(
         desk = Desk(
             executor,
             cards,
+            planner,
             panic,
             trading,
             proposer,
@@ -172,6 +177,7 @@ async def running(
                 parts.create_task(broker.run(), name="broker")
                 parts.create_task(keeper.run(), name="bookkeeper")
                 parts.create_task(guard.run(), name="guard")
+                parts.create_task(repricer.run(), name="repricer")
                 parts.create_task(panic.watch(), name="panic")
                 parts.create_task(notifier.run(desk), name="notifier")
                 parts.create_task(_poll(poller, dispatcher, keeper), name="poller")

@@ -9,6 +9,7 @@ from bot.settings import Settings
 from core.cards import Cards
 from core.executor import Executor
 from core.panic import Panic
+from core.planner import Planner
 from core.ports import Broker, Clock, Ledger
 from core.proposer import Proposer
 from core.trading import TradingSwitch
@@ -42,6 +43,7 @@ class Desk:
 
     executor: Executor
     cards: Cards
+    planner: Planner
     panic: Panic
     trading: TradingSwitch
     proposer: Proposer

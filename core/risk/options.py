@@ -1,0 +1,234 @@
+"""The rules that only options and combinations have: a limit, a market for every leg, an end to the loss, and cover for what is owed."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+from core.model import Denial, OrderType, Ticket
+from core.options import combine, recognise
+from core.risk import plans
+from core.risk.bounds import EXCHANGE
+from core.risk.terms import Limits, Snapshot, at_risk, judged, value
+
+ZERO, HUNDRED = Decimal(0), Decimal(100)
+
+
+def plan_limit(ticket: Ticket, _snapshot: Snapshot, _limits: Limits) -> Denial | None:
+    """Options leave with a limit, never at market, and are repriced only as far as was approved: from where they start towards the market."""
+    start, worst = ticket.limit_price, ticket.worst_limit
+    if ticket.order_type is OrderType.LIMIT and start is not None and worst is not None:
+        toward = worst - start if ticket.instrument.legs else (worst - start) * ticket.side.sign
+        if toward >= 0 and (ticket.instrument.legs or min(start, worst) > 0):
+            return None
+    return Denial(
+        "LIMIT_ONLY",
+        "Options are ordered with a limit that is a price, and none that is worse than the one on the card.",
+        remedy="@ with your price per share",
+    )
+
+
+def plan_priced(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
+    """Every leg has a bid and an ask that are not crossed, and fresh: what has no market has no worst case that could be told."""
+    for leg in plans.legs_of(ticket):
+        quote = snapshot.plan.quotes.get(leg.con_id) if snapshot.plan else None
+        name = leg.option.label(ticket.instrument.symbol) if leg.option else ticket.instrument.symbol
+        if quote is None or quote.ask is None or (quote.bid is None and leg.ratio < 0):
+            return Denial(
+                "PRICE_UNKNOWN",
+                f"There is no market for {name} now, so nothing can be valued.",
+                remedy="a nearer strike, or the same when the market is open",
+            )
+        if quote.bid is not None and quote.bid > quote.ask:
+            return Denial(
+                "QUOTE_CROSSED", f"The quote of {name} is crossed.", f"{quote.bid:f} / {quote.ask:f}", "bid below ask"
+            )  # fmt: skip
+        if snapshot.now - quote.time > timedelta(seconds=limits.max_quote_age_seconds):
+            age = (snapshot.now - quote.time).total_seconds()
+            return Denial(
+                "QUOTE_OLD",
+                f"The last quote of {name} is too old.",
+                f"{age:.0f} s",
+                f"{limits.max_quote_age_seconds:.0f} s",
+                "try again",
+            )
+    return None
+
+
+def _natural(ticket: Ticket, snapshot: Snapshot) -> tuple[Decimal | None, Decimal | None]:
+    """(net bid, net ask) per unit, signed, of owning what the plan adds."""
+    quotes = snapshot.plan.quotes if snapshot.plan else {}
+    return combine.natural(plans.legs_of(ticket), quotes)
+
+
+def plan_spread(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
+    """Bid and ask of the whole are near enough to each other to be a market, measured by what its options are worth together."""
+    bid, ask = _natural(ticket, snapshot)
+    quotes = snapshot.plan.quotes if snapshot.plan else {}
+    gross = ZERO
+    for leg in plans.legs_of(ticket):
+        quote = quotes.get(leg.con_id)
+        if leg.option and quote is not None and quote.bid is not None and quote.ask is not None:
+            gross += abs(leg.ratio) * (quote.bid + quote.ask) / 2
+    if bid is None or ask is None or gross <= 0:
+        return Denial(
+            "SPREAD", f"Bid and ask of {ticket.instrument.label} are not both known.", remedy="try again"
+        )
+    wide = (ask - bid) * HUNDRED / gross
+    if wide <= limits.max_spread_percent_options:
+        return None
+    return Denial(
+        "SPREAD",
+        f"Bid and ask of {ticket.instrument.label} lie far apart: {bid:f} / {ask:f}.",
+        f"{wide:.1f} %",
+        f"{limits.max_spread_percent_options:f} %",
+        "nearer strikes or a nearer expiry, or raise MAX_SPREAD_PERCENT_OPTIONS",
+    )
+
+
+def plan_collar(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
+    """The limit is not further through the market than the collar for options, five cents at least."""
+    _, ask = _natural(ticket, snapshot)
+    limit = plans.signed_limit(ticket)
+    if ask is None or limit is None:
+        return Denial(
+            "COLLAR", "How far the limit is from the market cannot be measured.", remedy="try again in a few seconds"
+        )  # fmt: skip
+    width = max(abs(ask) * limits.max_collar_percent_options / HUNDRED, plans.LEAST_COLLAR)
+    if limit - ask <= width:
+        return None
+    edge = ask + width
+    shown = edge if ticket.instrument.legs else edge * ticket.side.sign
+    given = ticket.worst_limit
+    return Denial(
+        "COLLAR",
+        f"The limit is far through the market of {ask if ticket.instrument.legs else ask * ticket.side.sign:f}.",
+        f"{given:f}",
+        f"{shown:.2f}",
+        f"@ {shown:.2f} or better",
+    )
+
+
+def loss_bounded(ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial | None:
+    """There is an end to what it can lose, whatever it is called: a short call needs a call or shares behind it that cover nothing else."""
+    found = judged(ticket, snapshot)
+    if found is None:
+        return Denial(
+            "LOSS_UNKNOWN", "What it could lose cannot be measured: a price is missing.", remedy="try again in a few seconds"
+        )  # fmt: skip
+    if plans.new_loss(found) is not None:
+        return None
+    symbol = ticket.instrument.symbol
+    free = ZERO
+    if snapshot.plan is not None:
+        free = recognise.unencumbered(
+            snapshot.plan.shares_id, symbol, snapshot.sure_positions(), snapshot.working
+        )
+    return Denial(
+        "UNLIMITED_LOSS",
+        f"Its loss would be unlimited: a call is owed that neither a call nor free shares cover ({max(free, ZERO):f} {symbol} are free).",
+        "unlimited",
+        "an end",
+        "a spread (BEAR_CALL_SPREAD), or a covered call against shares that you hold",
+    )
+
+
+def cash_secured(ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial | None:
+    """A put that is owed, and no other put covers, has its shares' price in cash, beside what earlier ones tie up."""
+    found, account = judged(ticket, snapshot), snapshot.account
+    if found is None or found.cash <= 0:
+        return None
+    instrument = ticket.instrument
+    rate = account.rate(instrument.currency) if account else None
+    if account is None or account.cash is None or rate is None:
+        return Denial(
+            "NOT_SECURED", "Whether the cash for the shares is there is not known yet.", remedy="try again in a few seconds"
+        )  # fmt: skip
+    before = recognise.secured(instrument.symbol, found.after, snapshot.working)
+    needed = (found.cash * ticket.quantity + before) * rate
+    if needed <= account.cash:
+        return None
+    room = account.cash / rate - before
+    return Denial(
+        "NOT_SECURED",
+        f"If it is assigned, the shares cost more than the cash that is there{' beside earlier puts' if before else ''}.",
+        f"{needed:,.2f} {account.currency}",
+        f"{account.cash:,.2f} {account.currency}",
+        "a lower strike, or BULL_PUT_SPREAD, whose loss is bounded by a second put",
+        fits=max(int(room / found.cash), 0) or None,
+    )
+
+
+def plan_cap(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
+    """What it can lose, with everything that is held and on its way in the same underlying, stays under MAX_POSITION_SIZE."""
+    worth, account, symbol = value(ticket, snapshot), snapshot.account, ticket.instrument.symbol
+    rate = account.rate(ticket.instrument.currency) if account else None
+    if worth is None or account is None or rate is None or snapshot.positions is None:
+        return Denial(
+            "POSITION_CAP",
+            "The size of the position cannot be measured: holding, price or exchange rate is not known yet.",
+            remedy="try again in a few seconds",
+        )
+    if worth <= 0:
+        return None
+    held = sum((abs(p.market_value or ZERO) for p in snapshot.positions if p.symbol == symbol), ZERO) * rate
+    waiting = sum((o.worth or ZERO for o in snapshot.working if o.symbol == symbol and not o.protects), ZERO)
+    figure = held + waiting + worth
+    if figure <= limits.max_position_size:
+        return None
+    room = limits.max_position_size - held - waiting
+    return Denial(
+        "POSITION_CAP",
+        f"What is held and on its way in {symbol}, with this at its largest loss, would be more than MAX_POSITION_SIZE.",
+        f"{figure:,.2f} {account.currency}",
+        f"{limits.max_position_size:,f} {account.currency}",
+        fits=max(int(room * ticket.quantity / worth), 0) or None,
+    )
+
+
+def plan_risk(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
+    """What it risks (all that it can lose; a share-like loss to the assumed stop) stays under MAX_PORTFOLIO_RISK of net liquidation."""
+    lost = at_risk(ticket, snapshot, limits)
+    account = snapshot.account
+    worth = account.net_liquidation if account else None
+    if lost is None or worth is None or account is None:
+        return Denial(
+            "RISK_PER_TRADE",
+            "What this order could lose cannot be measured: a price, or the average range of the last sessions, is not known.",
+            remedy="try again in a few seconds",
+        )
+    allowed = worth * limits.max_portfolio_risk
+    if lost <= allowed:
+        return None
+    return Denial(
+        "RISK_PER_TRADE",
+        "It could lose more than MAX_PORTFOLIO_RISK of the account.",
+        f"{lost:,.2f} {account.currency}",
+        f"{allowed:,.2f} {account.currency}",
+        "fewer contracts, or strikes nearer to each other",
+        fits=max(int(allowed * ticket.quantity / lost), 0) or None,
+    )
+
+
+def plan_crossing(ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial | None:
+    """No leg meets an order of ours that rests on the other side of it."""
+    mine = {leg.con_id: leg.ratio for leg in plans.legs_of(ticket)}
+    for order in snapshot.working:
+        if order.protects or order.remaining <= 0 or order.cancel_requested_at is not None:
+            continue
+        if any(moved * mine.get(con_id, 0) < 0 for con_id, moved in order.moves(order.remaining)):
+            return Denial(
+                "CROSSING",
+                f"Your own order #{order.number} ({order.label}) works on the other side of one of its legs.",
+                remedy=f"/cancel {order.number} first",
+            )
+    return None
+
+
+def not_expired(ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial | None:
+    """No leg has expired."""
+    today = snapshot.now.astimezone(EXCHANGE).date()
+    gone = [leg.option for leg in plans.legs_of(ticket) if leg.option and leg.option.expiry < today]
+    if not gone:
+        return None
+    return Denial(
+        "EXPIRED", f"{gone[0].label(ticket.instrument.symbol)} has expired.", remedy="a later expiry: /chain"
+    )
