@@ -241,9 +241,10 @@ class Dispatcher:
             messages.append(
                 Outgoing(user, "card", now, data=data, subject=reply.ends.ticket_id, is_edit=True)
             )
-        messages += reply.also
+        messages += [message for message in reply.also if message.is_edit]
         if reply.text:
             messages.append(self._message(user, reply))
+        messages += [message for message in reply.also if not message.is_edit]
         return messages
 
     def _message(self, user: int, reply: Reply) -> Outgoing:

@@ -2,6 +2,7 @@
 
 A flood limit is waited for, never argued with; markup that Telegram refuses goes out as plain text; of several edits of one card only
 the latest is sent; and after an outage many missed messages become one, while the cards get their latest edits.
+A picture is drawn when it is sent; one that cannot be drawn, or that Telegram does not take, leaves its words, and the log says why.
 
 What is for ever and what passes: Telegram's no to one message (Forbidden, BadRequest) ends that message, with the reason; everything
 else (network, 5xx, flood limits, a database that takes nothing) is waited for. A message that was delivered is never sent again because
@@ -18,10 +19,10 @@ from datetime import timedelta
 from functools import partial
 from html import unescape
 
-from telegram import Bot, InlineKeyboardButton, InlineKeyboardMarkup, LinkPreviewOptions
+from telegram import Bot, InlineKeyboardButton, InlineKeyboardMarkup, LinkPreviewOptions, Message
 from telegram.error import BadRequest, ChatMigrated, Forbidden, RetryAfter, TelegramError
 
-from bot import notices
+from bot import notices, pictures
 from bot.inbox import seconds
 from bot.services import Desk
 from bot.text import LIMIT, pages
@@ -35,18 +36,23 @@ DIGEST_FROM = 8
 DIGEST_MOST = 100  # in one message of many pages: tens of thousands at once would hold up everything else
 DIGEST_AGE = timedelta(seconds=60)
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
+CAPTION_LIMIT = 1024
 NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 REFUSALS = (Forbidden, BadRequest, ChatMigrated)
 
 
 @dataclass(slots=True)
 class _Parcel:
-    """What goes out at once: one message, or a digest of many; `parts` are the pages that are not sent yet."""
+    """What goes out at once: one message, or a digest of many; `parts` are the pages that are not sent yet.
+
+    A `picture` (a PNG) has the words below it, or goes before them where they are too many for that.
+    """
 
     messages: list[Outgoing]
     text: str
     buttons: Buttons
     parts: list[str]
+    picture: bytes | None = None
 
 
 class OutboxSender:
@@ -166,19 +172,27 @@ class OutboxSender:
         ):
             return message
         text, buttons = await _words(desk, message)
-        return _Parcel([message], text, buttons, pages(text))
+        return _Parcel([message], text, buttons, pages(text), await _drawn(message))
 
     def _digest(self, queue: list[Outgoing]) -> list[Outgoing]:
-        """The messages that have waited long, where they are many. Cards and their edits stay: they are sent one by one."""
+        """The messages that have waited long, where they are many. Cards, their edits and pictures stay: they are sent one by one."""
         now = self._clock.now()
         old = [
-            m for m in queue if now - m.created_at > DIGEST_AGE and not (m.buttons or m.subject or m.is_edit)
+            m
+            for m in queue
+            if now - m.created_at > DIGEST_AGE and not (m.buttons or m.subject or m.is_edit or m.picture)
         ]
         return old[:DIGEST_MOST] if len(old) >= DIGEST_FROM else []
 
     async def _carry(self, parcel: _Parcel) -> int | None:
         """Show a parcel; returns the chat's id of it, None where nothing has to be shown."""
         message = parcel.messages[0]
+        if parcel.picture is not None:
+            if len(without_markup(parcel.text)) <= CAPTION_LIMIT:
+                return await self._send_picture(message.chat, parcel.picture, parcel.text, parcel.buttons)
+            await self._send_picture(message.chat, parcel.picture, "", ())
+            parcel.picture = None
+            self._begun[message.chat] = parcel
         if not parcel.parts:
             return None
         if message.is_edit and message.chat not in self._begun:
@@ -244,11 +258,38 @@ class OutboxSender:
             sent = await self._bot.send_message(
                 chat, without_markup(text)[:LIMIT], reply_markup=keyboard(buttons)
             )
-        number = sent.message_id
-        if type(number) is not int or not 0 < number < 2**31:
-            # The library checks nothing. Without its number a card could not be kept up to date: better said twice than lost.
-            raise TelegramError("an answer that names no message")
-        return number
+        return _number(sent)
+
+    async def _send_picture(self, chat: int, picture: bytes, text: str, buttons: Buttons) -> int | None:
+        """A picture with its words below it; the words alone where Telegram does not take it."""
+        try:
+            sent = await self._bot.send_photo(
+                chat, picture, caption=text or None, parse_mode="HTML", reply_markup=keyboard(buttons)
+            )
+        except BadRequest as refused:
+            log.warning("a picture is refused: %s", refused.message)
+            return await self._send_part(chat, text, buttons) if text else None
+        return _number(sent)
+
+
+def _number(sent: Message) -> int:
+    """The chat's id of what was sent."""
+    number = sent.message_id
+    if type(number) is not int or not 0 < number < 2**31:
+        # The library checks nothing. Without its number a card could not be kept up to date: better said twice than lost.
+        raise TelegramError("an answer that names no message")
+    return number
+
+
+async def _drawn(message: Outgoing) -> bytes | None:
+    """The picture of a message that has one; None, and a line in the log, where it cannot be drawn."""
+    if not message.picture or message.is_edit:
+        return None
+    try:
+        return await asyncio.to_thread(pictures.draw, message.picture, message.data)
+    except Exception:
+        log.exception("the picture of message %s (%s) cannot be drawn", message.id, message.picture)
+        return None
 
 
 async def _words(desk: Desk, message: Outgoing) -> notices.Worded:

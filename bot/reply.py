@@ -12,7 +12,7 @@ class Reply:
     `opens` is the card that this reply shows, `ends` one whose story ends with it (its state says how). `recorded` means that the
     update is on disk as done already, because an order left with the same commit. `edits` names a message (of progress) that this reply
     takes the place of; `names` gives a new message a name, by which it can be edited later. `also` are edits of other messages that go
-    with it.
+    with it, and new messages (a picture) that come after it.
     """
 
     text: str = ""

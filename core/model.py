@@ -820,6 +820,7 @@ class Outgoing:
 
     `text` is the chat's HTML; where it is empty, the chat renders `kind` with `data` when it sends. `subject` ties the edits of a card
     to the card; `is_edit` changes that card in place; `renames` gives the message a new subject: what was progress becomes a card.
+    `picture` names a kind of picture, drawn from `data` when it is sent, with the text below it; edits have none.
     """
 
     chat: int
@@ -833,6 +834,7 @@ class Outgoing:
     urgent: bool = False
     id: int = 0
     renames: str = ""
+    picture: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -840,6 +842,7 @@ class Notice:
     """Something a person must hear, before it has words: the chat renders `kind` with `data`.
 
     `subject` names the card that is edited in place; without one a new message is sent. `to` is a user, None means every owner.
+    `picture` names a kind of picture that is drawn from `data`.
     """
 
     kind: str
@@ -847,6 +850,7 @@ class Notice:
     subject: str = ""
     to: int | None = None
     urgent: bool = False
+    picture: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -504,6 +504,7 @@ class SqliteLedger:
                 subject=notice.subject,
                 is_edit=bool(notice.subject),
                 urgent=notice.urgent,
+                picture=notice.picture,
             )
             for notice in notices
             for chat in ((notice.to,) if notice.to is not None else self._owners)

@@ -254,6 +254,9 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE opening_lots ADD COLUMN option TEXT NOT NULL DEFAULT '';
     ALTER TABLE adjustments ADD COLUMN option TEXT NOT NULL DEFAULT '';
 
+    -- The kind of picture that is drawn from a message's data when it is sent.
+    ALTER TABLE messages ADD COLUMN picture TEXT NOT NULL DEFAULT '';
+
     -- The plan of options that a decision proposes, as JSON; NULL without one.
     ALTER TABLE decisions ADD COLUMN option_plan TEXT;
 

@@ -184,6 +184,7 @@ def outgoing(row: sqlite3.Row) -> Outgoing:
         is_edit=bool(row["is_edit"]),
         urgent=bool(row["urgent"]),
         id=row["id"],
+        picture=row["picture"],
     )
 
 
