@@ -2,7 +2,8 @@
 
 Going back, a purchase that added to a holding leaves it at the cost that it had before, and a sale leaves the cost of one unit as it
 is. Behind a holding that came to nothing no average is left to go by: there the broker's own realised gain tells the basis, and where it is
-silent too, the trade is taken to have brought neither gain nor loss. All of it is provisional, and the lots say so.
+silent too, the trade is taken to have brought neither gain nor loss. All of it is provisional, and the lots say so. Costs are those of a
+whole contract, as the broker reckons them, prices of executions are per unit; a combination counts by its legs.
 """
 
 from collections import defaultdict
@@ -29,7 +30,8 @@ def opening_lots(
     for execution in in_time(e for e in history.executions if e.account == account):
         if abs((now - execution.time).total_seconds()) < FRESH_SECONDS:
             return None
-        trades[execution.con_id].append(execution)
+        if execution.moves_holding:
+            trades[execution.con_id].append(execution)
     fees = {c.key: c for c in history.commissions}
     lots = []
     for con_id in sorted({*told, *trades}):
@@ -44,7 +46,9 @@ def opening_lots(
         for execution in reversed(done):
             quantity, cost = _before(execution, quantity, cost, fees.get(execution.key))
         known: Position | Execution = held or done[0]
-        lots.append(OpeningLot(account, con_id, known.symbol, known.currency, before, cost or ZERO, now))
+        lots.append(
+            OpeningLot(account, con_id, known.symbol, known.currency, before, cost or ZERO, now, known.option)
+        )
     return tuple(lots)
 
 
@@ -52,7 +56,7 @@ def _before(
     trade: Execution, quantity: Decimal, cost: Decimal | None, paid: Commission | None
 ) -> tuple[Decimal, Decimal | None]:
     """(signed quantity, cost of one unit) before a trade, from those after it."""
-    moved = trade.side.sign * trade.quantity
+    moved, price = trade.side.sign * trade.quantity, trade.price * trade.multiplier
     before = quantity - moved
     fee = paid.amount if paid and paid.currency == trade.currency and paid.amount.is_finite() else ZERO
     if not before:
@@ -60,9 +64,9 @@ def _before(
     if cost is not None and before * quantity > 0:
         if abs(before) > abs(quantity):
             return before, cost
-        return before, (cost * quantity - trade.price * moved - fee) / before
+        return before, (cost * quantity - price * moved - fee) / before
     # It went through zero, or came to it: what was closed is all that was there.
     if paid is None or paid.realized is None:
-        return before, trade.price
+        return before, price
     share = fee * abs(before) / trade.quantity
-    return before, (trade.price * before - share - paid.realized) / before
+    return before, (price * before - share - paid.realized) / before

@@ -72,8 +72,9 @@ def reckoned(raw: list[tuple[int, str, str, str]]) -> dict[int, tuple[str, str, 
     return found
 
 
+# The legs of a combination are what is held; its own execution says how much of its order is filled.
 RECKONED = """
-    SELECT con_id, symbol, currency, iif(side = 'BUY', quantity, '-' || quantity) FROM executions WHERE account = ?1
+    SELECT con_id, symbol, currency, iif(side = 'BUY', quantity, '-' || quantity) FROM executions WHERE account = ?1 AND kind <> 'BAG'
     UNION ALL SELECT con_id, symbol, currency, signed_quantity FROM opening_lots WHERE account = ?1
     UNION ALL SELECT con_id, symbol, currency, signed_quantity FROM adjustments WHERE account = ?1
 """

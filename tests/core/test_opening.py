@@ -1,7 +1,8 @@
 """What was held before the books: today's holdings with the known trades taken back, against a broker who reckons average cost."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from dataclasses import replace
+from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.lots import book
-from core.model import Commission, Execution, History, OpeningLot, Position, Side
+from core.model import Commission, Execution, History, OpeningLot, OptionTerms, Position, Right, Side
 from core.opening import opening_lots
 from tests.values import AAPL, ACCOUNT, NOW, execution
 
@@ -139,3 +140,53 @@ def test_lots_start_from_them() -> None:
     """The sale of shares that were there before closes them at the broker's cost, and is no short."""
     lots = opening_lots(ACCOUNT, held("30", "92.5"), fills(("-10", "110"), fee="1.00"), AT)
     assert lots == (OpeningLot(ACCOUNT, AAPL.con_id, "AAPL", "USD", Decimal(40), Decimal("92.5"), AT),)
+
+
+CALL = OptionTerms(date(2026, 12, 18), Decimal(190), Right.CALL)
+
+
+def contracts(history: History) -> History:
+    """The same trades, of an option."""
+    return replace(
+        history,
+        executions=tuple(replace(e, kind="OPT", option=CALL, con_id=7001) for e in history.executions),
+    )
+
+
+def held_contracts(quantity: str, cost: str) -> list[Position]:
+    return [replace(p, con_id=7001, option=CALL) for p in held(quantity, cost)]
+
+
+@pytest.mark.parametrize(
+    ("positions", "history", "expected"),
+    [
+        (held_contracts("4", "360.05"), History(), [("4", "360.0500")]),
+        # 4 at 360.05 and 2 at 4.00 with a commission of 1.30 are 6 at 373.5833...
+        (held_contracts("6", "373.583333333333"), fills(("2", "4"), fee="1.30"), [("4", "360.0500")]),
+        # 3 sold at 5.00 for a gain of 416.25 after 3.60: they had cost 1,080.15.
+        ([], fills(("-3", "5"), fee="3.60", realized="416.25"), [("3", "360.0500")]),
+        ([], fills(("2", "1.50"), fee="1.30", realized="417.80"), [("-2", "359.5500")]),  # written before, bought back
+        ([], fills(("-3", "5")), [("3", "500.0000")]),  # nobody says what they cost
+        ([], fills(("-2", "0"), realized="-720.10"), [("2", "360.0500")]),  # expired
+    ],
+)  # fmt: skip
+def test_contracts_are_taken_back(
+    positions: list[Position], history: History, expected: list[tuple[str, str]]
+) -> None:
+    """The broker's cost and gain are of whole contracts, the prices of its executions per unit."""
+    told = contracts(history)
+    assert opened(positions, told) == expected
+    lots = opening_lots(ACCOUNT, positions, told, AT)
+    assert lots is not None
+    assert {lot.option for lot in lots} == {CALL}
+
+
+def test_a_combination_is_taken_back_by_its_legs() -> None:
+    """What the order of a combination has filled is nothing that is held."""
+    whole = replace(fills(("1", "1.93")).executions[0], kind="BAG", con_id=28812380)
+    legs = contracts(fills(("1", "3.59"))).executions
+    lots = opening_lots(ACCOUNT, held_contracts("2", "360"), History((whole, *legs)), AT)
+    assert lots is not None
+    assert [(lot.con_id, lot.signed_quantity, lot.average_cost) for lot in lots] == [
+        (7001, Decimal(1), Decimal(361))
+    ]
