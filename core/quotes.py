@@ -12,7 +12,7 @@ from core import ib_mapping, ib_messages
 from core.errors import BrokerError, NoAnswer, Refused
 from core.model import BrokerMessage, Dividend, Instrument, OptionQuote, Quote
 from core.ports import Clock
-from core.wire import Budget, Line
+from core.wire import RESERVED_FOR_ORDERS, Budget, Line
 
 FIRST_QUOTE_SECONDS = 4.0
 CLOSE_SECONDS = 1.0
@@ -23,6 +23,7 @@ DIVIDEND_KEEP_SECONDS = 10.0
 UNTOLD_SECONDS = 600.0  # how long a dividend that was not told is not asked for again
 MOST_LINES = 60  # of the hundred that an account has
 MORE_TICKS = {"STK": "456", "OPT": "101"}  # beside the prices: the next dividend, the open interest
+BAD_REQUEST = 321
 NO_HARM_TO_DATA = frozenset(
     {10167, 10090, *range(2100, 2200)}
 )  # "delayed instead", and notices about data farms
@@ -44,6 +45,7 @@ class Stream:
     until: float = 0.0
     begun: float = 0.0
     waits: bool = False
+    plain: bool = False
     heard: datetime | None = None
     over: BrokerError | None = None
     watchers: list[asyncio.Event] = field(default_factory=list)
@@ -94,6 +96,7 @@ class Quotes:
         self._line, self._budget, self._clock = line, budget, clock
         self._streams: dict[int, Stream] = {}
         self._dividends: dict[int, tuple[date, float, Dividend | None]] = {}
+        self._plain: set[str] = set()  # the kinds of which this broker tells prices alone
 
     def seen(self, con_id: int) -> Quote | None:
         """The quote of an instrument whose stream runs anyway."""
@@ -179,7 +182,7 @@ class Quotes:
         self._line()
         now, today = self._clock.monotonic(), self._clock.now().date()
         known = self._dividends.get(underlying.con_id)
-        if known is not None and known[0] == today and (known[2] or now - known[1] < UNTOLD_SECONDS):
+        if known is not None and known[0] == today and now < known[1]:
             return known[2]
         stream, watcher = await self._stream(underlying, math.inf, [underlying.con_id]), asyncio.Event()
         stream.until = max(stream.until, now + DIVIDEND_KEEP_SECONDS)
@@ -191,10 +194,13 @@ class Quotes:
             )
         finally:
             stream.watchers.remove(watcher)
-        told = ib_mapping.dividend(stream.ticker.dividends)
-        found = told if told is not None and told.ex_date >= today else None
+        told = stream.ticker.dividends
+        found = ib_mapping.dividend(told)
+        if found is not None and found.ex_date < today:
+            found = None
         if stream.over is None:
-            self._dividends[underlying.con_id] = today, self._clock.monotonic(), found
+            until = math.inf if told is not None else self._clock.monotonic() + UNTOLD_SECONDS
+            self._dividends[underlying.con_id] = today, until, found
         return found
 
     async def _stream(
@@ -230,12 +236,18 @@ class Quotes:
 
     def _begin(self, instrument: Instrument) -> Stream:
         line, contract = self._line(), ib_mapping.contract(instrument)
-        ticker = line.reqMktData(contract, MORE_TICKS.get(instrument.kind, ""))
         first: asyncio.Future[Quote] = asyncio.get_running_loop().create_future()
-        request_id = line.wrapper.ticker2ReqId["mktData"][ticker]
-        made = Stream(line, ticker, instrument, contract, request_id, first)
+        made = Stream(line, ib.Ticker(), instrument, contract, 0, first)
         made.begun = self._clock.monotonic()
         self._streams[instrument.con_id] = made
+        self._listen(made, "" if instrument.kind in self._plain else MORE_TICKS.get(instrument.kind, ""))
+        return made
+
+    def _listen(self, made: Stream, more: str) -> None:
+        """Ask for the ticks of a stream, and for `more` than its prices."""
+        made.plain, first = not more, made.first
+        made.ticker = made.line.reqMktData(made.contract, more)
+        made.request_id = made.line.wrapper.ticker2ReqId["mktData"][made.ticker]
 
         def settle() -> None:
             if not first.done() and (seen := made.quote()) and seen.bid and seen.ask:
@@ -254,8 +266,7 @@ class Quotes:
                 )
                 asyncio.get_running_loop().call_later(CLOSE_SECONDS, settle)
 
-        ticker.updateEvent += look
-        return made
+        made.ticker.updateEvent += look
 
     def _end(self, stream: Stream) -> None:
         """Nobody looks at it any more. Costs a message, which the caller has counted."""
@@ -268,8 +279,11 @@ class Quotes:
         return self._streams.get(stream.instrument.con_id) is stream
 
     def _drop(self, stream: Stream) -> None:
-        """Forget it, here and in ib_async's books, which would take the old prices for those of the next stream."""
+        """Forget it, here and in ib_async's books, where the next stream would find its prices and take them for its own."""
         del self._streams[stream.instrument.con_id]
+        self._forget(stream)
+
+    def _forget(self, stream: Stream) -> None:
         wrapper = stream.line.wrapper
         if wrapper.tickers.get(hash(stream.contract)) is stream.ticker:
             del wrapper.tickers[hash(stream.contract)]
@@ -296,11 +310,21 @@ class Quotes:
         for stream in self._streams.values():
             stream.fail(why)
         self._streams.clear()
+        self._plain.clear()
 
     def hear(self, message: BrokerMessage) -> None:
-        """What the broker says about a stream: what is no mere notice ends it."""
+        """What the broker says about a stream: what is no mere notice ends it. Where what was asked beside prices is refused, prices are asked alone."""
         for stream in list(self._streams.values()):
-            if stream.request_id == message.request_id and message.code not in NO_HARM_TO_DATA:
+            if stream.request_id != message.request_id or message.code in NO_HARM_TO_DATA:
+                continue
+            again = message.code == BAD_REQUEST and not stream.plain and stream.line.isConnected()
+            if again:
+                self._plain.add(stream.instrument.kind)
+            if again and self._budget.room > RESERVED_FOR_ORDERS:
+                self._forget(stream)
+                self._budget.note()
+                self._listen(stream, "")
+            else:
                 self._drop(stream)
                 stream.fail(Refused(message.code, ib_messages.plain_words(message.code, message.text)))
 
