@@ -28,7 +28,8 @@ class How(StrEnum):
 class Ending:
     """The end of `option`'s contracts, and the `shares` that moved with it; None where it ended worthless.
 
-    `doubtful`: the same shares could belong to another option that ended in the same second.
+    `doubtful`: the shares could as well belong to another option that ended in the same second, or it ended before its last day and no
+    shares were told (yet).
     """
 
     option: Execution
@@ -94,7 +95,7 @@ def _bucket(of: Execution, side: Side, price: Decimal, quantity: Decimal) -> tup
 
 def _paired(options: list[Execution], shares: list[Execution]) -> list[Ending]:
     """Each of `shares` with one of `options` of the same bucket, both in the order of their keys."""
-    doubtful = bool(shares) and len(options) > len(shares) and len({(o.con_id, o.side) for o in options}) > 1
+    either = bool(shares) and len(options) > len(shares) and len({(o.con_id, o.side) for o in options}) > 1
     left = list(options)
     belongs: dict[str, Execution] = {}
     for one in shares[: len(options)]:
@@ -103,11 +104,15 @@ def _paired(options: list[Execution], shares: list[Execution]) -> list[Ending]:
         left.remove(option)
         belongs[option.key] = one
     return [
-        Ending(
-            option, _how(option) if option.key in belongs else How.EXPIRED, belongs.get(option.key), doubtful
-        )
+        Ending(option, _how(option), belongs[option.key], either)
+        if option.key in belongs
+        else Ending(option, How.EXPIRED, None, either or _is_early(option))
         for option in options
     ]
+
+
+def _is_early(end: Execution) -> bool:
+    return end.option is None or end.time.date() < end.option.expiry
 
 
 def _how(option: Execution) -> How:

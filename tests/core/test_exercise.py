@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from itertools import permutations
 
@@ -12,7 +12,7 @@ from core.exercise import Ending, How, endings, ends_option
 from core.model import Execution, OptionTerms, Right, Side
 from tests.values import NOW, execution
 
-CALL = OptionTerms(date(2026, 12, 18), Decimal(190), Right.CALL)
+CALL = OptionTerms(NOW.date(), Decimal(190), Right.CALL)
 PUT = replace(CALL, right=Right.PUT)
 CON_IDS = {Right.CALL: 7001, Right.PUT: 7002}
 
@@ -123,3 +123,11 @@ def test_order_and_repetition_change_nothing() -> None:
 def test_unknown_terms() -> None:
     """An end of an option whose terms nobody told is an end, and takes no shares."""
     assert told([replace(ended(Side.SELL, CALL), option=None), moved(Side.BUY)]) == [("EXPIRED", False)]
+
+
+def test_too_early_to_expire() -> None:
+    """What is closed for nothing before its last day, and without shares, may be something else: that is said; with shares it is clear."""
+    late = replace(CALL, expiry=NOW.date() + timedelta(days=1))
+    assert [e.doubtful for e in endings([ended(Side.SELL, late)])] == [True]
+    assert [e.doubtful for e in endings([ended(Side.SELL, late), moved(Side.BUY)])] == [False]
+    assert [e.doubtful for e in endings([ended(Side.SELL, CALL)])] == [False]

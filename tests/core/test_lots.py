@@ -35,7 +35,7 @@ def fill(
     )  # fmt: skip
 
 
-CALL = OptionTerms(date(2026, 3, 20), Decimal(50), Right.CALL)
+CALL = OptionTerms(date(2026, 3, 2), Decimal(50), Right.CALL)
 PUT = replace(CALL, right=Right.PUT)
 
 
@@ -648,7 +648,7 @@ def test_an_option_held_before() -> None:
     story = [end(1, "SELL"), moved(2, "BUY")]
     books = book(story, [], openings=[before])
     assert left(books) == [row("100", "5201.05")]
-    assert (books.lots[0].provisional, books.closures[0].label) == (True, "S1 50 C 20 Mar 26")
+    assert (books.lots[0].provisional, books.closures[0].label) == (True, "S1 50 C 2 Mar 26")
     (line,) = [line for line in tax_transactions(books) if line.trade_key == story[1].key]
     assert line.provisional
 
@@ -657,7 +657,7 @@ def test_an_option_that_nobody_knew() -> None:
     """The end of an option that these books never held moves no premium that anybody knows: the shares say so."""
     books = free(end(1, "SELL"), moved(2, "BUY"))
     assert [(lot.label, lot.cost, lot.provisional) for lot in books.lots] == [
-        ("S1 50 C 20 Mar 26", Decimal(0), True), ("S1", Decimal(5000), True),
+        ("S1 50 C 2 Mar 26", Decimal(0), True), ("S1", Decimal(5000), True),
     ]  # fmt: skip
 
 
@@ -785,3 +785,10 @@ def test_later_trades_change_nothing_before_them(rows: Acts, cut: int) -> None:
     assert book(day, commissions).closures == tuple(
         c for c in whole if c.closed_at <= NOON + timedelta(minutes=cut)
     )
+
+
+def test_too_early_to_expire_is_provisional() -> None:
+    """An option that went at nothing before its last day is booked as expired, and the figure says that it may change."""
+    late = replace(CALL, expiry=NOON.date() + timedelta(days=30))
+    (closure,) = free(option(1, "BUY", "1", "2", late), end(2, "SELL", terms=late)).closures
+    assert (closure.gain, closure.how, closure.provisional) == (Decimal(-200), How.EXPIRED, True)
