@@ -103,7 +103,8 @@ async def running(
         async def halt_aloud(done: Halt) -> None:
             await dispatcher.say_at_once(safety.halted_aloud(done, broker.link))
 
-        panic = Panic(broker, ledger, notifier, clock, book, executor, trading, limits, halt_aloud)
+        planner = Planner(broker, clock, cards)
+        panic = Panic(broker, ledger, notifier, clock, book, executor, trading, limits, halt_aloud, planner)
         keeper.after_compare.append(panic.compared)
         keeper.when_unwritten.append(panic.unwritten)
         keeper.after_compare.append(executor.closer.resume)
@@ -133,9 +134,18 @@ async def running(
             daily_calls=settings.analyst_daily_calls,
         )
         stack.push_async_callback(analyst.close)
-        planner = Planner(broker, clock, cards)
         repricer = Repricer(executor, book, clock)
-        proposer = Proposer(broker, cards, book, analyst, ledger, clock, settings.min_confidence)
+        proposer = Proposer(
+            broker,
+            cards,
+            book,
+            analyst,
+            ledger,
+            clock,
+            settings.min_confidence,
+            planner,
+            settings.analyst_options,
+        )
         lanes = Lanes()
         poller = Poller(chat, ledger, clock)
         schedule = Schedule(broker, ledger, notifier, clock, book)

@@ -7,34 +7,52 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_EVEN, Decimal
+from typing import TypeVar
 
 from core.analyst import Answer, AnthropicAnalyst
 from core.cards import Cards, Preview
 from core.decision import Verdict
-from core.errors import NoAnswer, NotConnected, Refused, StaleCard
-from core.facts import gather, reference_price
-from core.model import Bar, Instrument, Quote, Request, Side, StoredDecision, Ticket, TicketState
+from core.errors import BadInput, BrokerError, Denied, NoAnswer, NotConnected, Refused, StaleCard
+from core.facts import gather, option_facts, reference_price
+from core.model import (
+    Bar,
+    Instrument,
+    ProposedPlan,
+    Quote,
+    Request,
+    Side,
+    StoredDecision,
+    Ticket,
+    TicketState,
+)
+from core.options.combine import multiplier_of
+from core.options.plan import ExpiryWish, PlanLeg, PlanPreview, PlanRequest, Strategy, StrikeWish
+from core.options.recognise import unencumbered
+from core.options.strategies import uses_shares
 from core.orderbook import OrderBook
+from core.planner import Planner
 from core.ports import Broker, Clock, DecisionRecords
 from core.risk import Snapshot
-from core.sizing import Bound, entry_quantity
+from core.sizing import Bound, entry_quantity, plan_quantity
 
 BENCHMARK = "SPY"
 QUOTE_SECONDS = 60.0
+OFFER_SECONDS = 1.5
+"""How long an analysis waits for options; what has not come then is left out."""
 
 Progress = Callable[[str], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """How an analysis ended: the answer, the decision as it is kept, and the card, where one came of it.
+    """How an analysis ended: the answer, the decision as it is kept, and the card (of shares or of a plan of options), where one came of it.
 
     `why_not` says why there is no card, or why it cannot be approved.
     """
 
     answer: Answer
     decision: StoredDecision | None
-    preview: Preview | None
+    preview: Preview | PlanPreview | None
     why_not: str = ""
 
 
@@ -46,7 +64,7 @@ _BOUND_WORDS = {
 
 
 class Proposer:
-    """Knows the owner's threshold. `min_confidence` is in percent."""
+    """Knows the owner's threshold. `min_confidence` is in percent; without `options` the analyst is offered none."""
 
     def __init__(
         self,
@@ -57,18 +75,25 @@ class Proposer:
         records: DecisionRecords,
         clock: Clock,
         min_confidence: int,
+        planner: Planner,
+        options: bool = True,
     ) -> None:
         self._broker, self._cards, self._book, self._analyst = broker, cards, book, analyst
         self._records, self._clock, self._limits = records, clock, cards.limits
-        self._min_confidence = min_confidence
+        self._min_confidence, self._planner, self._options = min_confidence, planner, options
 
     async def propose(self, user: int, symbol: str, progress: Progress) -> Proposal:
         """One analysis of one symbol. Raises BadInput, NoAnalyst, AnalystBusy, BrokerError, StorageError."""
         instrument = await self._broker.find(symbol)
         await progress("gathering the facts")
-        quote = await self._quote(instrument)
-        bars = await self._broker.bars(instrument)
-        benchmark = await self._benchmark()
+        looking = asyncio.create_task(self._offered(instrument))
+        try:
+            quote = await self._quote(instrument)
+            bars = await self._broker.bars(instrument)
+            benchmark = await self._benchmark()
+            offered = await looking
+        finally:
+            looking.cancel()
         positions, account = self._broker.positions, self._broker.account
         if positions is None:
             raise NotConnected(
@@ -86,8 +111,9 @@ class Proposer:
             self._book.orders,
             self._clock.now(),
         )
+        facts += option_facts(instrument, offered, account, self._free(instrument), self._clock.now())
         await progress("asking the model")
-        answer = await self._analyst.ask(user, symbol, facts)
+        answer = await self._analyst.ask(user, symbol, facts, offered=offered)
         if answer.decision is None:
             return Proposal(answer, None, None)
         kept = await self._records.record_decision(
@@ -97,27 +123,107 @@ class Proposer:
         preview, why_not = await self._card(user, instrument, kept, quote)
         return Proposal(answer, kept, preview, why_not)
 
-    async def again(self, ticket: Ticket) -> tuple[StoredDecision, Preview | None, str]:
+    async def again(self, ticket: Ticket) -> tuple[StoredDecision, Preview | PlanPreview | None, str]:
         """The card of a proposal as it would be drawn now, measured anew. Raises StaleCard where its decision is not known."""
         kept = await self._records.decision(ticket.decision_id or "")
         if kept is None:
             raise StaleCard("The decision behind this card is not known here. Nothing was sent.")
-        preview, why_not = await self._card(
-            ticket.owner, ticket.instrument, kept, await self._quote(ticket.instrument)
-        )
+        instrument = ticket.instrument
+        if kept.option_plan is not None:
+            instrument = await self._broker.find(instrument.symbol)
+        preview, why_not = await self._card(ticket.owner, instrument, kept, await self._quote(instrument))
         return kept, preview, why_not
 
     async def _card(
         self, user: int, instrument: Instrument, kept: StoredDecision, quote: Quote | None
-    ) -> tuple[Preview | None, str]:
+    ) -> tuple[Preview | PlanPreview | None, str]:
+        plan = kept.option_plan
+        if kept.verdict == Verdict.HOLD and plan is None:
+            return None, "HOLD: nothing to approve."
+        if kept.confidence < self._min_confidence:
+            return (
+                None,
+                f"Its confidence of {kept.confidence} % is below your threshold of {self._min_confidence} % (MIN_CONFIDENCE).",
+            )
+        if plan is not None:
+            return await self._plan_card(user, instrument, kept, plan)
         request, why_not = await self._request(instrument, kept, quote)
         if request is None:
             return None, why_not
         preview = await self._cards.preview(request, user, kept.decision_id, quote)
-        if preview.denials:
-            blocked = replace(preview.ticket, state=TicketState.REFUSED)
-            return replace(preview, ticket=blocked), "It is blocked by your rules."
-        return preview, ""
+        return _blocked(preview) if preview.denials else (preview, "")
+
+    async def _plan_card(
+        self, user: int, instrument: Instrument, kept: StoredDecision, plan: ProposedPlan
+    ) -> tuple[PlanPreview | None, str]:
+        """The card of a plan in the size that the owner's rules and the confidence allow, or why there is none."""
+        strategy = Strategy(plan.strategy)
+        one = PlanRequest(
+            instrument.symbol,
+            strategy,
+            strikes=tuple(StrikeWish(price=strike) for strike in plan.strikes),
+            expiry=ExpiryWish(day=plan.expiry),
+            quantity=Decimal(1),
+        )
+        try:
+            preview = await self._planner.preview(one, user, kept.decision_id)
+            quantity, why_not = self._plan_size(preview, instrument, kept, strategy)
+            if quantity is None:
+                return (None, why_not) if why_not else _blocked(preview)
+            if quantity > 1:
+                sized = replace(one, quantity=quantity)
+                preview = await self._planner.preview(sized, user, kept.decision_id)
+                if preview.denials and preview.fits:
+                    sized = replace(one, quantity=Decimal(preview.fits))
+                    preview = await self._planner.preview(sized, user, kept.decision_id)
+        except (BadInput, Denied, Refused, NoAnswer) as problem:
+            return None, f"The plan cannot be drawn now. {problem}"
+        return _blocked(preview) if preview.denials else (preview, "")
+
+    def _plan_size(
+        self, one: PlanPreview, instrument: Instrument, kept: StoredDecision, strategy: Strategy
+    ) -> tuple[Decimal | None, str]:
+        """How many combinations, measured by the card of one; else why none, where it is not the card's denials that say so."""
+        account, most = self._broker.account, self._limits.max_order_contracts
+        worth = account.net_liquidation if account else None
+        if uses_shares(strategy) and all(leg.leg.option for leg in one.legs):
+            each = multiplier_of([leg.leg for leg in one.legs])
+            most = min(most, self._free(instrument) // each)  # more than that would buy shares
+        elif kept.verdict == Verdict.HOLD and any(leg.leg.option is None for leg in one.legs):
+            return (
+                None,
+                f"It would buy shares of {instrument.symbol}, which a HOLD does not: too few are free now.",
+            )
+        if one.risk is None or worth is None or account is None:
+            return (
+                None,
+                "" if one.denials else "What the plan can lose is not known now, so it cannot be sized.",
+            )
+        allowed = self._limits.max_portfolio_risk * worth
+        quantity = plan_quantity(confidence=kept.confidence, loss=one.risk, allowed=allowed, most=most)
+        if quantity < 1:
+            room = allowed * kept.confidence / 100
+            return None, (
+                f"There is no room for even one: it can lose {one.risk:,.2f} {account.currency}, and MAX_PORTFOLIO_RISK scaled by the "
+                f"confidence allows {room:,.2f}."
+            )
+        return quantity, ""
+
+    def _free(self, instrument: Instrument) -> Decimal:
+        """The shares that are held and promised to nobody."""
+        moment = self._cards.moment(None)
+        free = unencumbered(instrument.con_id, instrument.symbol, moment.sure_positions(), moment.working)
+        return max(free, Decimal(0))
+
+    async def _offered(self, instrument: Instrument) -> tuple[PlanLeg, ...]:
+        """The options that the analyst may choose from; none where they do not come in time."""
+        if not self._options:
+            return ()
+        try:
+            async with asyncio.timeout(OFFER_SECONDS):
+                return await self._planner.offered(instrument)
+        except (BadInput, BrokerError, TimeoutError):
+            return ()
 
     async def _quote(self, instrument: Instrument) -> Quote | None:
         try:
@@ -135,13 +241,6 @@ class Proposer:
         self, instrument: Instrument, decision: StoredDecision, quote: Quote | None
     ) -> tuple[Request | None, str]:
         """What the decision would have us order, or why nothing."""
-        if decision.verdict == Verdict.HOLD:
-            return None, "HOLD: nothing to approve."
-        if decision.confidence < self._min_confidence:
-            return (
-                None,
-                f"Its confidence of {decision.confidence} % is below your threshold of {self._min_confidence} % (MIN_CONFIDENCE).",
-            )
         snapshot = await self._cards.snapshot(instrument, quote, Request(Side.SELL, instrument.symbol))
         held = snapshot.held(instrument.con_id)
         if decision.verdict == Verdict.SELL:
@@ -192,6 +291,15 @@ class Proposer:
             Side.BUY, instrument.symbol, quantity=sized.quantity, stop_loss=stop, take_profit=target
         )
         return entry, ""
+
+
+Drawn = TypeVar("Drawn", Preview, PlanPreview)
+
+
+def _blocked(preview: Drawn) -> tuple[Drawn, str]:
+    """A card that cannot be approved, which says why."""
+    refused = replace(preview.ticket, state=TicketState.REFUSED)
+    return replace(preview, ticket=refused), "It is blocked by your rules."
 
 
 def on_tick(price: Decimal, instrument: Instrument) -> Decimal:

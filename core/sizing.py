@@ -94,3 +94,20 @@ def entry_quantity(
     shares_of = {by: max(amount, Decimal(0)) / each for by, (amount, each) in bounds.items()}
     whole = min(max(amount, Decimal(0)) // each for amount, each in bounds.values())
     return Sized(whole, min(shares_of, key=shares_of.__getitem__))
+
+
+def plan_quantity(*, confidence: int, loss: Decimal, allowed: Decimal, most: Decimal) -> Decimal:
+    """How many of a plan of options: as many as together lose at worst no more than conviction allows, and never more than `most`.
+
+    `confidence` is in percent and scales `allowed`, what one trade may lose; `loss` is what one combination may lose, in the same
+    currency (zero where shares that are held stand behind it). Zero where not even one fits. Raises BadInput where it cannot be measured.
+    """
+    if not all(figure.is_finite() for figure in (loss, allowed, most)) or loss < 0:
+        raise BadInput(
+            "The size cannot be measured: what the plan can lose, or the account's worth, is not known."
+        )
+    if not 0 <= confidence <= 100:
+        raise BadInput(f"Confidence is a percentage from 0 to 100, not {confidence}.")
+    room = max(allowed, Decimal(0)) * confidence / 100
+    whole = most if loss == 0 else min(room // loss, most)
+    return max(whole.to_integral_value(ROUND_FLOOR), Decimal(0))
