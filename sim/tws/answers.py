@@ -11,6 +11,7 @@ from sim.tws.book import Position
 from sim.tws.codec import UNSET_DOUBLE, frame, message
 from sim.tws.contracts import BASE, BY_ID, Instrument
 from sim.tws.market import Quote
+from sim.tws.pricing import Model
 
 ZONE = "US/Eastern"
 _DERIVED = {
@@ -245,6 +246,26 @@ def tick_string(request_id: int, kind: int, text: str) -> bytes:
 def tick_generic(request_id: int, kind: int, value: Decimal) -> bytes:
     """A tick that is a number."""
     return message(45, 6, request_id, kind, value)
+
+
+def option_computation(
+    request_id: int,
+    kind: int,
+    volatility: float | None,
+    of: Model,
+    price: float,
+    dividends: float,
+    spot: float,
+) -> bytes:
+    """What a price of an option means: volatility and Greeks. -1 (of a volatility) and -2 (of a Greek) is what cannot be told."""
+    told: list[object] = [-1 if volatility is None else _number(volatility)]
+    told += [-2 if volatility is None else _number(of.delta), _number(price), _number(dividends)]
+    told += [-2 if volatility is None else _number(one) for one in (of.gamma, of.vega, of.theta)]
+    return message(21, request_id, kind, 0, *told, _number(spot))
+
+
+def _number(value: float) -> Decimal:
+    return round(Decimal(repr(value)), 10)
 
 
 def tick_request_parameters(request_id: int, min_tick: Decimal, exchanges: str) -> bytes:

@@ -447,6 +447,19 @@ def options(
     ]
 
 
+def past_option(on: Instrument, expiry: str, strike: Decimal, right: str) -> list[Instrument]:
+    """The option of these terms (YYYYMMDD) whether it is still listed or not; none where no chain ever had it."""
+    size = chains.step(on.price)
+    try:
+        day = date.fromisoformat(expiry)
+    except ValueError:
+        return []
+    if strike not in chains.strikes(on.price) or right not in {"C", "P"}:
+        return []
+    found = BY_ID[chains.number(_SLOTS[on.con_id], day, int(strike / size), right)]
+    return [found] if found.expiry == day else []
+
+
 def optionable(symbol: str = "", trading_class: str = "") -> list[Instrument]:
     """What there are options on, by its symbol or by the class of its options."""
     return [

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from sim.control import Answer, Wrong, events, get, post
-from sim.tws import contracts
+from sim.tws import contracts, option_control
 from sim.tws.arranging import figures, price_for, quote_of, resting
 from sim.tws.bodies import (
     AccountsBody,
@@ -404,6 +404,7 @@ def routes(server: "TwsServer") -> list[web.RouteDef]:
         post("/tws/delay", DelayBody, delay),
         post("/tws/roll_back_ids", RollBackBody, roll_back_ids),
         post("/tws/accounts", AccountsBody, accounts),
+        *option_control.routes(server),
     ]
 
 

@@ -5,13 +5,13 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
-from sim.tws import answers, history
+from sim.tws import answers, chains, history, hours
 from sim.tws.codec import whole
-from sim.tws.contracts import Instrument
+from sim.tws.contracts import BASE, BY_ID, OPTIONABLE, Instrument, options
 from sim.tws.errors import Refused
 from sim.tws.market import Market
 
-ALL = frozenset({"STK", "CASH", "IND"})
+ALL = frozenset({"STK", "CASH", "IND", "OPT"})
 _SHARES, _INDICES = frozenset({"STK"}), frozenset({"IND"})
 _ALIASES = {220: 221, 47: 258, 59: 456}
 _PRICE, _SIZE, _NUMBER, _TEXT = (
@@ -21,6 +21,7 @@ _PRICE, _SIZE, _NUMBER, _TEXT = (
     answers.tick_string,
 )
 _SHORTABLE = 25_000_000
+_YEAR = timedelta(365)
 
 Value = Decimal | int | str
 Tick = tuple[Callable[..., bytes], int, Value]
@@ -47,6 +48,8 @@ class Generic(NamedTuple):
 def _statistics(view: View) -> Iterator[Tick]:
     """Lows and highs of 13, 26 and 52 weeks, and the average volume of a day."""
     market, instrument, now = view
+    if instrument.is_option:  # of which nobody keeps the past
+        return
     what = "MIDPOINT" if instrument.is_forex else "TRADES"
     bars = market.bars(instrument.con_id, now - timedelta(weeks=52), now, "day", what=what)
     for kind, weeks in ((15, 13), (17, 26), (19, 52)):
@@ -62,7 +65,55 @@ def _volatility(view: View) -> Iterator[Tick]:
     """The yearly volatility of the last thirty sessions."""
     calendar = view.instrument.calendar
     yesterday = calendar.sessions_back(calendar.day_of(view.now) - timedelta(1), 1)[0]
-    yield _NUMBER, 23, history.volatility(view.market, view.instrument, yesterday)
+    yield _NUMBER, 23, history.volatility(view.market, _carrier(view), yesterday)
+
+
+def _carrier(view: View) -> Instrument:
+    """What an option is on; anything else is itself."""
+    return BY_ID[view.instrument.underlying or view.instrument.con_id]
+
+
+def _implied(view: View) -> Iterator[Tick]:
+    """The volatility at which the options on it are traded."""
+    if _carrier(view) in OPTIONABLE:
+        yield _NUMBER, 24, Decimal(repr(view.market.options.volatility(view.instrument.symbol)))
+
+
+def _open_interest(view: View) -> Iterator[Tick]:
+    """How many contracts are open: calls and puts on a share, or of the option itself, which has them under its own type too."""
+    counts = _counted(view, lambda market, option, _: market.options.open_interest(option))
+    for kind, count in zip((27, 28), counts, strict=False):
+        yield _SIZE, kind, count
+    if view.instrument.is_option:
+        yield _SIZE, 22, sum(counts)
+
+
+def _option_volume(view: View) -> Iterator[Tick]:
+    """How many contracts were traded today: calls and puts."""
+    counts = _counted(view, lambda market, option, now: market.options.volume(option, now))
+    for kind, count in zip((29, 30), counts, strict=False):
+        yield _SIZE, kind, count
+
+
+def _usual_option_volume(view: View) -> Iterator[Tick]:
+    """How many contracts are traded on a usual day."""
+    counts = _counted(view, lambda market, option, _: market.options.open_interest(option))
+    if counts:
+        yield _SIZE, 87, sum(counts) // 7
+
+
+def _counted(view: View, count: Callable[[Market, Instrument, datetime], int]) -> tuple[int, ...]:
+    """Calls and puts by a count of contracts; nothing for what has no options."""
+    market, instrument, now = view
+    if instrument.is_option:
+        found = count(market, instrument, now)
+        return (found, 0) if instrument.right == "C" else (0, found)
+    if instrument not in OPTIONABLE:
+        return ()
+    strike = min(chains.strikes(instrument.price), key=lambda one: abs(one - instrument.price))
+    near = options(now, instrument, strike=strike)
+    # those at the usual price stand for their neighbours
+    return tuple(40 * sum(count(market, one, now) for one in near if one.right == right) for right in "CP")
 
 
 def _mark(view: View) -> Iterator[Tick]:
@@ -109,7 +160,9 @@ def _volume_rate(view: View) -> Iterator[Tick]:
 def _last_regular(view: View) -> Iterator[Tick]:
     """The last trade of a regular session."""
     market, instrument, now = view
-    if not instrument.is_forex:
+    if instrument.is_option:
+        yield _PRICE, 57, market.quote(instrument.con_id, now).last
+    elif not instrument.is_forex:
         inside = instrument.calendar.is_open(now)
         day = instrument.calendar.sessions_back(instrument.calendar.day_of(now), 1)[0]
         ended = instrument.calendar.session(day)[1] <= now
@@ -122,8 +175,18 @@ def _last_regular(view: View) -> Iterator[Tick]:
 
 
 def _dividends(view: View) -> Iterator[Tick]:
-    if view.instrument.is_share:
-        yield _TEXT, 59, ",,,"  # nothing here pays any
+    """What was paid in the past twelve months, what will be in the next, the next ex-date and its amount; commas where there is nothing."""
+    on = _carrier(view)
+    if not on.is_share:
+        return
+    known, today = view.market.options.dividends(on.symbol), view.now.astimezone(hours.NEW_YORK).date()
+    coming = view.market.options.next_dividend(on.symbol, view.now)
+    if on.currency != BASE or coming is None:
+        yield _TEXT, 59, ",,,"
+        return
+    past = sum((one.amount for one in known if today - _YEAR < one.ex_date < coming.ex_date), Decimal(0))
+    ahead = sum((one.amount for one in known if coming.ex_date <= one.ex_date < today + _YEAR), Decimal(0))
+    yield _TEXT, 59, f"{past},{ahead},{coming.ex_date:%Y%m%d},{coming.amount}"
 
 
 def _short_term(view: View) -> Iterator[Tick]:
@@ -137,11 +200,11 @@ def _traded(view: View, minutes: int) -> int:
 
 
 GENERIC: Mapping[int, Generic] = {
-    100: Generic("Option Volume"),
-    101: Generic("Option Open Interest"),
+    100: Generic("Option Volume", ticks=_option_volume),
+    101: Generic("Option Open Interest", ticks=_open_interest, steady=True),
     104: Generic("", ticks=_volatility, steady=True),
-    105: Generic("Average Opt Volume"),
-    106: Generic("impvolat"),
+    105: Generic("Average Opt Volume", ticks=_usual_option_volume, steady=True),
+    106: Generic("impvolat", ticks=_implied),
     162: Generic("Index Future Premium", _INDICES),
     165: Generic("Misc. Stats", ticks=_statistics, steady=True),
     221: Generic("Creditman Mark Price", ticks=_mark),
@@ -157,7 +220,7 @@ GENERIC: Mapping[int, Generic] = {
     318: Generic("LastRTHTrade", ticks=_last_regular),
     375: Generic("RTTrdVolume", ticks=_trade(77)),
     411: Generic("rthistvol"),
-    456: Generic("IBDividends", _SHARES | _INDICES, _dividends, steady=True),
+    456: Generic("IBDividends", _SHARES | _INDICES | {"OPT"}, _dividends, steady=True),
     460: Generic("Bond Factor Multiplier"),
     577: Generic("EtfNavLast(navlast)"),
     586: Generic("IPOHLMPRC"),

@@ -22,6 +22,7 @@ from sim.tws import bars as drawing
 from sim.tws.bars import MINUTE, Bar, Seen, Span
 from sim.tws.contracts import BASE, BY_ID, DOLLAR_PAIRS, INSTRUMENTS, Instrument
 from sim.tws.noise import Floats, Integers, uniform, uniforms
+from sim.tws.optionmarket import OptionMarket
 
 _OCTAVES = 19
 _SCALE = 0.42
@@ -98,6 +99,7 @@ class Market:
         self._seed = seed
         self.pins: dict[int, list[Pin]] = {}
         self.halts: dict[int, list[Halt]] = {}
+        self.options = OptionMarket(self)
         self._block = lru_cache(maxsize=1024)(self._price_block)
         self._volume = lru_cache(maxsize=4096)(self._minute_volume)
         self._free = lru_cache(maxsize=4096)(self._free_quote)
@@ -124,6 +126,7 @@ class Market:
         return found.kind if found else 0
 
     def _halt_at(self, con_id: int, at: datetime) -> Halt | None:
+        con_id = BY_ID[con_id].underlying or con_id  # trading in options stops with that in what they are on
         stops = self.halts.get(con_id, ())
         return next(
             (stop for stop in stops if stop.start <= at and (stop.end is None or at < stop.end)), None
@@ -138,12 +141,14 @@ class Market:
 
     def quote(self, con_id: int, now: datetime) -> Quote:
         """What the market shows for an instrument at a moment; it moves four times a second. The last of a pair is its midpoint."""
+        if (instrument := BY_ID[con_id]).is_option:
+            return self.options.quote(instrument, now)
         stop = self._halt_at(con_id, now)
         quote = self._free(con_id, int((stop.start if stop else now).timestamp() * _TICKS))
         pin = self._pinned(con_id, now)
         if pin is None or pin.bid is None or pin.ask is None or pin.last is None:
             return quote
-        last = (pin.bid + pin.ask) / 2 if BY_ID[con_id].is_forex else pin.last
+        last = (pin.bid + pin.ask) / 2 if instrument.is_forex else pin.last
         return replace(quote, bid=pin.bid, ask=pin.ask, last=last)
 
     def rate(self, currency: str, now: datetime) -> Decimal:
@@ -164,6 +169,8 @@ class Market:
 
     def day(self, con_id: int, now: datetime) -> Day:
         """How the latest session has gone so far."""
+        if BY_ID[con_id].is_option:
+            return self._option_day(BY_ID[con_id], now)
         last, minute = self.quote(con_id, now).last, int(now.timestamp() // MINUTE)
         so_far, under_way = self._day(con_id, minute)
         traded = so_far.volume
@@ -173,6 +180,14 @@ class Market:
             ticks = int(now.timestamp() * _TICKS) - minute * _A_MINUTE
             traded += self._volume(con_id, minute) * ticks // _A_MINUTE
         return replace(so_far, high=max(so_far.high, last), low=min(so_far.low, last), volume=traded)
+
+    def _option_day(self, option: Instrument, now: datetime) -> Day:
+        """The day of an option, of which no more is known than where it began, where it stands and where it closed before."""
+        last, close = self.options.quote(option, now).last, self.previous_close(option.con_id, now)
+        day = option.calendar.sessions_back(option.calendar.day_of(now), 1)[0]
+        first = self.options.quote(option, min(option.calendar.session(day)[0], now)).last
+        high, low = max(first, last), min(first, last)
+        return Day(first, high, low, close, self.options.volume(option, now), (high + low) / 2, 0)
 
     def traded(self, con_id: int, tick: int) -> int:
         """Shares that change hands in one quarter of a second, by the number of those since 1970."""
@@ -204,11 +219,16 @@ class Market:
 
     def previous_close(self, con_id: int, now: datetime) -> Decimal:
         """The close of the last session that ended before the session day of `now`."""
-        return self._close_before(con_id, BY_ID[con_id].calendar.closed_before(now))
+        return self._close(con_id, BY_ID[con_id].calendar.closed_before(now))
 
     def closing(self, con_id: int, day: date) -> Decimal:
         """The price at the end of a session day."""
-        return self._close_before(con_id, BY_ID[con_id].calendar.session(day)[1])
+        return self._close(con_id, BY_ID[con_id].calendar.session(day)[1])
+
+    def _close(self, con_id: int, closing: datetime) -> Decimal:
+        if (option := BY_ID[con_id]).is_option:
+            return self.options.quote(option, closing - timedelta(seconds=1)).last
+        return self._close_before(con_id, closing)
 
     def _closing_price(self, con_id: int, closing: datetime) -> Decimal:
         [level] = self.series(con_id, np.array([closing.timestamp()]), _usual(BY_ID[con_id]))

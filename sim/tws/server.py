@@ -5,7 +5,7 @@ import contextlib
 import logging
 from collections import Counter
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -21,6 +21,7 @@ from sim.tws.faults import Faults
 from sim.tws.limits import Keeper, Limits
 from sim.tws.load import Flood
 from sim.tws.market import Halt, Market, Pin
+from sim.tws.optionmarket import Dividend, OptionPin
 from sim.tws.requests import Request
 from sim.tws.session import Session
 from sim.tws.views import describe_execution, describe_order
@@ -319,6 +320,30 @@ class TwsServer:
         self.tick()
         self.tell_pnl()
 
+    def pin_option(self, con_id: int, pin: OptionPin) -> None:
+        """Fix the quote or the volatility of an option, let the orders that wait meet it, and show it at once."""
+        pins = self.market.options.pins.setdefault(con_id, [])
+        pins.append(pin)
+        told = [[p.at.isoformat(), _text(p.bid), _text(p.ask), p.volatility] for p in pins]
+        self._store.put("tws.option_pins", con_id, told)
+        self.tick()
+
+    def set_volatility(self, symbol: str, volatility: float | None) -> None:
+        """The volatility at which the options on a symbol are traded; None is the usual one."""
+        self.market.options.volatilities.pop(symbol, None)
+        self._store.delete("tws.volatilities", symbol)
+        if volatility is not None:
+            self.market.options.volatilities[symbol] = volatility
+            self._store.put("tws.volatilities", symbol, volatility)
+        self.tick()
+
+    def set_dividends(self, symbol: str, dividends: list[Dividend]) -> None:
+        """What a symbol pays from now on."""
+        self.market.options.arranged[symbol] = dividends
+        told = [[one.ex_date.isoformat(), str(one.amount)] for one in dividends]
+        self._store.put("tws.dividends", symbol, told)
+        self.tick()
+
     def halt(self, con_id: int, kind: int) -> None:
         """Stop the trading in an instrument, for a reason (1 or 2), or let it go on (0), and tell whoever follows it."""
         self.tick()
@@ -385,6 +410,22 @@ class TwsServer:
             self.market.pins[int(con_id)] = [_pin(*values) for values in pins]
         for con_id, halts in self._store.all("tws.halts").items():
             self.market.halts[int(con_id)] = [_halt(*values) for values in halts]
+        self._restore_options()
+
+    def _restore_options(self) -> None:
+        """What was arranged of options; and the day from which dividends are counted, which is that of the very first start."""
+        market = self.market.options
+        today = self.clock.now().date().isoformat()
+        anchor = self._store.get("tws.options", "anchor") or today
+        self._store.put("tws.options", "anchor", anchor)
+        market.anchor = date.fromisoformat(anchor)
+        market.volatilities.update(self._store.all("tws.volatilities"))
+        for symbol, paid in self._store.all("tws.dividends").items():
+            market.arranged[symbol] = [
+                Dividend(date.fromisoformat(day), Decimal(amount)) for day, amount in paid
+            ]
+        for con_id, pins in self._store.all("tws.option_pins").items():
+            market.pins[int(con_id)] = [_option_pin(*values) for values in pins]
 
     def control(self) -> list[web.RouteDef]:
         """Its routes on the control port."""
@@ -399,6 +440,15 @@ def _say_why(ticking: asyncio.Task[None]) -> None:
 
 def _halt(start: str, kind: int, end: str | None) -> Halt:
     return Halt(datetime.fromisoformat(start), kind, None if end is None else datetime.fromisoformat(end))
+
+
+def _text(price: Decimal | None) -> str | None:
+    return None if price is None else str(price)
+
+
+def _option_pin(at: str, bid: str | None, ask: str | None, volatility: float | None) -> OptionPin:
+    low, high = (None if price is None else Decimal(price) for price in (bid, ask))
+    return OptionPin(datetime.fromisoformat(at), low, high, volatility)
 
 
 def _pin(at: str, *prices: str | None) -> Pin:

@@ -1,7 +1,7 @@
 """Market data: live and delayed ticks, generic ones beside them, and snapshots."""
 
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,9 @@ _DELAY = timedelta(minutes=15)
 _SIZE_OF = {1: 0, 2: 3, 4: 5, 66: 69, 67: 70, 68: 71}
 _POURED = {1: 1, 2: 1, 66: 0, 67: 0}
 """Bids and asks, live and delayed, and whether they can be executed automatically."""
+_QUOTED = frozenset({1, 2, 66, 67})
+_COMPUTED = {"bid": 10, "ask": 11, "last": 12, "model": 13}
+"""The types of live ticks that say what a price of an option means; those of delayed ones are 80 to 83."""
 _HALTED, _DELAYED_HALTED = 49, 90
 _EXCHANGES = ((32, "bid"), (33, "ask"), (84, "last"))
 _NEEDS_SUBSCRIPTION = (
@@ -175,10 +178,40 @@ class DataDesk:
             if kind in _SIZE_OF and before != (price, size) and not instrument.is_index:
                 send(answers.tick_size(request_id, _SIZE_OF[kind], size))
             subscription.sent[kind] = (price, size)
-        if subscription.volume != day.volume and instrument.is_share:
+        if instrument.is_option:
+            self._send_computations(request_id, subscription, quote, moment)
+        if subscription.volume != day.volume and (instrument.is_share or instrument.is_option):
             subscription.volume = day.volume
-            send(answers.tick_size(request_id, 74 if delayed else 8, day.volume // unit))
+            send(
+                answers.tick_size(
+                    request_id, 74 if delayed else 8, day.volume // (unit if instrument.is_share else 1)
+                )
+            )
             send(answers.tick_string(request_id, 88 if delayed else 45, str(int(quote.at.timestamp()))))
+
+    def _send_computations(
+        self, request_id: int, subscription: Subscription, quote: Quote, moment: datetime
+    ) -> None:
+        """What bid, ask and last of an option mean by the model, and what the model says itself, where that is not what was said before."""
+        options, option = self._market.options, subscription.instrument
+        if moment >= option.expires:
+            return
+        of, spot = options.model(option, moment), float(options.spot(option, moment))
+        dividends = options.present_dividends(option, moment)
+        own = options.volatility_of(option, moment)
+        prices = {"bid": quote.bid, "ask": quote.ask, "last": quote.last}
+        for (name, live), late in zip(_COMPUTED.items(), range(80, 84), strict=True):
+            kind = live if subscription.kind == LIVE else late
+            price = of.value if name == "model" else float(prices[name])
+            if name != "model" and not prices[name]:
+                continue
+            known = (round(price, 3), round(spot, 2), round(of.delta, 3))
+            if subscription.said.get(kind) != known:
+                subscription.said[kind] = known
+                volatility = own if name == "model" else options.implied(option, prices[name], moment)
+                self._session.send(
+                    answers.option_computation(request_id, kind, volatility, of, price, dividends, spot)
+                )
 
     def _send_generic(self, request_id: int, subscription: Subscription, first: bool) -> None:
         view = View(self._market, subscription.instrument, self._session.now)
@@ -209,8 +242,15 @@ def _price_ticks(
         (66, 67, 68, 76, 72, 73, 75) if delayed else (1, 2, 4, 14, 6, 7, 9)
     )
     ticks: list[tuple[int, Decimal, int]] = []
+    if instrument.is_option:
+        unit = 1
+        quote = replace(
+            quote, bid=quote.bid or Decimal(-1), ask=quote.ask or Decimal(-1)
+        )  # nobody bids for it
     if not instrument.is_index:
         ticks += [(bid, quote.bid, quote.bid_size // unit), (ask, quote.ask, quote.ask_size // unit)]
     if not instrument.is_forex:
         ticks += [(last, quote.last, quote.last_size // unit), (opened, day.open, 0)]
+    if instrument.is_option and not quote.last:
+        ticks = ticks[:2]  # worth nothing, it has not been traded
     return [*ticks, (high, day.high, 0), (low, day.low, 0), (close, day.close, 0)]

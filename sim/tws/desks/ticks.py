@@ -56,6 +56,7 @@ class TickDesk:
                 321, f"Error validating request.-'cc' : cause - Incorrect tick type {kind!r}: Last, AllLast, BidAsk or MidPoint"
             )  # fmt: skip
         missing = instrument.is_forex and kind in {"Last", "AllLast"}
+        missing = missing or instrument.is_option  # which IB has of the past only
         if missing or (instrument.is_index and kind in {"BidAsk", "MidPoint"}):
             text = f"{kind} tick-by-tick requests are not supported for {instrument.local_symbol}."
             raise Refused(10189, f"Failed to request tick-by-tick data.{text}")
