@@ -7,7 +7,9 @@ from html import escape, unescape
 from zoneinfo import ZoneInfo
 
 from bot import text
-from core.model import Account, Buttons, Link, Order, Quote, Ticket, Trade, Trading, TradingState
+from core.cards import Preview
+from core.model import Account, Buttons, Link, Order, Ticket, Trade, Trading, TradingState
+from core.options.plan import PlanPreview
 from core.panic import Flattened, Halt, Leaving, Panic
 from core.risk import Limits, Unit, Use
 
@@ -226,17 +228,19 @@ def _cost(one: Leaving, account: Account | None) -> Decimal | None:
         return None
     rate = account.rate(one.position.currency)
     paid = account.rate(preview.what_if.commission_currency or one.position.currency)
-    half = _half_spread(preview.quote)
+    half = _half_spread(preview)
     if rate is None or paid is None or half is None:
         return None
     size = preview.ticket.quantity * preview.ticket.instrument.multiplier
     return half * size * rate + preview.what_if.commission * paid
 
 
-def _half_spread(quote: Quote | None) -> Decimal | None:
-    if quote is None or quote.bid is None or quote.ask is None:
-        return None
-    return (quote.ask - quote.bid) / 2
+def _half_spread(preview: Preview | PlanPreview) -> Decimal | None:
+    if isinstance(preview, PlanPreview):
+        bid, ask = preview.net_bid, preview.net_ask
+    else:
+        bid, ask = (preview.quote.bid, preview.quote.ask) if preview.quote else (None, None)
+    return None if bid is None or ask is None else (ask - bid) / 2
 
 
 def flattened(done: Flattened, link: Link) -> str:

@@ -28,7 +28,10 @@ from core.model import (
     Ticket,
     TradingState,
 )
+from core.options import recognise, strategies
+from core.options.plan import Group, PlanPreview
 from core.orderbook import OrderBook
+from core.planner import Planner
 from core.ports import Broker, Clock, Ledger, Notifier
 from core.trading import TradingSwitch
 
@@ -67,9 +70,17 @@ class Leaving:
     """A holding on its way out: its card, or why it has none; `closing` are orders that sell a part of it already, wherever they rest."""
 
     position: Position
-    preview: Preview | None
+    preview: Preview | PlanPreview | None
     problem: str = ""
     closing: tuple[Order, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _WayOut:
+    """A holding, and the key of the group that it is closed as; empty for shares."""
+
+    position: Position
+    group: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +114,9 @@ class Panic:
         trading: TradingSwitch,
         limits: risk.Limits,
         aloud: Callable[[Halt], Awaitable[None]],
+        planner: Planner,
     ) -> None:
+        self._planner = planner
         self.aloud = aloud  # how a halt is told that no disk will carry
         self._broker, self._ledger, self._notifier, self._clock = broker, ledger, notifier, clock
         self._book, self._executor, self._trading, self._limits = book, executor, trading, limits
@@ -334,7 +347,7 @@ class Panic:
 
     async def leaving(self, owner: int) -> tuple["Leaving", ...]:
         """What it would take to close every holding, each by itself: its card, or why it cannot be closed from here. Sends nothing."""
-        return tuple(await asyncio.gather(*(self._leave(p, owner) for p in self.holdings())))
+        return tuple(await asyncio.gather(*(self._leave(way, owner) for way in self._ways_out())))
 
     def _on_their_way(self) -> bool:
         """Whether a cancel of this halt is still unanswered: a sale might trade with what is being taken back."""
@@ -357,9 +370,24 @@ class Panic:
         )
         return tuple(p for p in sure if p.signed_quantity)
 
-    async def _leave(self, position: Position, owner: int) -> "Leaving":
+    def _ways_out(self) -> tuple["_WayOut", ...]:
+        """Everything that is held, each as it leaves: shares by themselves, options as the strategies that they form, never leg by leg."""
+        found = []
+        for group in recognise.groups(self.holdings()):
+            if any(leg.option for leg in group.legs):
+                found.append(_WayOut(_as_one(group), group.key))
+            else:
+                held = group.legs[0].ratio * group.count
+                found.append(_WayOut(replace(group.positions[0], signed_quantity=held), ""))
+        return tuple(found)
+
+    async def _leave(self, way: "_WayOut", owner: int) -> "Leaving":
+        position = way.position
         side = Side.SELL if position.signed_quantity > 0 else Side.BUY
         try:
+            if way.group:
+                plan = await self._planner.close(way.group, owner, at_once=True)
+                return Leaving(position, plan, closing=self._closing(position, side))
             ticket = await self._executor.cards.exit(position, owner)
             request = Request(side, position.symbol, quantity=ticket.quantity)
             preview = await self._executor.cards.preview(request, owner)
@@ -378,19 +406,22 @@ class Panic:
         """
         await self.halt("You asked to close everything.")
         await self._book.until(lambda: not self._on_their_way(), CANCELS_SECONDS)
-        holdings = sorted(self.holdings(), key=lambda p: abs(p.market_value or ZERO), reverse=True)
-        drawn = [await self._drawn(position, origin.user) for position in holdings]
+        ways = sorted(self._ways_out(), key=lambda way: abs(way.position.market_value or ZERO), reverse=True)
+        drawn = [await self._drawn(way, origin.user) for way in ways]
         tickets = [ticket for ticket in drawn if isinstance(ticket, Ticket)]
         await self._ledger.open_cards(tickets, [show(ticket) for ticket in tickets])
         self._notifier.wake()
-        left = [(p, why) for p, why in zip(holdings, drawn, strict=True) if isinstance(why, str)]
+        left = [(way.position, why) for way, why in zip(ways, drawn, strict=True) if isinstance(why, str)]
         sent = [(ticket, await self._sent(ticket, origin)) for ticket in tickets]
         return Flattened(tuple(sent), tuple(left))
 
-    async def _drawn(self, position: Position, owner: int) -> Ticket | str:
+    async def _drawn(self, way: "_WayOut", owner: int) -> Ticket | str:
         """The card that closes a holding, or why there is none."""
         try:
-            return await self._executor.cards.exit(position, owner)
+            if way.group:
+                plan = await self._planner.close(way.group, owner, at_once=True)
+                return plan.ticket if not plan.denials else " ".join(d.message for d in plan.denials)
+            return await self._executor.cards.exit(way.position, owner)
         except GreenlightError as problem:
             return str(problem)
 
@@ -471,6 +502,16 @@ class Panic:
         found = risk.tightened(self._broker.account, (), self._trading.now, now, self._limits)
         words = Notice("resumed", {"against": self.still_against()}, to=origin.user)
         await self._trading.resume(origin, found[0] if found else TradingState.ACTIVE, (words,))
+
+
+def _as_one(group: Group) -> Position:
+    """A strategy as one holding, for whoever names it."""
+    label = strategies.label(group.strategy, group.legs, group.symbol)
+    values = [p.market_value for p in group.positions]
+    worth = None if None in values else sum((v for v in values if v is not None), ZERO)
+    return Position(
+        group.positions[0].account, 0, label, group.currency, group.count, None, market_value=worth
+    )
 
 
 def _facts(halt: Halt) -> dict[str, object]:

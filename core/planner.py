@@ -80,6 +80,7 @@ class Terms:
     limit: Decimal | None = None
     budget: Decimal | None = None
     gives_way: Decimal = GIVES_WAY
+    at_once: bool = False
 
 
 class Planner:
@@ -133,8 +134,10 @@ class Planner:
         spot = await self._quote(underlying)
         return await self._draw(terms, owner, ticket.decision_id, None, spot)
 
-    async def close(self, key: str, owner: int, quantity: Decimal | None = None) -> PlanPreview:
-        """The card that closes what is held as one. Raises BadInput where nothing of that name is held."""
+    async def close(
+        self, key: str, owner: int, quantity: Decimal | None = None, *, at_once: bool = False
+    ) -> PlanPreview:
+        """The card that closes what is held as one; `at_once` at what the market asks. Raises BadInput where nothing of that name is held."""
         group = self._group(key)
         underlying = await self._broker.find(group.symbol)
         if not any(leg.option for leg in group.legs):
@@ -144,7 +147,8 @@ class Planner:
         name = f"Close {strategies.label(group.strategy, group.legs, group.symbol)}"
         terms = self._terms(underlying, combine.opposite(group.legs), name, quantity or group.count, ())
         spot = await self._quote(underlying)
-        return await self._draw(replace(terms, gives_way=Decimal(1)), owner, None, group.strategy, spot)
+        terms = replace(terms, gives_way=Decimal(1), at_once=at_once)
+        return await self._draw(terms, owner, None, group.strategy, spot)
 
     async def roll(self, key: str, owner: int, expiry: ExpiryWish | None = None) -> PlanPreview:
         """The card that closes what is held and opens the same at a later expiry, as one combination. Raises BadInput."""
@@ -333,7 +337,7 @@ class Planner:
             what_if=forecast,
             denials=denials,
             notes=self._notes(opening, ticket, market, dividend),
-            value=risk.value(ticket, snapshot),
+            value=_market_value(ticket, legs, bid, ask) if closing else risk.value(ticket, snapshot),
             risk=risk.at_risk(ticket, snapshot, self._cards.limits),
             again=again,
             gain=self._gain(ticket, legs, bid, ask) if closing else None,
@@ -609,7 +613,7 @@ def _limits(terms: Terms, bid: Decimal | None, ask: Decimal | None) -> tuple[Dec
         if own is None
         else own
     )
-    start = min(middle, final)
+    start = final if terms.at_once else min(middle, final)
     if not terms.instrument.legs and sign < 0:
         final = min(final, -tick)  # an option is never sold for nothing
         start = min(start, final)
@@ -617,6 +621,15 @@ def _limits(terms: Terms, bid: Decimal | None, ask: Decimal | None) -> tuple[Dec
         start = max(start, tick)
         final = max(final, start)
     return start * sign, (final * sign if final != start else None)
+
+
+def _market_value(
+    ticket: Ticket, legs: Sequence[Leg], bid: Decimal | None, ask: Decimal | None
+) -> Decimal | None:
+    """What is closed is worth at the middle, in the currency of its underlying."""
+    if bid is None or ask is None:
+        return None
+    return abs(bid + ask) / 2 * combine.multiplier_of(legs) * ticket.quantity
 
 
 def _on_tick(price: Decimal, tick: Decimal, rounding: str) -> Decimal:

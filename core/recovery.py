@@ -112,6 +112,11 @@ class Recovery:
             parent=entry.number if entry is not None and which in ("stop", "target") else None,
             reason=report.text if report.status == "Inactive" else "",
         )
+        ticket = await self._ledger.ticket(card)
+        if ticket is not None and ticket.instrument.legs:
+            order = replace(order, legs=ticket.instrument.legs, name=ticket.instrument.name)
+        if ticket is not None:
+            order = replace(order, final_limit=ticket.final_limit)
         return advance(order, report, snapshot=True)
 
     async def tell(self) -> None:

@@ -113,7 +113,8 @@ class PlanPreview:
     `ticket.limit_price` is where it starts, `ticket.final_limit` how far it may be repriced. `net_bid` and `net_ask` are the market of the
     whole, per unit and signed. `outcome` is reckoned at the final limit; None for a plan that only closes. `outcome` and the picture
     hold for `judged`, the legs that are there when it is filled (shares that cover it included), entered at `judged_price` per unit.
-    `probability` is that of a profit at expiry with the implied `volatility`. `risk` and `value` are in base currency.
+    `probability` is that of a profit at expiry with the implied `volatility`. `risk` and `value` are in base currency; of a plan that only
+    closes, `value` is what it is worth at the middle, in the currency of the underlying.
     """
 
     ticket: Ticket

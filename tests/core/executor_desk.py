@@ -21,9 +21,13 @@ from core.model import (
     Bar,
     BrokerBook,
     BrokerEvent,
+    Chain,
     ChangeRequest,
+    Dividend,
     Instrument,
     Link,
+    OptionQuote,
+    OptionTerms,
     Order,
     Origin,
     Outgoing,
@@ -94,6 +98,22 @@ class Notebook:
         if self.price is None:
             raise NoAnswer("There is no price.")
         return replace(self.price, time=self._desk.now())
+
+    async def chain(self, underlying: Instrument) -> Chain:
+        raise NoAnswer("It is a notebook.")
+
+    async def options(
+        self, underlying: Instrument, wanted: Sequence[OptionTerms]
+    ) -> tuple[Instrument | None, ...]:
+        raise NoAnswer("It is a notebook.")
+
+    async def option_quotes(
+        self, instruments: Sequence[Instrument], max_age_seconds: float, keep_seconds: float
+    ) -> tuple[OptionQuote | None, ...]:
+        return tuple(None for _ in instruments)
+
+    async def dividend(self, underlying: Instrument) -> Dividend | None:
+        return None
 
     async def bars(self, instrument: Instrument) -> tuple[Bar, ...]:
         return tuple(

@@ -12,6 +12,7 @@ import pytest
 from core.errors import NotConnected
 from core.model import Order, OrderState, Outgoing, Role, Side, Ticket, Trading, TradingState
 from core.panic import CANCELS_SECONDS, Halt, Panic
+from core.planner import Planner
 from core.trading import KEY, of_text
 from tests.core.executor_desk import CLIENT, LIMITS, Desk
 from tests.values import AAPL, BASE, OWNER, position
@@ -31,7 +32,8 @@ class Ladder(Desk):
 
         async def build() -> Panic:
             return Panic(
-                self.broker, self.ledger, self.bell, self, self.book, self.executor, self.trading, LIMITS, aloud
+                self.broker, self.ledger, self.bell, self, self.book, self.executor, self.trading, LIMITS, aloud,
+                Planner(self.broker, self, self.cards),
             )  # fmt: skip
 
         self.panic = self.do(build())

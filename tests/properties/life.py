@@ -36,10 +36,14 @@ from core.model import (
     BrokerBook,
     BrokerEvent,
     BrokerMessage,
+    Chain,
+    Dividend,
     Instrument,
     Link,
     LinkChanged,
     Mode,
+    OptionQuote,
+    OptionTerms,
     Order,
     Origin,
     Outgoing,
@@ -54,6 +58,7 @@ from core.model import (
 )
 from core.orderbook import OrderBook
 from core.panic import Flattened, Halt, Panic
+from core.planner import Planner
 from core.risk import Limits
 from core.trading import TradingSwitch
 from storage.database import Database, _prepare
@@ -340,6 +345,22 @@ class ModelBroker:
         await asyncio.sleep(0)
         return Quote(Decimal("99.99"), Decimal("100.01"), Decimal(100), self._world.now(), close=Decimal(100))
 
+    async def chain(self, underlying: Instrument) -> Chain:
+        raise BadInput("It has no options.")
+
+    async def options(
+        self, underlying: Instrument, wanted: Sequence[OptionTerms]
+    ) -> tuple[Instrument | None, ...]:
+        return tuple(None for _ in wanted)
+
+    async def option_quotes(
+        self, instruments: Sequence[Instrument], max_age_seconds: float, keep_seconds: float
+    ) -> tuple[OptionQuote | None, ...]:
+        return tuple(None for _ in instruments)
+
+    async def dividend(self, underlying: Instrument) -> Dividend | None:
+        return None
+
     async def bars(self, instrument: Instrument) -> tuple[Bar, ...]:
         self._line()
         return BARS
@@ -450,9 +471,10 @@ class Life:
             self.executor = Executor(
                 self.broker, self.ledger, notifier, world, self.book, self.cards, self.keeper.compare
             )
+            self.planner = Planner(self.broker, world, self.cards)
             self.panic = Panic(
                 self.broker, self.ledger, notifier, world, self.book, self.executor, self.trading, LIMITS,
-                self.say_aloud,
+                self.say_aloud, self.planner,
             )  # fmt: skip
             self.keeper.after_compare.append(self.panic.compared)
             self.keeper.when_unwritten.append(self.panic.unwritten)
@@ -469,7 +491,7 @@ class Life:
 
         nobody = cast(Any, None)
         self.desk_of = lambda: Desk(
-            self.executor, self.cards, self.panic, self.trading, nobody, self.broker, nobody, self.ledger, world,
+            self.executor, self.cards, self.planner, self.panic, self.trading, nobody, self.broker, nobody, self.ledger, world,
             SETTINGS, world.now(), lambda: None, nobody, nobody,
         )  # fmt: skip
         UNFORESEEN.seen.clear()
