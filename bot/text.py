@@ -30,6 +30,7 @@ from core.model import (
     TimeInForce,
     Trade,
 )
+from core.options.plan import PlanPreview
 from core.proposer import Proposal
 
 LIMIT = 4096
@@ -81,17 +82,48 @@ def terms(thing: Ticket | Order) -> str:
 
     What may wait says for how long; a market order does not wait.
     """
-    symbol = thing.instrument.symbol if isinstance(thing, Ticket) else thing.symbol
+    kind, name = (
+        (thing.instrument.kind, thing.instrument.label)
+        if isinstance(thing, Ticket)
+        else (thing.kind, thing.label)
+    )
+    is_whole = kind == "BAG"
     where = {
         OrderType.MARKET: "at market",
-        OrderType.LIMIT: f"@ {plain_price(thing.limit_price)}",
+        OrderType.LIMIT: net_price(thing.limit_price) if is_whole else f"@ {plain_price(thing.limit_price)}",
         OrderType.STOP: f"stop {plain_price(thing.stop_price)}",
         OrderType.OTHER: "(special order)",
     }[thing.order_type]
     waits = thing.order_type in (OrderType.LIMIT, OrderType.STOP) or thing.tif is TimeInForce.GTC
     tail = f" {thing.tif}" if waits else ""
     change = f"CHANGE #{thing.modifies} → " if isinstance(thing, Ticket) and thing.modifies else ""
-    return escape(f"{change}{thing.side} {quantity(thing.quantity)} {symbol} {where}{tail}")
+    verb, name = verb_and_name(thing.side, name) if is_whole else (thing.side, name)
+    return escape(f"{change}{verb} {quantity(thing.quantity)} {name} {where}{tail}")
+
+
+def verb_and_name(side: Side, name: str) -> tuple[str, str]:
+    """What is done with a combination, and to which: every one is bought, so one that closes or rolls says so in its name."""
+    first, _, rest = name.partition(" ")
+    return (first.upper(), rest) if rest and first in ("Close", "Roll") else (side, name)
+
+
+def net_price(value: Decimal | None) -> str:
+    """The price of a combination: `debit 3.20` is paid, `credit 0.76` received, per share; a dash where it is unknown."""
+    if value is None:
+        return "–"
+    return f"{'credit' if value < 0 else 'debit' if value else 'even'} {plain_price(abs(value))}"
+
+
+def net_average(value: Decimal | None) -> str:
+    """An average of such prices, as people read it."""
+    return "–" if value is None else f"{'credit' if value < 0 else 'debit'} {average(abs(value))}"
+
+
+def traded_at(order: Order) -> str:
+    """At what an order has traded on average: `@ 187.42`, or `debit 3.20` of a combination."""
+    if order.kind == "BAG":
+        return net_average(order.average_price)
+    return f"@ {average(order.average_price)}"
 
 
 def zone_name(zone: ZoneInfo) -> str:
@@ -177,8 +209,8 @@ def _sentence(words: str) -> str:
     return f"{escape(words[0].upper() + words[1:])}."
 
 
-def denial_lines(denials: Sequence[Denial]) -> list[str]:
-    """Every refusal in a line of its own, and once behind them the quantity that passes all of them.
+def denial_lines(denials: Sequence[Denial], unit: str = "share") -> list[str]:
+    """Every refusal in a line of its own, and once behind them the quantity (of `unit`) that passes all of them.
 
     Where a price or the quantity itself cannot be meant, nothing is measured by it: that would only contradict.
     """
@@ -188,9 +220,9 @@ def denial_lines(denials: Sequence[Denial]) -> list[str]:
     lines = [denial_line(d, remedy=d not in sizes) for d in told]
     if sizes and all(d.fits for d in sizes):
         fits = min(Decimal(d.fits or 0) for d in sizes)
-        lines.append(f"What would pass: {quantity(fits)} {'share' if fits == 1 else 'shares'}.")
+        lines.append(f"What would pass: {quantity(fits)} {unit if fits == 1 else f'{unit}s'}.")
     elif sizes:
-        lines.append("Not even one share would pass.")
+        lines.append(f"Not even one {unit} would pass.")
     return lines
 
 
@@ -337,7 +369,7 @@ def risk_line(preview: Preview, account: Account | None) -> str:
     return f"Stop {plain_price(ticket.stop_loss)}{target}\nRisk {money(preview.risk, base)}{share}"
 
 
-MAX_REASON, MAX_EVIDENCE = 700, 4
+MAX_REASON, MAX_WHY, MAX_EVIDENCE = 700, 300, 4
 
 
 def cut(words: str, most: int) -> str:
@@ -351,8 +383,8 @@ def time_left(left: timedelta) -> str:
     return f"{seconds // 60} min left" if seconds >= 120 else f"{seconds} s left"
 
 
-def analysis(proposal: Proposal, link: Link, account: Account | None) -> str:
-    """The end of an analysis: a card, or the reasons without one, or what went wrong."""
+def analysis(proposal: Proposal, link: Link, account: Account | None, plan_lines: Sequence[str] = ()) -> str:
+    """The end of an analysis: a card, or the reasons without one, or what went wrong. `plan_lines` are the part of a plan of options."""
     call = proposal.answer.call
     if proposal.decision is None:
         said = [
@@ -361,7 +393,7 @@ def analysis(proposal: Proposal, link: Link, account: Account | None) -> str:
             cost_line(proposal.answer),
         ]
         return "\n".join([*said, badge(link)])
-    body = proposal_text(proposal.decision, proposal.preview, link, account, proposal.why_not)
+    body = proposal_text(proposal.decision, proposal.preview, link, account, proposal.why_not, plan_lines)
     return f"{body}\n{cost_line(proposal.answer)}"
 
 
@@ -374,9 +406,17 @@ def cost_line(answer: Answer) -> str:
 
 
 def proposal_text(
-    decision: StoredDecision, preview: Preview | None, link: Link, account: Account | None, why_not: str = ""
+    decision: StoredDecision,
+    preview: Preview | PlanPreview | None,
+    link: Link,
+    account: Account | None,
+    why_not: str = "",
+    plan_lines: Sequence[str] = (),
 ) -> str:
-    """A verdict with its reasons, and the order that it would become. Everything the model wrote is foreign text."""
+    """A verdict with its reasons, and the order that it would become. Everything the model wrote is foreign text.
+
+    `plan_lines` are what the card of a plan of options says between its title and its end.
+    """
     term = {1: "SHORT", 5: "SHORT", 20: "MEDIUM", 60: "LONG"}.get(decision.time_horizon, "")
     unit = "session" if decision.time_horizon == 1 else "sessions"
     lines = [
@@ -387,22 +427,37 @@ def proposal_text(
         lines.append("🧪 <b>DEMO</b>: simple rules, not an AI.")
     if decision.injection_suspected:
         lines.append("⚠️ The model suspects that some text tried to give it orders.")
-    if preview is not None:
+    if isinstance(preview, Preview):
         lines += _order_of(preview, link, account)
+    elif preview is not None:
+        lines += plan_lines
     else:
         levels = f"Target {plain_price(decision.target_price)} · stop {plain_price(decision.stop_loss)} · {badge(link)}"
         lines.append(levels)
+    lines += _plan_of(decision, has_card=preview is not None)
     lines.append(f"\n{cut(decision.reasoning, MAX_REASON)}")
     lines += [f"· {cut(says, 160)}{_named(fact, says)}" for fact, says in decision.evidence[:MAX_EVIDENCE]]
     lines.append(f"<b>Against it:</b> {cut(decision.bear_case, MAX_REASON)}")
     if preview is not None and preview.denials:
-        lines += ["", *denial_lines(preview.denials)]
+        unit = "share" if isinstance(preview, Preview) else "combination"
+        lines += ["", *denial_lines(preview.denials, unit)]
     elif preview is not None:
         left = preview.ticket.expires_at - preview.ticket.created_at
         lines.append(f"\nNothing is sent before you tap Approve.\n{time_left(left).capitalize()}.")
     if why_not:
         lines.append(f"\n{escape(why_not)}")
     return "\n".join(lines)
+
+
+def _plan_of(decision: StoredDecision, *, has_card: bool) -> list[str]:
+    """The plan of options that a decision proposes, and why; where there is a card of it, only why."""
+    plan = decision.option_plan
+    if plan is None:
+        return []
+    strikes = "/".join(f"{strike.normalize():f}" for strike in plan.strikes)
+    name = f"{plan.strategy} {strikes} {plan.expiry.day} {plan.expiry:%b %y}"
+    why = f"<b>Why options:</b> {cut(plan.why, MAX_WHY)}"
+    return ["", why] if has_card else [f"Proposes {escape(name)}", "", why]
 
 
 def _order_of(preview: Preview, link: Link, account: Account | None) -> list[str]:
@@ -474,7 +529,7 @@ def order_state(order: Order, entry: Order | None = None, opens: str | None = No
     """
     filled = ""
     if order.filled:
-        filled = f" {quantity(order.filled)}/{quantity(order.quantity)} @ {average(order.average_price)}"
+        filled = f" {quantity(order.filled)}/{quantity(order.quantity)} {traded_at(order)}"
     asked = " · cancel asked" if order.cancel_requested_at and order.state.is_open else ""
     if order.change is not None:
         asked = f" · change asked{asked}"
@@ -487,9 +542,19 @@ def order_state(order: Order, entry: Order | None = None, opens: str | None = No
     return f"#{order.number} · {state}{filled}{asked}"
 
 
-def order_card(order: Order, children: Sequence[Order], link: Link, opens: str | None = None) -> str:
-    """The one message of an order and of the bracket that belongs to it, edited in place while they work."""
+def order_card(
+    order: Order,
+    children: Sequence[Order],
+    link: Link,
+    opens: str | None = None,
+    began: Decimal | None = None,
+) -> str:
+    """The one message of an order and of the bracket that belongs to it, edited in place while they work.
+
+    `began` is the limit that an order began with which may be repriced.
+    """
     lines = [f"<b>{terms(order)}</b>", order_state(order, opens=opens)]
+    lines += [f"   {reprice_line(order, began)}"] if reprice_line(order, began) else []
     for child in children:
         price = child.stop_price if child.role is Role.STOP else child.limit_price
         lines.append(f"   {child.role.lower()} {plain_price(price)} · {order_state(child, order)}")
@@ -497,6 +562,18 @@ def order_card(order: Order, children: Sequence[Order], link: Link, opens: str |
         lines.append(escape(order.reason))
     lines.append(f"EXTERNAL · {badge(link)}" if order.external else badge(link))
     return "\n".join(lines)
+
+
+def reprice_line(order: Order, began: Decimal | None) -> str:
+    """`repriced 3.15 → 3.20 (at most 3.25)`: where the limit began, where it is, and how far it may go; empty where it stays."""
+    now, last = order.limit_price, order.final_limit
+    if last is None or now is None or (last == now and began in (None, now)):
+        return ""
+    worded = net_price if order.kind == "BAG" else plain_price
+    furthest = "at least" if order.side is Side.SELL or last < 0 else "at most"
+    if began in (None, now):
+        return f"starts at {worded(now)}, {furthest} {worded(last)}"
+    return f"repriced {worded(began)} → {worded(now)} ({furthest} {worded(last)})"
 
 
 def order_buttons(order: Order) -> Buttons:
@@ -515,7 +592,7 @@ def cancel_button(order: Order) -> tuple[str, str]:
     if order.role is Role.ENTRY and order.order_type is OrderType.STOP:
         what += " stop"
     return (
-        f"Cancel #{order.number} {what} {quantity(order.remaining)} {order.symbol}",
+        f"Cancel #{order.number} {what} {quantity(order.remaining)} {order.label}",
         f"cancel:{order.number}",
     )
 
@@ -547,8 +624,10 @@ def order_news(
     }
     lines = [heads[state]]
     if order.filled:
-        total = None if order.average_price is None else order.average_price * order.filled
-        done = f"{quantity(order.filled)} @ {average(order.average_price)} · {money(total, order.currency)}"
+        paid = None if order.average_price is None else order.average_price * order.filled * order.multiplier
+        whole = money(paid if paid is None else abs(paid), order.currency)
+        way = "" if order.kind == "STK" or paid is None else f" {_way(paid * order.side.sign)}"
+        done = f"{quantity(order.filled)} {traded_at(order)} · {whole}{way}"
         lines.append(done)
         lines += [f"Commission {commission}"] if commission else []
     if gain:
@@ -568,25 +647,42 @@ def order_news(
     return "\n".join(lines)
 
 
+def _way(paid: Decimal) -> str:
+    return "received" if paid < 0 else "paid"
+
+
 def position_lines(positions: Sequence[Position]) -> list[str]:
     """A holding in two lines, and the total of each currency below."""
+    return [*holding_lines(positions), *total_lines(positions)]
+
+
+def holding_lines(positions: Sequence[Position]) -> list[str]:
+    """A holding in two lines; the price that an option cost is that of one share, its value that of all of it."""
     lines: list[str] = []
-    for p in sorted(positions, key=lambda p: p.symbol):
+    for p in sorted(positions, key=lambda p: (p.symbol, p.label)):
+        units = p.option.multiplier if p.option else Decimal(1)
+        each = None if p.average_cost is None else p.average_cost / units
         lines.append(
-            f"<b>{escape(p.symbol)}</b> {quantity(p.signed_quantity)} @ {average(p.average_cost)} · {money(p.market_value, p.currency)}"
+            f"<b>{escape(p.label)}</b> {quantity(p.signed_quantity)} @ {average(each)} · {money(p.market_value, p.currency)}"
         )
         share = _percent(p.unrealized, p.average_cost, p.signed_quantity)
         mark = "" if p.unrealized is None else "🟢 " if p.unrealized >= 0 else "🔻 "
         lines.append(
             f"   last {plain_price(p.market_price)} · {mark}{money(p.unrealized, p.currency, signed=True)}{share}"
         )
+    return lines
+
+
+def total_lines(positions: Sequence[Position]) -> list[str]:
+    """What everything is worth, for each currency."""
+    lines: list[str] = []
     for currency in dict.fromkeys(p.currency for p in positions):
         own = [p for p in positions if p.currency == currency]
         values, gains = [p.market_value for p in own], [p.unrealized for p in own]
-        paid = _sum(None if p.average_cost is None else abs(p.average_cost * p.signed_quantity) for p in own)
-        share = _percent(_sum(gains), paid, Decimal(1))
-        gain = money(_sum(gains), currency, signed=True)
-        lines.append(f"\nTotal {money(_sum(values), currency)} · {gain}{share}")
+        paid = total(None if p.average_cost is None else abs(p.average_cost * p.signed_quantity) for p in own)
+        share = _percent(total(gains), paid, Decimal(1))
+        gain = money(total(gains), currency, signed=True)
+        lines.append(f"\nTotal {money(total(values), currency)} · {gain}{share}")
     return lines
 
 
@@ -596,7 +692,7 @@ def _percent(gain: Decimal | None, cost: Decimal | None, held: Decimal) -> str:
     return f" ({gain / abs(cost * held) * 100:+.1f}%)"
 
 
-def _sum(values: Iterable[Decimal | None]) -> Decimal | None:
+def total(values: Iterable[Decimal | None]) -> Decimal | None:
     """A total; unknown as soon as a part is."""
     total = Decimal(0)
     for value in values:
@@ -609,7 +705,7 @@ def _sum(values: Iterable[Decimal | None]) -> Decimal | None:
 def drift_lines(drifts: Sequence[Drift]) -> list[str]:
     """Holdings that the books do not explain, and what that means."""
     return [
-        f"⚠️ <b>{escape(d.symbol)}</b>: the broker holds {quantity(d.told)}, the books explain {quantity(d.reckoned)}. Bought or sold "
+        f"⚠️ <b>{escape(d.label)}</b>: the broker holds {quantity(d.told)}, the books explain {quantity(d.reckoned)}. Bought or sold "
         "elsewhere while Greenlight was not there, a transfer, a split? Nothing is bought in it until that is settled; sales work."
         for d in drifts
     ]
@@ -618,7 +714,7 @@ def drift_lines(drifts: Sequence[Drift]) -> list[str]:
 def drift_buttons(drifts: Sequence[Drift]) -> Buttons:
     """For each of them a button that settles it."""
     return tuple(
-        ((f"Take over the broker's {quantity(d.told)} {d.symbol}", f"takeover:{d.con_id}:{d.told:f}"),)
+        ((f"Take over the broker's {quantity(d.told)} {d.label}", f"takeover:{d.con_id}:{d.told:f}"),)
         for d in drifts[:8]
     )
 
@@ -626,10 +722,11 @@ def drift_buttons(drifts: Sequence[Drift]) -> Buttons:
 def trade_line(trade: Trade, zone: ZoneInfo) -> str:
     """One execution."""
     done = trade.execution
-    what = f"{done.side} {quantity(done.quantity)} {escape(done.symbol)} @ {plain_price(done.price)}"
+    what = f"{done.side} {quantity(done.quantity)} {escape(done.label)} @ {plain_price(done.price)}"
     gain = (
         f"\n   realised {money(trade.realized, done.currency, signed=True)}"
-        if trade.realized is not None and done.side is Side.SELL
+        if trade.realized is not None
+        and (done.side is Side.SELL or (done.option is not None and trade.realized))
         else ""
     )
     cost = (
@@ -640,7 +737,7 @@ def trade_line(trade: Trade, zone: ZoneInfo) -> str:
     which = f" · #{trade.order_number}" if trade.order_number else ""
     which += f" · AI {trade.confidence}%" if trade.confidence is not None else ""
     return (
-        f"<b>{what}</b>\n   {money(done.quantity * done.price, done.currency)} · {cost}{gain}\n"
+        f"<b>{what}</b>\n   {money(done.quantity * done.price * done.multiplier, done.currency)} · {cost}{gain}\n"
         f"   {local(done.time, zone)}{which}"
     )
 
