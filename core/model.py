@@ -200,11 +200,17 @@ class Instrument:
     time_zone: str = ""
     option: OptionTerms | None = None
     legs: tuple[Leg, ...] = ()
+    steps: tuple[tuple[Decimal, Decimal], ...] = ()
+    """(from this price on, the tick), ascending, where it depends on the price: many options tick in cents below 3 and in five above."""
 
     @property
     def label(self) -> str:
         """Its name in the chat."""
         return self.option.label(self.symbol) if self.option else self.name if self.legs else self.symbol
+
+    def tick_at(self, price: Decimal) -> Decimal:
+        """The smallest step of a price there."""
+        return next((tick for begin, tick in reversed(self.steps) if abs(price) >= begin), self.min_tick)
 
 
 @dataclass(frozen=True, slots=True)
@@ -636,7 +642,10 @@ class JobRun:
 
 @dataclass(frozen=True, slots=True)
 class Trade:
-    """A line of the trade history: an execution, its order, its commission and the analyst's decision, as far as they are known."""
+    """A line of the trade history: an execution, its order, its commission and the analyst's decision, as far as they are known.
+
+    `strategy` is what its order is called where that is a combination.
+    """
 
     execution: Execution
     order_number: int | None
@@ -648,6 +657,7 @@ class Trade:
     confidence: int | None = None
     reasoning: str | None = None
     sent_at: datetime | None = None
+    strategy: str = ""
 
 
 @dataclass(frozen=True, slots=True)

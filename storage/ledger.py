@@ -685,7 +685,8 @@ def _audit(db: sqlite3.Connection, now: datetime, kind: str, detail: str, user: 
 def _trades(db: sqlite3.Connection, count: int) -> tuple[Trade, ...]:
     found = db.execute(
         """
-        SELECT e.*, h.order_number, h.order_type, h.commission, h.commission_currency, h.realized, h.decision_id, h.confidence, h.reasoning, h.sent_at
+        SELECT e.*, h.order_number, h.order_type, h.commission, h.commission_currency, h.realized, h.decision_id, h.confidence, h.reasoning, h.sent_at,
+               h.strategy
         FROM executions e JOIN trade_history h ON h.exec_id = e.exec_id ORDER BY e.time DESC, e.key DESC LIMIT ?
         """,
         (count,),
@@ -702,6 +703,7 @@ def _trades(db: sqlite3.Connection, count: int) -> tuple[Trade, ...]:
             confidence=row["confidence"],
             reasoning=row["reasoning"],
             sent_at=rows.moment(row["sent_at"]),
+            strategy=row["strategy"] or "",
         )
         for row in found
     )
