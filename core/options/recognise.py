@@ -106,7 +106,7 @@ def _recognised(positions: Sequence[Position], left: dict[int, Decimal]) -> Iter
     for position in positions:
         if option := position.option:
             classes[option.expiry, option.multiplier, option.trading_class].append(position)
-    shares = [position for position in positions if position.option is None]
+    shares = [position for position in positions if position.option is None and position.kind == "STK"]
     for strategy in _RANKED:
         parts = STRATEGIES[strategy].parts
         for (_, multiplier, _), options in sorted(classes.items(), key=lambda item: item[0]):
@@ -132,6 +132,13 @@ def _fits(position: Position, part: Part) -> bool:
     return (position.option.right if position.option else None) is part.right
 
 
+def _place(position: Position) -> tuple[date, Decimal, str, int]:
+    """Where it stands in a list: shares, then options by expiry, strike and right."""
+    option = position.option
+    first = (date.min, ZERO, "") if option is None else (option.expiry, option.strike, str(option.right))
+    return (*first, position.con_id)
+
+
 def groups(positions: Sequence[Position]) -> tuple[Group, ...]:
     """What the holdings are, strategies first and by symbol: together exactly the holdings, no unit twice.
 
@@ -143,7 +150,7 @@ def groups(positions: Sequence[Position]) -> tuple[Group, ...]:
             by_symbol[position.symbol, position.currency, position.account].append(position)
     found: list[Group] = []
     for name in sorted(by_symbol):
-        held = sorted(by_symbol[name], key=lambda position: position.con_id)
+        held = sorted(by_symbol[name], key=_place)
         left = {position.con_id: position.signed_quantity for position in held}
         found += _recognised(held, left)
         for position in held:
@@ -236,12 +243,18 @@ def _uncovered(
 
 
 def unencumbered(
-    con_id: int, symbol: str, positions: Sequence[Position], working: Sequence[Order]
+    con_id: int,
+    symbol: str,
+    positions: Sequence[Position],
+    working: Sequence[Order],
+    *,
+    stops_move: bool = False,
 ) -> Decimal:
     """Shares (`con_id`) that are held and promised to nobody: not to short calls without a long call that lasts as long, not to sales,
     stops and targets at work, and not to calls that working orders may yet sell. Below zero where more is promised than held.
 
-    An order of several legs trades as one; purchases that are not filled count for nothing.
+    An order of several legs trades as one; purchases that are not filled count for nothing. With `stops_move` stops and targets take none:
+    a sale moves them out of its way.
     """
     mine = [position for position in positions if position.symbol == symbol]
     terms = _terms(mine, [order for order in working if order.symbol == symbol])
@@ -253,7 +266,8 @@ def unencumbered(
         return state.get(con_id, ZERO) - sum((units for _, units in bare), ZERO)
 
     protected = sum((group.live for group in protection.groups(con_id, working)), ZERO)
-    return _worst(held, _bundles(symbol, working, {*calls, con_id}), free) - protected
+    left = _worst(held, _bundles(symbol, working, {*calls, con_id}), free)
+    return left if stops_move else left - protected
 
 
 def secured(symbol: str, positions: Sequence[Position], working: Sequence[Order]) -> Decimal:

@@ -42,7 +42,7 @@ def price_sane(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | N
             continue
         if not price.is_finite() or price <= 0:
             return Denial("PRICE", f"The {name} price must be above zero.", f"{price}", "above 0")
-        tick = ticket.instrument.min_tick
+        tick = ticket.instrument.tick_at(price)
         if tick > 0 and price % tick:
             near = (price / tick).to_integral_value() * tick
             return Denial(
@@ -139,7 +139,11 @@ def sale_covered(ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial 
     working = snapshot.working_quantity(ticket.instrument.con_id, Side.SELL)
     free = held - working
     uncovered = recognise.unencumbered(
-        ticket.instrument.con_id, ticket.instrument.symbol, snapshot.sure_positions(), snapshot.working
+        ticket.instrument.con_id,
+        ticket.instrument.symbol,
+        snapshot.sure_positions(),
+        snapshot.working,
+        stops_move=True,
     )
     if uncovered < ticket.quantity <= free:
         return Denial(
