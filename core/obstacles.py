@@ -14,6 +14,8 @@ class Obstacles:
 
     async def of_sale(self, ticket: Ticket, snapshot: risk.Snapshot) -> tuple[Denial, ...]:
         """Why a sale that passed every rule cannot go beside what protects its shares, or beside a sale that moves it."""
+        if risk.is_plan(ticket):
+            return _shares_that_are_protected(ticket, snapshot)
         if ticket.side is not Side.SELL:
             return ()
         held = snapshot.held(ticket.instrument.con_id)
@@ -88,6 +90,25 @@ class Obstacles:
             and order.state is not OrderState.UNKNOWN
             and not self._book.is_doubtful(order, link.epoch)
         )
+
+
+def _shares_that_are_protected(ticket: Ticket, snapshot: risk.Snapshot) -> tuple[Denial, ...]:
+    """Why a combination cannot sell shares that a stop, a target or another order may sell too: nothing moves those for it."""
+    for leg in ticket.instrument.legs:
+        sold = -leg.ratio * ticket.quantity
+        if leg.option is not None or sold <= 0:
+            continue
+        held = snapshot.held(leg.con_id)
+        if held is not None and protection.room(leg.con_id, held, snapshot.working) < sold:
+            symbol = ticket.instrument.symbol
+            return (
+                Denial(
+                    "PROTECTION",
+                    f"Stops, targets or sales of {symbol} at work may sell the same shares.",
+                    remedy=f"/cancel {symbol} first, then this again",
+                ),
+            )
+    return ()
 
 
 def _stuck(entry: Order) -> Denial:
