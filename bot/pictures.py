@@ -113,6 +113,13 @@ def draw(kind: str, facts: Mapping[str, Any]) -> bytes:
 
 def payoff_picture(facts: Mapping[str, Any]) -> bytes:
     """A PNG of gain and loss at expiry and today, from what `payoff_facts` made (or the same read from JSON)."""
+    drawn = BytesIO()
+    payoff_canvas(facts).print_png(drawn)
+    return drawn.getvalue()
+
+
+def payoff_canvas(facts: Mapping[str, Any]) -> "FigureCanvasAgg":
+    """The same before it becomes a file."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -128,9 +135,7 @@ def payoff_picture(facts: Mapping[str, Any]) -> bytes:
     _scale(axes, told)
     _marks(figure, canvas, axes, told)
     _footer(figure, canvas, told)
-    drawn = BytesIO()
-    canvas.print_png(drawn)
-    return drawn.getvalue()
+    return canvas
 
 
 KINDS: Mapping[str, Callable[[Mapping[str, Any]], bytes]] = {"payoff": payoff_picture}
@@ -248,11 +253,11 @@ def _short(amount: float, step: float, currency: str) -> str:
     """Money on a scale: as short as its steps allow."""
     if abs(amount) < step / 1000:
         return "0"
-    thousands = step >= 1000
-    shown, unit = (amount / 1000, step / 1000) if thousands else (amount, step)
+    size, letter = next((each for each in ((1e6, "M"), (1e3, "k")) if step >= each[0]), (1.0, ""))
+    shown, unit = amount / size, step / size
     decimals = next((n for n in (0, 1, 2) if abs(unit * 10**n - round(unit * 10**n)) < 1e-6), 2)
     mark = money(Decimal(0), currency).removesuffix("0.00")
-    return f"{'-' if shown < 0 else '+'}{mark}{abs(shown):,.{decimals}f}{'k' if thousands else ''}"
+    return f"{'-' if shown < 0 else '+'}{mark}{abs(shown):,.{decimals}f}{letter}"
 
 
 def _whole(amount: Decimal | None, currency: str, sign: int) -> str:
