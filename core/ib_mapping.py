@@ -170,6 +170,19 @@ def option_question(underlying: Instrument, terms: OptionTerms, *, every_strike:
     return named
 
 
+def market_rule(details: ib.ContractDetails) -> int | None:
+    """The number of the rule that says its ticks where it is routed smartly; None where none is named."""
+    rules = dict(zip(details.validExchanges.split(","), details.marketRuleIds.split(","), strict=False))
+    named = rules.get(ROUTE, "")
+    return int(named) if named.isascii() and named.isdigit() else None
+
+
+def steps(told: Iterable[ib.PriceIncrement]) -> tuple[tuple[Decimal, Decimal], ...]:
+    """(from this price on, the tick) of a rule, ascending."""
+    read = ((number(one.lowEdge), price(one.increment)) for one in told)
+    return tuple(sorted((low, tick) for low, tick in read if low is not None and tick is not None))
+
+
 def standard_class(symbol: str) -> str:
     """What the exchanges call the options of a symbol that no split or merger has changed."""
     return symbol.replace(".", "").replace(" ", "")

@@ -31,6 +31,8 @@ class OptionMarket:
         self._line, self._ask, self._budget, self._clock = line, ask, budget, clock
         self._chains: dict[int, tuple[float, Chain]] = {}
         self._found: dict[_Key, tuple[float, Instrument | None]] = {}
+        self._rules: dict[int, tuple[tuple[Decimal, Decimal], ...]] = {}
+        self._asking_rule = asyncio.Lock()
 
     async def chain(self, underlying: Instrument) -> Chain:
         """The standard options of an underlying. Raises BadInput where it has none, Refused, NoAnswer or NotConnected."""
@@ -75,7 +77,7 @@ class OptionMarket:
         for answer in answers:
             if isinstance(answer, BaseException):
                 raise answer
-            self._keep(underlying, answer)
+            await self._keep(underlying, answer)
         now = self._clock.monotonic()
         for key in missing:
             if not self._knows(key):
@@ -93,15 +95,30 @@ class OptionMarket:
         kept = KEPT_SECONDS if found is not None else MISSING_SECONDS
         return key in self._found and self._clock.monotonic() - at < kept
 
-    def _keep(self, underlying: Instrument, answer: Sequence[ib.ContractDetails]) -> None:
+    async def _keep(self, underlying: Instrument, answer: Sequence[ib.ContractDetails]) -> None:
         now = self._clock.monotonic()
+        rules = {rule for details in answer if (rule := ib_mapping.market_rule(details)) is not None}
+        steps = {rule: await self._steps(rule) for rule in rules}
         for details in answer:
             try:
                 found = ib_mapping.instrument(details)
             except ValueError:
                 continue  # half told: it counts as missing
             if found.option is not None:
-                self._found[underlying.con_id, found.option] = now, found
+                ticks = steps.get(ib_mapping.market_rule(details) or 0, ())
+                self._found[underlying.con_id, found.option] = now, replace(found, steps=ticks)
+
+    async def _steps(self, rule: int) -> tuple[tuple[Decimal, Decimal], ...]:
+        """The ticks of a market rule, asked for once; none where the broker does not tell, and then the smallest holds everywhere."""
+        async with self._asking_rule:  # ib_async keeps one answer for each rule
+            if rule not in self._rules:
+                line = self._line()
+                await self._budget.wait()
+                told = await self._ask(lambda: line.reqMarketRuleAsync(rule))
+                if not told:
+                    return ()
+                self._rules[rule] = ib_mapping.steps(told)
+        return self._rules[rule]
 
     async def _none_for_unknown(self, question: Callable[[], Awaitable[Sequence[Any]]]) -> Sequence[Any]:
         await self._budget.wait()

@@ -606,7 +606,8 @@ def _limits(terms: Terms, bid: Decimal | None, ask: Decimal | None) -> tuple[Dec
     own = None if terms.limit is None else terms.limit * sign
     if bid is None or ask is None:
         return (None if own is None else terms.limit), None
-    tick = terms.instrument.min_tick
+    # The tick of the far side, so that every step on the way there is on it.
+    tick = terms.instrument.tick_at(max(abs(bid), abs(ask)))
     middle = _on_tick((bid + ask) / 2, tick, ROUND_FLOOR)
     final = (
         _on_tick((bid + ask) / 2 + (ask - bid) / 2 * terms.gives_way, tick, ROUND_CEILING)

@@ -18,13 +18,15 @@ log = logging.getLogger(__name__)
 
 EVERY_SECONDS = 10.0
 """How long each price gets to be taken."""
-TICK = Decimal("0.01")
+TICKS = (Decimal("0.10"), Decimal("0.05"), Decimal("0.01"))
+"""The ticks that prices of options have; an order says by its two limits which it is on."""
 HALF = Decimal("0.5")
 
 
-def next_limit(limit: Decimal, final: Decimal, tick: Decimal = TICK) -> Decimal:
+def next_limit(limit: Decimal, final: Decimal) -> Decimal:
     """The next limit on the way to the final one: half of what is left, a tick at least. The final one when it is there."""
     left = final - limit
+    tick = next((tick for tick in TICKS if not limit % tick and not final % tick), TICKS[-1])
     step = (abs(left) * HALF / tick).to_integral_value(ROUND_CEILING) * tick
     return final if step >= abs(left) else limit + step.copy_sign(left)
 

@@ -150,6 +150,7 @@ def ticket(row: sqlite3.Row) -> Ticket:
                     "multiplier": Decimal(thing["multiplier"]),
                     "option": _option(thing.get("option")),
                     "legs": _legs(thing.get("legs", [])),
+                    "steps": tuple((Decimal(a), Decimal(b)) for a, b in thing.get("steps", [])),
                 }
             ),
             "side": Side(told["side"]),

@@ -347,6 +347,36 @@ def test_whatever_comes_is_read_or_refused(
     assert fill.price >= 0 or kind == "BAG"
 
 
+@pytest.mark.parametrize(
+    ("exchanges", "rules", "meant"),
+    [
+        ("SMART,CBOE", "109,110", 109),
+        ("CBOE,SMART", "109,110", 110),
+        ("CBOE", "109", None),
+        ("CBOE,SMART", "109", None),
+        ("SMART", "", None),
+        ("SMART", "x", None),
+        ("", "", None),
+    ],
+)
+def test_the_rule_of_ticks(exchanges: str, rules: str, meant: int | None) -> None:
+    """It is the one where the order is routed smartly."""
+    told = ib.ContractDetails(contract=named(), validExchanges=exchanges, marketRuleIds=rules)
+    assert ib_mapping.market_rule(told) == meant
+
+
+def test_ticks_that_depend_on_the_price() -> None:
+    """Five cents from three dollars on, in either direction; without steps the smallest tick holds everywhere."""
+    steps = ib_mapping.steps(
+        [ib.PriceIncrement(3.0, 0.05), ib.PriceIncrement(0.0, 0.01), ib.PriceIncrement(9.0, UNSET)]
+    )
+    of = replace(OPTION, steps=steps)
+    assert [of.tick_at(Decimal(price)) for price in ("0.5", "2.99", "3", "-3.1")] == [
+        Decimal(tick) for tick in ("0.01", "0.01", "0.05", "0.05")
+    ]
+    assert OPTION.tick_at(Decimal(5)) == Decimal("0.01")
+
+
 # --- chains and markets -----------------------------------------------------------------------------------------------
 
 
