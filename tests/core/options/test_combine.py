@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from core.model import Instrument, Leg, OptionQuote, Quote
-from core.options.combine import bag, con_id_of, merged, natural, net, opposite, reduced
+from core.options.combine import bag, con_id_of, merged, natural, net, opposite, parts, reduced
 from tests.core.options.made import JANUARY, NOON, leg, legs, option
 
 APPLE = Instrument(
@@ -164,3 +164,15 @@ def test_bag() -> None:
     assert (made.con_id, made.label) == (con_id_of(spread), "AAPL BULL_CALL_SPREAD 100/105 18 Dec 26")
     with pytest.raises(ValueError, match="reduced"):
         bag(APPLE, legs(C100=2, C105=-2), "twice")
+
+
+def test_parts_are_enough_to_ask_for_their_markets() -> None:
+    made = bag(APPLE, legs(S=100, P95=1, C105=-1), "AAPL COLLAR 95/105 18 Dec 26")
+    put, call = parts(made)
+    assert [(one.kind, one.con_id, one.option) for one in (put, call)] == [
+        ("OPT", one.con_id, one.option) for one in made.legs if one.option
+    ]
+    assert (put.symbol, put.multiplier, put.legs, put.exchange) == ("AAPL", Decimal(100), (), "SMART")
+    assert put.label == "AAPL 95 P 18 Dec 26"
+    assert parts(put) == (put,)
+    assert parts(APPLE) == ()

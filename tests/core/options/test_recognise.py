@@ -248,6 +248,15 @@ def test_protection_promises_shares_once() -> None:
     assert unencumbered(SHARES, "AAPL", held(S=250), [entry, stop, target]) == 220
 
 
+def test_a_sale_that_moves_stops_has_their_shares() -> None:
+    """Not those of calls, nor of other sales."""
+    stop = order("SELL", 100, "S", number=2, role=Role.STOP)
+    sale = order("SELL", 30, "S", number=3)
+    positions = held(S=250, C105=-1)
+    assert unencumbered(SHARES, "AAPL", positions, [stop, sale]) == 20
+    assert unencumbered(SHARES, "AAPL", positions, [stop, sale], stops_move=True) == 120
+
+
 @pytest.mark.parametrize(
     ("positions", "working", "cash"),
     [
