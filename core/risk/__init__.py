@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from core.model import Denial, Order, Ticket
+from core.model import Denial, Leg, Order, Ticket
+from core.risk import plans
 from core.risk.bounds import (
     collar,
     crossing,
@@ -36,6 +37,7 @@ from core.risk.bounds import (
 from core.risk.data import delayed_data, exchange_halt, jump, price_known, reset_window, session, spread
 from core.risk.options import (
     cash_secured,
+    legs_fit,
     loss_bounded,
     not_expired,
     plan_cap,
@@ -160,6 +162,7 @@ RULES: tuple[RuleRow, ...] = (
     _entry(reset_window, "entries_in_reset_window"),
     # shape
     _always(quantity_sane),
+    _options(_always(legs_fit)),
     _options(_always(plan_limit)),
     _options(_always(not_expired)),
     _shares(_always(price_sane, "max_price_factor")),
@@ -177,7 +180,7 @@ RULES: tuple[RuleRow, ...] = (
     _entry(hour_value, "max_hour_value_base"),
     _entry(day_value, "max_day_value_base"),
     _shares(_entry(collar, "max_collar_percent", "max_collar_percent_below_5")),
-    _options(_entry(plan_collar, "max_collar_percent_options")),
+    _options(_entry(plan_collar, "max_collar_percent", "max_collar_percent_options")),
     _shares(_entry(position_cap, "max_position_size")),
     _options(_entry(plan_cap, "max_position_size")),
     _entry(gross_exposure, "max_gross_exposure_percent"),
@@ -199,18 +202,30 @@ def _own(ticket: Ticket, snapshot: Snapshot) -> Iterator[Decimal | None]:
     instrument, quote = ticket.instrument, snapshot.quote
     yield from (ticket.quantity, ticket.limit_price, ticket.stop_price, ticket.stop_loss, ticket.take_profit)
     yield from (ticket.reference_price, instrument.multiplier, instrument.min_tick, ticket.final_limit)
+    yield from _of_legs(plans.legs_of(ticket))
     if snapshot.plan:
         yield snapshot.plan.spot
         for leg_quote in snapshot.plan.quotes.values():
             yield from (leg_quote.bid, leg_quote.ask) if leg_quote else ()
     if quote:
         yield from (quote.bid, quote.ask)
+    mine = {leg.con_id for leg in plans.legs_of(ticket)} | {instrument.con_id}
+    mine |= {snapshot.plan.shares_id} if snapshot.plan else set()
     for position in (*(snapshot.positions or ()), *(snapshot.told or ())):
-        if position.con_id == instrument.con_id:
+        if position.con_id in mine or (position.option and position.symbol == instrument.symbol):
             yield position.signed_quantity
+            yield from _of_legs((Leg(position.con_id, 1, position.option),))
     for order in snapshot.working:
-        if order.con_id == instrument.con_id:
+        optional = order.option is not None or order.legs
+        if order.con_id in mine or (optional and order.symbol == instrument.symbol):
             yield from _of_order(order)
+            yield from _of_legs((*order.legs, Leg(order.con_id, 1, order.option)))
+
+
+def _of_legs(legs: Iterable[Leg]) -> Iterator[Decimal | None]:
+    for leg in legs:
+        yield Decimal(leg.ratio)
+        yield from (leg.option.strike, leg.option.multiplier) if leg.option else ()
 
 
 def _of_order(order: Order) -> Iterator[Decimal | None]:

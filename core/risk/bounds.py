@@ -42,18 +42,19 @@ def symbol_allowed(ticket: Ticket, _snapshot: Snapshot, limits: Limits) -> Denia
 
 
 def order_size(ticket: Ticket, _snapshot: Snapshot, limits: Limits) -> Denial | None:
-    """No more shares, or contracts, than one order may have: nobody types that many on purpose."""
+    """No more shares, or contracts (of the leg that has most), than one order may have: nobody types that many on purpose."""
     shares = ticket.instrument.kind in SHARES
     most = limits.max_order_shares if shares else limits.max_order_contracts
-    if ticket.quantity <= most:
+    times = max((abs(leg.ratio) for leg in ticket.instrument.legs if leg.option), default=1)
+    if ticket.quantity * times <= most:
         return None
     what = "shares" if shares else "contracts"
     return Denial(
         "ORDER_SIZE",
         f"That is more {what} than one order may have (MAX_ORDER_{what.upper()}).",
-        f"{ticket.quantity:,f}",
+        f"{ticket.quantity * times:,f}",
         f"{most:,f}",
-        fits=max(int(most), 0) or None,
+        fits=max(int(most / times), 0) or None,
     )
 
 

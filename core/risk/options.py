@@ -1,27 +1,34 @@
 """The rules that only options and combinations have: a limit, a market for every leg, an end to the loss, and cover for what is owed."""
 
-from datetime import timedelta
+from dataclasses import replace
 from decimal import Decimal
 
-from core.model import Denial, OrderType, Ticket
-from core.options import combine, recognise
+from core.model import Account, Denial, OrderType, Ticket
+from core.options import combine
 from core.risk import plans
-from core.risk.bounds import EXCHANGE
-from core.risk.terms import Limits, Snapshot, at_risk, judged, value
+from core.risk.bounds import EXCHANGE, exposure
+from core.risk.terms import Limits, Snapshot, at_risk, beside, judged, value
 
 ZERO, HUNDRED = Decimal(0), Decimal(100)
+
+
+def legs_fit(ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial | None:
+    """Its legs are one thing: all on the same shares, and what it opens on the same day."""
+    problem = plans.misfit(ticket, plans.split(ticket, beside(ticket, snapshot))[1], snapshot.plan)
+    return Denial("LEGS", problem, remedy="one of the strategies: /help options") if problem else None
 
 
 def plan_limit(ticket: Ticket, _snapshot: Snapshot, _limits: Limits) -> Denial | None:
     """Options leave with a limit, never at market, and are repriced only as far as was approved: from where they start towards the market."""
     start, worst = ticket.limit_price, ticket.worst_limit
-    if ticket.order_type is OrderType.LIMIT and start is not None and worst is not None:
+    others = (ticket.stop_price, ticket.stop_loss, ticket.take_profit)
+    if ticket.order_type is OrderType.LIMIT and start is not None and worst is not None and not any(others):
         toward = worst - start if ticket.instrument.legs else (worst - start) * ticket.side.sign
         if toward >= 0 and (ticket.instrument.legs or min(start, worst) > 0):
             return None
     return Denial(
         "LIMIT_ONLY",
-        "Options are ordered with a limit that is a price, and none that is worse than the one on the card.",
+        "Options are ordered with a limit that is a price, without stop or target, and never beyond the limit on the card.",
         remedy="@ with your price per share",
     )
 
@@ -31,7 +38,7 @@ def plan_priced(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | 
     for leg in plans.legs_of(ticket):
         quote = snapshot.plan.quotes.get(leg.con_id) if snapshot.plan else None
         name = leg.option.label(ticket.instrument.symbol) if leg.option else ticket.instrument.symbol
-        if quote is None or quote.ask is None or (quote.bid is None and leg.ratio < 0):
+        if quote is None or quote.ask is None or quote.ask <= 0 or (quote.bid is None and leg.ratio < 0):
             return Denial(
                 "PRICE_UNKNOWN",
                 f"There is no market for {name} now, so nothing can be valued.",
@@ -41,8 +48,15 @@ def plan_priced(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | 
             return Denial(
                 "QUOTE_CROSSED", f"The quote of {name} is crossed.", f"{quote.bid:f} / {quote.ask:f}", "bid below ask"
             )  # fmt: skip
-        if snapshot.now - quote.time > timedelta(seconds=limits.max_quote_age_seconds):
-            age = (snapshot.now - quote.time).total_seconds()
+        age, most = (snapshot.now - quote.time).total_seconds(), limits.max_quote_age_seconds
+        if age < -most:
+            return Denial(
+                "QUOTE_TIME",
+                f"The last quote of {name} is from the future: a clock is wrong.",
+                f"{-age:.0f} s ahead",
+                "now",
+            )
+        if age > most:
             return Denial(
                 "QUOTE_OLD",
                 f"The last quote of {name} is too old.",
@@ -55,8 +69,10 @@ def plan_priced(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | 
 
 def _natural(ticket: Ticket, snapshot: Snapshot) -> tuple[Decimal | None, Decimal | None]:
     """(net bid, net ask) per unit, signed, of owning what the plan adds."""
-    quotes = snapshot.plan.quotes if snapshot.plan else {}
-    return combine.natural(plans.legs_of(ticket), quotes)
+    quotes, legs = snapshot.plan.quotes if snapshot.plan else {}, plans.legs_of(ticket)
+    if plans.misfit(ticket, (), snapshot.plan):
+        return None, None
+    return combine.natural(legs, quotes)
 
 
 def plan_spread(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
@@ -85,14 +101,23 @@ def plan_spread(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | 
 
 
 def plan_collar(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:
-    """The limit is not further through the market than the collar for options, five cents at least."""
+    """The limit is not further through the market than the collar: of what its options cost together that for options, five cents at
+    least, and of the shares beside them that for shares.
+    """
     _, ask = _natural(ticket, snapshot)
     limit = plans.signed_limit(ticket)
-    if ask is None or limit is None:
+    if ask is None or limit is None or snapshot.plan is None:
         return Denial(
             "COLLAR", "How far the limit is from the market cannot be measured.", remedy="try again in a few seconds"
         )  # fmt: skip
-    width = max(abs(ask) * limits.max_collar_percent_options / HUNDRED, plans.LEAST_COLLAR)
+    shares = ZERO
+    for leg in plans.legs_of(ticket):
+        quote = snapshot.plan.quotes.get(leg.con_id)
+        side = None if quote is None else quote.ask if leg.ratio > 0 else quote.bid
+        if leg.option is None and side is not None:
+            shares += side * leg.ratio / ticket.instrument.multiplier
+    width = max(abs(ask - shares) * limits.max_collar_percent_options / HUNDRED, plans.LEAST_COLLAR)
+    width += abs(shares) * limits.max_collar_percent / HUNDRED
     if limit - ask <= width:
         return None
     edge = ask + width
@@ -108,52 +133,51 @@ def plan_collar(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | 
 
 
 def loss_bounded(ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial | None:
-    """There is an end to what it can lose, whatever it is called: a short call needs a call or shares behind it that cover nothing else."""
+    """There is an end to what it can lose, whatever it is called: calls that are owed, and shares that it sells, have calls that last as
+    long or shares behind them that cover nothing else.
+    """
+    around = beside(ticket, snapshot)
+    before = plans.free_shares(ticket, (), around)
+    after = plans.free_shares(ticket, plans.legs_of(ticket), around)
     found = judged(ticket, snapshot)
     if found is None:
         return Denial(
-            "LOSS_UNKNOWN", "What it could lose cannot be measured: a price is missing.", remedy="try again in a few seconds"
+            "LOSS_UNKNOWN", "What it could lose cannot be measured: a price is missing, or its legs do not fit.", remedy="try again in a few seconds"
         )  # fmt: skip
-    if plans.new_loss(found) is not None:
+    if after >= min(before, ZERO) and plans.new_loss(found) is not None:
         return None
     symbol = ticket.instrument.symbol
-    free = ZERO
-    if snapshot.plan is not None:
-        free = recognise.unencumbered(
-            snapshot.plan.shares_id, symbol, snapshot.sure_positions(), snapshot.working
-        )
     return Denial(
         "UNLIMITED_LOSS",
-        f"Its loss would be unlimited: a call is owed that neither a call nor free shares cover ({max(free, ZERO):f} {symbol} are free).",
+        "Its loss would be unlimited: a call would be owed that neither a call that lasts as long nor free shares cover"
+        f" ({max(before, ZERO):f} {symbol} are free).",
         "unlimited",
         "an end",
-        "a spread (BEAR_CALL_SPREAD), or a covered call against shares that you hold",
+        "a spread (BEAR_CALL_SPREAD), or a covered call against shares that you hold; what covers another call is closed with it",
     )
 
 
 def cash_secured(ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial | None:
-    """A put that is owed, and no other put covers, has its shares' price in cash, beside what earlier ones tie up."""
-    found, account = judged(ticket, snapshot), snapshot.account
-    if found is None or found.cash <= 0:
+    """A put that is owed, and no other put that lasts as long covers, has its shares' price in cash, beside what others tie up."""
+    account, around = snapshot.account, beside(ticket, snapshot)
+    before, after = (plans.cash_tied(ticket, legs, around) for legs in ((), plans.legs_of(ticket)))
+    if after <= before:
         return None
-    instrument = ticket.instrument
-    rate = account.rate(instrument.currency) if account else None
-    if account is None or account.cash is None or rate is None:
+    rate = account.rate(ticket.instrument.currency) if account else None
+    if account is None or account.cash is None or rate is None or snapshot.positions is None:
         return Denial(
             "NOT_SECURED", "Whether the cash for the shares is there is not known yet.", remedy="try again in a few seconds"
         )  # fmt: skip
-    before = recognise.secured(instrument.symbol, found.after, snapshot.working)
-    needed = (found.cash * ticket.quantity + before) * rate
-    if needed <= account.cash:
+    if after * rate <= account.cash:
         return None
-    room = account.cash / rate - before
+    room = account.cash - before * rate
     return Denial(
         "NOT_SECURED",
-        f"If it is assigned, the shares cost more than the cash that is there{' beside earlier puts' if before else ''}.",
-        f"{needed:,.2f} {account.currency}",
+        f"If it is assigned, the shares cost more than the cash that is there{' beside other puts' if before else ''}.",
+        f"{after * rate:,.2f} {account.currency}",
         f"{account.cash:,.2f} {account.currency}",
-        "a lower strike, or BULL_PUT_SPREAD, whose loss is bounded by a second put",
-        fits=max(int(room / found.cash), 0) or None,
+        "a lower strike, or BULL_PUT_SPREAD, whose loss is bounded by a second put; what covers another put is closed with it",
+        fits=max(int(room * ticket.quantity / ((after - before) * rate)), 0) or None,
     )
 
 
@@ -169,8 +193,15 @@ def plan_cap(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | Non
         )
     if worth <= 0:
         return None
-    held = sum((abs(p.market_value or ZERO) for p in snapshot.positions if p.symbol == symbol), ZERO) * rate
-    waiting = sum((o.worth or ZERO for o in snapshot.working if o.symbol == symbol and not o.protects), ZERO)
+    held = _held_at_risk(symbol, snapshot, account)
+    mine = tuple(o for o in snapshot.working if o.symbol == symbol and (o.worth is not None or o.external))
+    waiting = exposure(replace(snapshot, positions=(), working=mine))
+    if held is None or waiting is None:
+        return Denial(
+            "POSITION_CAP",
+            f"What is held and on its way in {symbol} cannot be measured, or has no end to its loss.",
+            remedy="/positions",
+        )
     figure = held + waiting + worth
     if figure <= limits.max_position_size:
         return None
@@ -182,6 +213,19 @@ def plan_cap(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | Non
         f"{limits.max_position_size:,f} {account.currency}",
         fits=max(int(room * ticket.quantity / worth), 0) or None,
     )
+
+
+def _held_at_risk(symbol: str, snapshot: Snapshot, account: Account) -> Decimal | None:
+    """The most that the holdings in a symbol can lose from now, in base currency; None where that is not known or has no end."""
+    total = ZERO
+    mine = [p for p in snapshot.positions or () if p.symbol == symbol]
+    for currency in sorted({p.currency for p in mine}):
+        lost = plans.largest_loss([p for p in mine if p.currency == currency])
+        rate = account.rate(currency)
+        if lost is None or rate is None:
+            return None
+        total += lost * rate
+    return total
 
 
 def plan_risk(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from core.model import Denial, Mode, Ticket, TradingState
+from core.risk.plans import is_plan
 from core.risk.terms import Limits, Snapshot, drifted
 
 
@@ -99,13 +100,17 @@ def approval(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | Non
 
 
 def books_explain(ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial | None:
-    """The books explain what the broker holds of this instrument: an order that adds to a holding nobody understands is not sent."""
-    drift = next((d for d in snapshot.drifts if d.con_id == ticket.instrument.con_id), None)
+    """The books explain what the broker holds of this instrument, and of a plan of everything in its symbol: an order that adds to a
+    holding nobody understands is not sent.
+    """
+    thing = ticket.instrument
+    whole = thing.symbol if is_plan(ticket) else None
+    drift = next((d for d in snapshot.drifts if d.con_id == thing.con_id or d.symbol == whole), None)
     if drift is None:
         return None
     return Denial(
         "POSITION_DRIFT",
-        f"The broker holds {drift.told:f} {drift.symbol}, the books of Greenlight explain {drift.reckoned:f}.",
+        f"The broker holds {drift.told:f} {drift.label}, the books of Greenlight explain {drift.reckoned:f}.",
         remedy="/positions offers to take over the broker's figure",
     )
 

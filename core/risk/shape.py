@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from core.model import Denial, OrderType, Side, Ticket
 from core.options import recognise
-from core.risk.terms import Limits, Snapshot, reduces, worst_price
+from core.risk.terms import Limits, Snapshot, beside, reduces, worst_price
 
 
 def quantity_sane(ticket: Ticket, _snapshot: Snapshot, _limits: Limits) -> Denial | None:
@@ -138,12 +138,9 @@ def sale_covered(ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial 
         )
     working = snapshot.working_quantity(ticket.instrument.con_id, Side.SELL)
     free = held - working
+    around = beside(ticket, snapshot)
     uncovered = recognise.unencumbered(
-        ticket.instrument.con_id,
-        ticket.instrument.symbol,
-        snapshot.sure_positions(),
-        snapshot.working,
-        stops_move=True,
+        ticket.instrument.con_id, ticket.instrument.symbol, around.least, around.working, stops_move=True
     )
     if uncovered < ticket.quantity <= free:
         return Denial(

@@ -100,6 +100,16 @@ class Snapshot:
             replace(p, signed_quantity=self.held(p.con_id) or Decimal(0)) for p in self.positions or ()
         )
 
+    def least(self) -> tuple[Position, ...]:
+        """What is there at least of everything that either count knows: of what is owed, the more. Empty while nothing is known."""
+        ours = {p.con_id: p for p in (*(self.told or ()), *(self.positions or ()))}
+
+        def fewer(con_id: int) -> Decimal:
+            counted, told = self._sum(self.positions, con_id), self._sum(self.told, con_id)
+            return min(count for count in (counted, told, Decimal("Infinity")) if count is not None)
+
+        return tuple(replace(p, signed_quantity=fewer(p.con_id)) for p in ours.values())
+
     def held(self, con_id: int) -> Decimal | None:
         """The signed holding that is certain: of our count and the broker's word (`told`) the one nearer to zero; None while unknown.
 
@@ -147,7 +157,7 @@ def reduces(ticket: Ticket, snapshot: Snapshot) -> bool:
     if plans.is_plan(ticket):
         if snapshot.positions is None:
             return False
-        return not plans.split(ticket, _certain(ticket, snapshot), snapshot.working)[1]
+        return not plans.split(ticket, beside(ticket, snapshot))[1]
     held = snapshot.held(ticket.instrument.con_id)
     if held is None:
         return False
@@ -235,16 +245,22 @@ def value(ticket: Ticket, snapshot: Snapshot) -> Decimal | None:
     return price * ticket.quantity * ticket.instrument.multiplier * rate
 
 
-def _certain(ticket: Ticket, snapshot: Snapshot) -> dict[int, Decimal]:
-    return {leg.con_id: snapshot.held(leg.con_id) or Decimal(0) for leg in plans.legs_of(ticket)}
+def beside(ticket: Ticket, snapshot: Snapshot) -> plans.Beside:
+    """What there is of the same underlying as a plan's, or as shares that are sold."""
+    thing, legs = ticket.instrument, plans.legs_of(ticket)
+    shares = next((leg.con_id for leg in legs if leg.option is None), plans.NO_SHARES)
+    if snapshot.plan is not None:
+        shares = snapshot.plan.shares_id
+    least, working = plans.relatives(thing.symbol, thing.currency, shares, snapshot.least(), snapshot.working)
+    held = {leg.con_id: snapshot.held(leg.con_id) or Decimal(0) for leg in legs}
+    return plans.Beside(shares, held, least, working)
 
 
 def judged(ticket: Ticket, snapshot: Snapshot) -> plans.Judged | None:
     """What an options plan opens; None where that is nothing, or cannot be priced."""
     if snapshot.plan is None or snapshot.positions is None:
         return None
-    held = _certain(ticket, snapshot)
-    return plans.judge(ticket, snapshot.plan, held, snapshot.sure_positions(), snapshot.working)
+    return plans.judge(ticket, snapshot.plan, beside(ticket, snapshot))
 
 
 def _in_base(ticket: Ticket, snapshot: Snapshot, each: Decimal | None) -> Decimal | None:
