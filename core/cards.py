@@ -175,7 +175,7 @@ class Cards:
         try:
             forecast = await self._broker.what_if(ticket)
         except Refused as refused:
-            return (Denial("BROKER", f"The broker says it would refuse this order. {refused}"),), None
+            return (_would_refuse(refused),), None
         except NoAnswer:
             log.warning("no what-if for %s", ticket.instrument.symbol)
         return risk.check(ticket, replace(snapshot, what_if=forecast), self.limits), forecast
@@ -200,7 +200,20 @@ class Cards:
         return ticket
 
     async def ask_forecast(self, ticket: Ticket) -> None:
-        """See to it that there is a forecast: the one that the card showed; where that was before a restart, a new one, if the broker answers."""
+        """See to it that there is a forecast: the one that the card showed; where that was before a restart, a new one, if the broker answers.
+
+        A plan's is always asked anew: only the broker knows its margin. Raises Denied where he would refuse it now.
+        """
+        if risk.is_plan(ticket):
+            self._forecasts.pop(ticket.ticket_id, None)
+            asked = self._clock.monotonic()
+            try:
+                self._forecasts[ticket.ticket_id] = (asked, await self._broker.what_if(ticket))
+            except Refused as refused:
+                raise Denied(_would_refuse(refused)) from None
+            except NoAnswer:
+                log.warning("no what-if for %s", ticket.instrument.label)
+            return
         if ticket.ticket_id not in self._forecasts and ticket.modifies is None:
             with contextlib.suppress(Refused, NoAnswer):
                 asked = self._clock.monotonic()
@@ -532,6 +545,10 @@ class Cards:
             part.con_id: one for part, one in zip(parts, told, strict=True)
         }
         return risk.PlanMarket(underlying.con_id, spot_of(quote), {**quotes, underlying.con_id: quote})
+
+
+def _would_refuse(why: Refused) -> Denial:
+    return Denial("BROKER", f"The broker says it would refuse this order. {why}")
 
 
 def spot_of(quote: Quote | None) -> Decimal | None:

@@ -94,9 +94,9 @@ class Executor:
         atr = await self.cards.range_for(ticket.instrument, ticket)
         plan = await self.cards.plan_market(ticket, quote)
         adds = not risk.reduces(ticket, self.cards.moment(quote, plan=plan))
-        if adds:
-            await self.cards.ask_forecast(ticket)
         try:
+            if adds:
+                await self.cards.ask_forecast(ticket)
             async with self._book.lock:
                 if self.cards.is_stale(ticket):
                     raise StaleCard(TicketState.EXPIRED.story)
