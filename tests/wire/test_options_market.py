@@ -2,16 +2,28 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from decimal import Decimal
 
 import aiohttp
 import pytest
 
 from core.broker import IBBroker
-from core.errors import BadInput, NotConnected
-from core.model import BrokerEvent, BrokerMessage, Chain, Instrument, LinkChanged, OptionTerms, Right
+from core.errors import BadInput, NotConnected, Refused
+from core.model import (
+    BrokerEvent,
+    BrokerMessage,
+    Chain,
+    Dividend,
+    Instrument,
+    LinkChanged,
+    OptionTerms,
+    Right,
+)
+from core.quotes import MOST_LINES
 from sim.tws import contracts
 from sim.world import World
 from tests.kit import PATIENCE_SECONDS, Control, WorldClock
@@ -161,3 +173,155 @@ async def test_no_connection_is_no_empty_chain(road: Road) -> None:
     ):
         with pytest.raises(NotConnected):
             await ask
+
+
+async def test_ticks_depend_on_the_price(road: Road) -> None:
+    """The broker's rule of a class says how; it is asked for once."""
+    cents, [five, *_] = await road.options("AAPL"), await road.options("BRK.B")
+    assert {one.tick_at(Decimal(9)) for one in cents} == {Decimal("0.01")}
+    assert (five.tick_at(Decimal("2.99")), five.tick_at(Decimal(3))) == (Decimal("0.01"), Decimal("0.05"))
+    await road.options("BRK.B", 6)
+    assert await road.asked("market_rule") == 2
+
+
+# --- their markets ----------------------------------------------------------------------------------------------------
+
+
+async def test_the_markets_of_several_options(road: Road) -> None:
+    """Each with both sides, the Greeks of the model and its open interest; a side that nobody quotes is None and holds nothing up."""
+    four = await road.options()
+    await pin(road, four[1], "0", "0.35")
+    await pin(road, four[2], "2.10", "2.20")
+    quotes = await road.broker.option_quotes([*four, four[0]], 5, 30)
+    assert quotes[0] == quotes[4]
+    told = [quote for quote in quotes if quote is not None]
+    assert len(told) == 5
+    assert (told[1].bid, told[1].ask) == (None, Decimal("0.35"))
+    assert (told[2].bid, told[2].ask, told[2].mid) == (Decimal("2.10"), Decimal("2.20"), Decimal("2.15"))
+    for of, quote in zip(four, told, strict=False):
+        assert of.option is not None
+        assert quote.delta is not None
+        assert (quote.delta > 0) == (of.option.right is Right.CALL)
+        assert quote.theta is not None
+        assert quote.theta < 0
+        assert None not in (quote.gamma, quote.vega, quote.volatility, quote.spot, quote.open_interest)
+        assert not quote.delayed
+    assert await road.lines() == 4
+
+
+async def pin(road: Road, of: Instrument, bid: str, ask: str) -> None:
+    """Fix the market of an option."""
+    assert of.option is not None
+    await road.control.post(
+        "/tws/option",
+        symbol=of.symbol,
+        expiry=of.option.expiry.isoformat(),
+        strike=str(of.option.strike),
+        right=of.option.right,
+        bid=bid,
+        ask=ask,
+    )
+
+
+async def test_one_that_the_broker_does_not_know_holds_up_none(road: Road) -> None:
+    """It is None, and the others are told."""
+    four = await road.options()
+    unknown = replace(four[0], con_id=four[0].con_id + 512)
+    quotes = await road.broker.option_quotes([unknown, *four], 5, 30)
+    assert quotes[0] is None
+    assert None not in quotes[1:]
+
+
+async def test_data_that_come_late_say_so(road: Road) -> None:
+    """Delayed prices are marked."""
+    four = await road.options()
+    await road.control.post("/tws/market", symbol="AAPL", data="delayed")
+    quotes = await road.broker.option_quotes(four, 5, 30)
+    assert [quote and quote.delayed for quote in quotes] == [True] * 4
+
+
+async def test_data_that_nobody_may_have_are_refused(road: Road) -> None:
+    """Where the broker refuses all of them, his reason is heard."""
+    four = await road.options()
+    await road.control.post("/tws/market", symbol="AAPL", data="none")
+    with pytest.raises(Refused, match="354"):
+        await road.broker.option_quotes(four, 5, 30)
+
+
+async def test_a_stream_is_shared_and_asked_anew_when_it_is_old(road: Road) -> None:
+    """The same options cost no message a second time, and two for each where what stands is too old."""
+    four = await road.options()
+    await road.broker.option_quotes(four, 5, 30)
+    await asyncio.gather(*(road.broker.option_quotes(four, 5, 30) for _ in range(3)))
+    quote = await road.broker.quote(four[0], 5, 30)
+    assert quote.bid is not None
+    assert await road.asked("market_data") == 4
+    await road.broker.option_quotes(four, -1, 30)
+    assert (await road.asked("market_data"), await road.lines()) == (8, 4)
+
+
+async def test_lines_are_given_back_before_there_are_too_many(road: Road) -> None:
+    """More options than lines are all answered, and those that were to end first go first."""
+    many = await road.options("AAPL", 33)
+    quotes = await road.broker.option_quotes(many[:6], 5, 30)
+    quotes = await road.broker.option_quotes(many[6:], 5, 60)
+    assert len(quotes) == 60
+    assert None not in quotes
+    assert await road.lines() == MOST_LINES
+    again = await road.asked("market_data")
+    await road.broker.option_quotes(many[6:], 60, 60)
+    assert await road.asked("market_data") == again
+
+
+async def test_what_nobody_looks_at_ends(road: Road) -> None:
+    """Each stream goes when its time is over."""
+    four = await road.options()
+    await road.broker.option_quotes(four[:3], 5, 0)
+    await road.broker.option_quotes(four[3:], 5, 600)
+    assert await road.lines() == 4
+    await road.control.post("/clock", advance=1)
+    await road.broker._quotes.end_idle()
+    await road.broker.server_time()
+    assert await road.lines() == 1
+
+
+async def test_a_connection_that_goes_while_it_is_asked(road: Road) -> None:
+    """It is told as that, and not as options of which nothing came."""
+    four = await road.options()
+    asked = await road.asked("market_data")
+    await road.control.post("/tws/delay", milliseconds=30_000)
+    asking = asyncio.create_task(road.broker.option_quotes(four, 5, 30))
+    while await road.asked("market_data") < asked + 4:
+        pass
+    await road.control.post("/tws/drop")
+    with pytest.raises(NotConnected):
+        await asking
+
+
+async def test_the_next_dividend(road: Road) -> None:
+    """It comes with the prices of the share, and is asked for once a day; one that is over is none."""
+    share = await road.broker.find("AAPL")
+    today = road.world.clock.now().date()
+    await road.control.post("/tws/dividend", symbol="AAPL", ex_date=f"{today + timedelta(9)}", amount="0.26")
+    assert await road.broker.dividend(share) == Dividend(today + timedelta(9), Decimal("0.26"))
+    assert await road.broker.dividend(share) == Dividend(today + timedelta(9), Decimal("0.26"))
+    assert await road.asked("market_data") == 1
+    other = await road.broker.find("MSFT")
+    await road.control.post("/tws/dividend", symbol="MSFT")
+    assert await road.broker.dividend(other) is None
+
+
+async def test_a_card_and_a_page_are_quick(road: Road) -> None:
+    """From nothing to four legs with their Greeks in less than a second; a page of eight strikes in less than one and a half."""
+    underlying = await road.broker.find("AAPL")
+    begun = time.perf_counter()
+    chain = await road.broker.chain(underlying)
+    assert (len(chain.expiries) >= 20, len(chain.strikes)) == (True, 100)
+    legs = [one for one in await road.broker.options(underlying, wishes(chain, 2)) if one]
+    assert None not in await road.broker.option_quotes(legs, 5, 30)
+    card = time.perf_counter()
+    page = [one for one in await road.broker.options(underlying, wishes(chain, 8, expiry=5)) if one]
+    assert len(page) == 16
+    assert None not in await road.broker.option_quotes(page, 5, 30)
+    shown = time.perf_counter()
+    assert (card - begun < 1.0, shown - card < 1.5) == (True, True), (card - begun, shown - card)
