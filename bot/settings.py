@@ -52,6 +52,7 @@ class Settings(BaseSettings):
     max_quote_age_seconds: int = Field(default=15, ge=1)
     max_drift_percent: Decimal = Field(default=Decimal("0.5"), gt=0, allow_inf_nan=False)
     max_spread_percent: Decimal = Field(default=Decimal(3), gt=0, allow_inf_nan=False)
+    max_spread_percent_options: Decimal = Field(default=Decimal(25), gt=0, allow_inf_nan=False)
     max_jump_percent: Decimal = Field(default=Decimal(15), gt=0, allow_inf_nan=False)
     max_price_factor: Decimal = Field(default=Decimal(2), gt=1, allow_inf_nan=False)
     max_order_shares: Decimal = Field(default=Decimal(10_000), gt=0, allow_inf_nan=False)

@@ -144,7 +144,8 @@ class Snapshot:
 
     def working_quantity(self, con_id: int, side: Side) -> Decimal:
         """What orders that may still trade would add on one side, without those that protect a holding."""
-        moves = (move for o in self.working if not o.protects for move in o.moves(o.remaining))
+        of = (o for o in self.working if con_id in (o.con_id, *(leg.con_id for leg in o.legs)))
+        moves = (move for o in of if not o.protects for move in o.moves(o.remaining))
         return sum((abs(m) for con, m in moves if con == con_id and m * side.sign > 0), Decimal(0))
 
     def on_sale(self, con_id: int) -> Decimal:
