@@ -165,6 +165,18 @@ HINTS: dict[str, str] = {
     "forceexit": "/flatten closes everything that is held; /sell AAPL all closes one holding.",
     "limit": "/buy AAPL 10 @ 187.50 is a limit order, /sell AAPL 10 @ 200 too.",
     "close": "/sell AAPL all closes a holding, /sell AAPL half a half of it.",
+    "options": "/chain AAPL shows the options of a stock, /option trades one, /strategy several as one order.",
+    "calls": "/chain AAPL shows calls and puts, /option AAPL call 190 2026-12-18 1 buys one.",
+    "puts": "/chain AAPL shows calls and puts, /option AAPL put 190 2026-12-18 1 buys one.",
+    "spread": "/strategy BULL_CALL_SPREAD AAPL 190/200 2026-12-18 1 is one; /strategy AAPL helps to find one by buttons.",
+    "condor": "/strategy IRON_CONDOR AAPL 30d 1 is one; /strategy AAPL helps to find one by buttons.",
+    "straddle": "/strategy LONG_STRADDLE AAPL 190 30d 1 is one; /strategy AAPL helps to find one by buttons.",
+    "wizard": "/strategy AAPL helps to find a strategy by buttons.",
+    "strategies": "/strategy AAPL helps to find one by buttons; /help strategy lists them.",
+    "greeks": "/chain AAPL shows deltas and implied volatilities; the card of /option or /strategy has all Greeks in money.",
+    "expiries": "/chain AAPL shows them behind its button Other expiries.",
+    "roll": "/positions has a Roll button under each strategy and option that you hold.",
+    "exercise": "What is in the money at expiry is exercised by itself; /positions has buttons to close or roll it before.",
     "order": "/orders lists those that can still trade; /buy and /sell make new ones.",
 }
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from bot import text
 from bot.text import NBSP, average, badge, money, net_price, plain_price, quantity
+from core.cards import spot_of
 from core.model import (
     Account,
     Buttons,
@@ -84,9 +85,22 @@ def card(preview: PlanPreview, link: Link, account: Account | None, seconds: flo
     return "\n".join(lines)
 
 
+def picture_title(preview: PlanPreview) -> str:
+    """What stands under the picture of a plan."""
+    _, name = text.verb_and_name(preview.ticket.side, preview.ticket.instrument.label)
+    quotes = [leg.quote for leg in preview.legs if leg.leg.option]
+    today = "" if any(q is None or q.volatility is None for q in quotes) else ", and today"
+    return f"<b>{escape(name)}</b>: gain and loss at expiry{today}"
+
+
+def spot_price(preview: PlanPreview) -> Decimal | None:
+    """What the underlying trades at; None where nobody knows."""
+    return spot_of(preview.spot)
+
+
 def unit(ticket: Ticket) -> str:
     """What one of it is called."""
-    return "contract" if ticket.instrument.kind == "OPT" else "combination"
+    return {"OPT": "contract", "BAG": "combination"}.get(ticket.instrument.kind, "share")
 
 
 def facts(preview: PlanPreview, account: Account | None) -> list[str]:

@@ -71,9 +71,8 @@ class Answers:
                 return replace(self, **{field: ""})
         return self
 
-    def request(self, most_risk: Decimal | None) -> PlanRequest:
-        """The plan that was chosen; `most_risk` is what the owner's limit on the risk of a trade comes to now, in base currency."""
-        budget = most_risk if self.budget == MOST_RISK else Decimal(self.budget)
+    def request(self, budget: Decimal) -> PlanRequest:
+        """The plan that was chosen; `budget` is what the answer comes to now, in base currency."""
         return PlanRequest(
             self.symbol, strategy=CODES[self.strategy], expiry=ExpiryWish(days=int(self.days)), budget=budget
         )

@@ -5,19 +5,19 @@ from dataclasses import replace
 
 from bot import notices, text
 from bot.command import Caller, Lane, Symbol, button, command
-from bot.commands.trade import ending, ends_old_cards, send_card, verdict_buttons
+from bot.commands.trade import ending, ends_old_cards, plan_lines, send_card, verdict_buttons
 from bot.reply import Reply
 from bot.services import Desk
 from core.errors import StaleCard
-from core.model import Outgoing, Ticket, TicketState
+from core.model import Outgoing, StoredDecision, Ticket, TicketState
 
 
 @command("/analyze SYMBOL", lane=Lane.SLOW)
 async def analyze(desk: Desk, who: Caller, symbol: Symbol) -> Reply:
     """Ask the AI about a stock. At or above your threshold it becomes a proposal with Approve and Reject.
 
-    The model sees numbers that code computed, never your name or account number. It proposes a direction, a target and a stop;
-    the quantity comes from your rules, and nothing is sent before you tap Approve.
+    The model sees numbers that code computed, never your name or account number. It proposes a direction, a target and a stop, or
+    where there are options a plan of them (ANALYST_OPTIONS); the quantity comes from your rules, and nothing is sent before you tap Approve.
     """
     card = await who.progress(f"🔎 Analysing {symbol}: looking it up…")
 
@@ -26,8 +26,8 @@ async def analyze(desk: Desk, who: Caller, symbol: Symbol) -> Reply:
 
     proposal = await desk.proposer.propose(who.user, symbol, tell)
     link, account = desk.broker.link, desk.broker.account
-    body = text.analysis(proposal, link, account)
-    older = None if proposal.decision is None else await _older(desk, who, proposal.decision.con_id)
+    body = text.analysis(proposal, link, account, plan_lines(proposal.preview, link, account))
+    older = None if proposal.decision is None else await _older(desk, who, proposal.decision)
     if proposal.preview is None:
         return Reply(body, ends=older)
     ticket = proposal.preview.ticket
@@ -36,13 +36,13 @@ async def analyze(desk: Desk, who: Caller, symbol: Symbol) -> Reply:
     return Reply(body, verdict_buttons(ticket), opens=ticket, ends=older)
 
 
-async def _older(desk: Desk, who: Caller, con_id: int) -> Ticket | None:
-    """The proposal for the same instrument that a new decision takes the place of, as it ends."""
-    found = (
-        t for t in await desk.ledger.proposals() if t.owner == who.user and t.instrument.con_id == con_id
-    )
-    older = next(found, None)
-    return None if older is None else ending(desk, older, TicketState.REPLACED)
+async def _older(desk: Desk, who: Caller, decision: StoredDecision) -> Ticket | None:
+    """The proposal about the same share (itself, or a plan of its options) that a new decision takes the place of, as it ends."""
+    for ticket in await desk.ledger.proposals():
+        before = await desk.ledger.decision(ticket.decision_id or "") if ticket.owner == who.user else None
+        if before is not None and before.con_id == decision.con_id:
+            return ending(desk, ticket, TicketState.REPLACED)
+    return None
 
 
 @command("/proposals")

@@ -7,15 +7,28 @@ from datetime import timedelta
 from decimal import Decimal
 from html import escape
 
-from bot import grammar, text
+from bot import grammar, plans, text
 from bot.command import Caller, Line, button, command
+from bot.commands.planned import plan_card
 from bot.grammar import Target
 from bot.reply import Reply
 from bot.services import Desk
-from core.cards import ASKED_TWICE
+from core.cards import ASKED_TWICE, Preview
 from core.changes import CHANGED_SINCE
 from core.errors import BadInput, BrokerError, Denied, StaleCard
-from core.model import Buttons, ChangeRequest, Order, Outgoing, Request, Side, Ticket, TicketState
+from core.model import (
+    Account,
+    Buttons,
+    ChangeRequest,
+    Link,
+    Order,
+    Outgoing,
+    Request,
+    Side,
+    Ticket,
+    TicketState,
+)
+from core.options.plan import PlanPreview
 
 
 @command("/buy AAPL 10 [@ 187.50 | stop 190] [sl 180] [tp 200] [gtc] [preview]")
@@ -43,7 +56,7 @@ async def sell(desk: Desk, who: Caller, line: Line) -> Reply:
 
 
 async def _ask(desk: Desk, who: Caller, asked: grammar.OrderLine) -> Reply:
-    return await _card(desk, who, asked.request, look_only=asked.preview, lead=_lateness(desk, who))
+    return await _card(desk, who, asked.request, look_only=asked.preview, lead=lateness(desk, who))
 
 
 async def _card(
@@ -81,7 +94,7 @@ async def modify(desk: Desk, who: Caller, line: Line) -> Reply:
     /modify 17 stop 180 · another stop, also that of a bracket
     /modify 17 @ 186 qty 5 · both; 5 is the new whole, with what is filled already
     """
-    return await _change_card(desk, who, grammar.change_line(line), lead=_lateness(desk, who))
+    return await _change_card(desk, who, grammar.change_line(line), lead=lateness(desk, who))
 
 
 async def _change_card(desk: Desk, who: Caller, request: ChangeRequest, *, lead: str = "") -> Reply:
@@ -96,7 +109,8 @@ async def _change_card(desk: Desk, who: Caller, request: ChangeRequest, *, lead:
     return Reply(body, choice, opens=ticket)
 
 
-def _lateness(desk: Desk, who: Caller) -> str:
+def lateness(desk: Desk, who: Caller) -> str:
+    """What a card says above itself whose line took long to arrive; empty where it did not."""
     if not is_late(desk, who):
         return ""
     return f"⏱ Your message took {minutes(who.age)} to arrive. This is how it looks now:\n\n"
@@ -163,6 +177,11 @@ async def add_stop(desk: Desk, who: Caller, ticket_id: str) -> Reply:
 async def fit(desk: Desk, who: Caller, ticket_id: str) -> Reply:
     """A new card with the quantity that the limits let through now, in place of the one that they did not."""
     ticket = await desk.cards.open_card(ticket_id, who.user)
+    if plans.is_plan(ticket):
+        room = (await desk.planner.again(ticket, who.user)).fits
+        smaller = ticket if room is None else replace(ticket, quantity=Decimal(room))
+        fresh = await plan_card(desk, await desk.planner.again(smaller, who.user), fresh=True)
+        return replace(fresh, ends=ending(desk, ticket, TicketState.REPLACED))
     request = _again(ticket)
     fits = (await desk.cards.preview(request, who.user)).fits
     fresh = await _card(desk, who, request if fits is None else replace(request, quantity=Decimal(fits)))
@@ -178,13 +197,24 @@ async def _fresh(desk: Desk, who: Caller, ticket: Ticket, *, lead: str) -> Reply
         return await _change_card(
             desk, who, replace(same, quantity=ticket.quantity) if more else same, lead=lead
         )
+    if ticket.decision_id is None and plans.is_plan(ticket):
+        return await plan_card(desk, await desk.planner.again(ticket, who.user), lead=lead, fresh=True)
     if ticket.decision_id is None:
         return await _card(desk, who, _again(ticket), lead=lead)
     decision, preview, why_not = await desk.proposer.again(ticket)
-    body = lead + text.proposal_text(decision, preview, desk.broker.link, desk.broker.account, why_not)
+    link, account = desk.broker.link, desk.broker.account
+    told = plan_lines(preview, link, account)
+    body = lead + text.proposal_text(decision, preview, link, account, why_not, told)
     if preview is None or preview.denials:
         return Reply(body, opens=preview.ticket if preview else None)
     return Reply(body, verdict_buttons(preview.ticket), opens=preview.ticket)
+
+
+def plan_lines(preview: Preview | PlanPreview | None, link: Link, account: Account | None) -> list[str]:
+    """What a proposal shows of the plan of options that it became; nothing of anything else."""
+    if not isinstance(preview, PlanPreview):
+        return []
+    return [plans.title(preview), text.badge(link), *plans.facts(preview, account)]
 
 
 def verdict_buttons(ticket: Ticket) -> Buttons:
@@ -257,7 +287,7 @@ async def send_card(desk: Desk, who: Caller, ticket_id: str, *, confirmed: bool 
             return replace(
                 fresh, ends=ending(desk, ticket, TicketState.REPLACED), toast="The same order left just now."
             )
-        reply = _not_sent(desk, ticket, text.denial_lines(denied.denials))
+        reply = _not_sent(desk, ticket, text.denial_lines(denied.denials, plans.unit(ticket)))
         if all(denial.code != CHANGED_SINCE for denial in denied.denials):
             return reply
         return replace(reply, ends=ending(desk, ticket, TicketState.REFUSED))  # it can never be sent any more
