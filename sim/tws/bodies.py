@@ -61,7 +61,8 @@ class MarketBody(Body):
 
 
 class FillsBody(Body):
-    mode: Literal["auto", "partial", "hold"]
+    mode: Literal["auto", "partial", "hold"] | None = None
+    improves: Annotated[Decimal, Field(ge=-1, le=1, allow_inf_nan=False)] | None = None
 
 
 class CancelsBody(Body):
@@ -71,7 +72,7 @@ class CancelsBody(Body):
 class FillBody(Body):
     order: int | str
     quantity: Price | None = None
-    price: Price | None = None
+    price: Amount | None = None
     overfill: bool = False
 
 

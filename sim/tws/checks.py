@@ -33,7 +33,9 @@ def check(instrument: Instrument, terms: Terms, accounts: Collection[str]) -> st
 def check_kind(instrument: Instrument, terms: Terms) -> None:
     """Whether an order of this type can be placed for that. Refused (387) for anything about an index, which nobody can buy."""
     closing_only = instrument.is_forex and (terms.type in matching.AT_CLOSE or terms.tif == "OPG")
-    if terms.type not in matching.TYPES or instrument.is_index or closing_only:
+    closing_only = closing_only or (instrument.is_option and terms.type in matching.AT_CLOSE)
+    plain_only = instrument.is_combination and terms.type not in {"LMT", "MKT"}
+    if terms.type not in matching.TYPES or instrument.is_index or closing_only or plain_only:
         raise Refused(387, "Unsupported order type for this exchange and security type.")
 
 
@@ -68,8 +70,10 @@ def _check_prices(instrument: Instrument, terms: Terms) -> None:
         raise invalid("Please enter a valid stop price")
     if matching.trails(terms.type) and terms.aux is None and terms.trail_percent is None:
         raise invalid("A trailing amount or percentage is required")
+    if instrument.is_option and terms.limit is not None and terms.limit <= 0:
+        raise Refused(110, "The price does not conform to the minimum price variation for this contract.")
     for price in (terms.limit, terms.aux, terms.trail_stop):
-        if price is not None and price % instrument.min_tick:
+        if price is not None and price % instrument.tick(price):
             raise Refused(110, "The price does not conform to the minimum price variation for this contract.")
 
 

@@ -44,7 +44,7 @@ from sim.tws.engine import Opening
 from sim.tws.faults import COUNTDOWNS, Faults
 from sim.tws.market import Pin
 from sim.tws.terms import terms
-from sim.tws.views import describe_execution, describe_order
+from sim.tws.views import describe_execution, describe_instrument, describe_order
 
 if TYPE_CHECKING:
     from sim.tws.server import TwsServer
@@ -152,8 +152,14 @@ def routes(server: "TwsServer") -> list[web.RouteDef]:
         return {"orders": [one.perm_id for one in placed], "positions": free[: body.positions]}
 
     def fills(body: FillsBody) -> Answer:
-        """Whether orders fill by the market ("auto"), by the market and in parts ("partial"), or only when told to ("hold")."""
-        engine.rules.fills, engine.rules.partial = body.mode != "hold", body.mode == "partial"
+        """Whether orders fill by the market ("auto"), by the market and in parts ("partial"), or only when told to ("hold").
+
+        `improves`: a combination trades inside its spread from halfway plus that part of half of it on; 1 is only at the other side's prices.
+        """
+        if body.mode is not None:
+            engine.rules.fills, engine.rules.partial = body.mode != "hold", body.mode == "partial"
+        if body.improves is not None:
+            engine.rules.improves = body.improves
         server.tick()
         return None
 
@@ -165,9 +171,11 @@ def routes(server: "TwsServer") -> list[web.RouteDef]:
     def fill(body: FillBody) -> Answer:
         """Fill an order, wholly or by a quantity, at the price given or the market's."""
         chosen = order(body.order)
-        quote = server.market.quote(chosen.con_id, server.clock.now())
-        at = body.price or (
-            chosen.terms.limit
+        quote = engine.quote(chosen, server.clock.now())
+        at = (
+            body.price
+            if body.price is not None
+            else chosen.terms.limit
             if chosen.terms.limit is not None
             else quote.ask
             if chosen.sign > 0
@@ -342,7 +350,7 @@ def routes(server: "TwsServer") -> list[web.RouteDef]:
             "cash": {a.id: {c: str(amount) for c, amount in a.cash.items()} for a in engine.ledger.accounts.values()},
             "figures": {account: figures(account, server) for account in engine.ledger.accounts},
             "positions": [
-                {"account": p.account, "symbol": p.instrument.symbol, "con_id": p.con_id, "quantity": str(p.quantity), "average_cost": str(p.average_cost)}
+                {"account": p.account, "symbol": p.instrument.symbol, "con_id": p.con_id, "quantity": str(p.quantity), "average_cost": str(p.average_cost), "contract": describe_instrument(p.instrument)}
                 for p in engine.ledger.positions.values()
                 if p.quantity
             ],

@@ -12,7 +12,7 @@ from decimal import ROUND_CEILING, Decimal
 from enum import Enum
 from typing import Protocol
 
-from sim.tws import checks, hours, matching, money
+from sim.tws import checks, combos, hours, matching, money
 from sim.tws.book import Account, Counters, Execution, Order, Position, Record
 from sim.tws.contracts import Instrument
 from sim.tws.errors import Refused
@@ -23,6 +23,7 @@ from sim.tws.register import Register
 from sim.tws.terms import Terms
 
 _ROUTES = ("ISLAND", "ARCA", "BATS", "IEX")
+_OPTION_ROUTES = ("CBOE", "AMEX", "ISE", "PHLX")
 
 
 class Opening(Enum):
@@ -46,6 +47,7 @@ class CommissionMode(Enum):
 class Rules:
     """What was arranged from outside: `fills` and `cancels` happen by themselves or not, the next `rejects` orders are rejected.
 
+    A combination trades inside its spread from halfway plus `improves` of half of it on.
     With `partial` an order that meets the market trades in parts, one each time it is looked at. `fired` counts what took effect.
     """
 
@@ -54,6 +56,7 @@ class Rules:
     partial: bool = False
     cancels: bool = True
     commission: CommissionMode = CommissionMode.AFTER
+    improves: Decimal = Decimal("0.25")
     rejects: int = 0
     reject_type: str = ""
     reject_code: int = 201
@@ -150,16 +153,40 @@ class Engine:
         return order, self._effect(order, now)
 
     def _effect(self, order: Order, now: datetime) -> money.Preview:
-        quote, terms = self.market.quote(order.con_id, now), order.terms
+        quote, terms = self.quote(order, now), order.terms
         far = quote.ask if order.sign > 0 else quote.bid
-        price = terms.limit or (far if matching.trails(terms.type) else terms.aux) or far
+        said = terms.limit if terms.limit or order.instrument.is_combination else None
+        price = (far if matching.trails(terms.type) else terms.aux) or far if said is None else said
         rate = self.market.rate(order.instrument.currency, now)
-        fee = money.commission(order.instrument, terms.quantity, price, rate)
-        before = self.ledger.margin(order.account, now)
-        after = self.ledger.margin(
-            order.account, now, order.instrument, order.sign * terms.quantity, price, fee
-        )
+        leg = order.instrument.is_combination
+        trades = [
+            money.Trade(instrument, change, at, money.commission(instrument, abs(change), at, rate, leg))
+            for instrument, change, at in self._moves(order, terms.quantity, price, now)
+        ]
+        before, after = self.ledger.margin(order.account, now), self.ledger.margin(order.account, now, trades)
+        fee = sum((trade.fee for trade in trades), Decimal(0))
         return money.Preview(before, after, fee, money.fee_currency(order.instrument))
+
+    def _moves(
+        self, order: Order, quantity: Decimal, price: Decimal, now: datetime
+    ) -> list[tuple[Instrument, Decimal, Decimal]]:
+        """What a trade of an order moves: what, how many of it, at which price. Of a combination, its legs."""
+        if not order.instrument.is_combination:
+            return [(order.instrument, order.sign * quantity, price)]
+        legs = order.terms.legs
+        prices = combos.split(self.market, legs, price, now)
+        return [
+            (part.instrument, order.sign * part.ratio * quantity, at)
+            for part, at in zip(combos.parts(legs), prices, strict=True)
+        ]
+
+    def quote(self, order: Order, now: datetime) -> Quote:
+        """What an order meets in the market: the quote of what it is for, of a combination that of its legs together."""
+        if not order.instrument.is_combination:
+            return self.market.quote(order.con_id, now)
+        quoted = combos.quote(self.market, order.terms.legs, now)
+        limit = order.terms.limit if order.terms.type == "LMT" else None
+        return combos.within(quoted, order.sign, limit, self.rules.improves)
 
     # -- orders come in
 
@@ -237,7 +264,8 @@ class Engine:
         return order
 
     def _modify(self, order: Order, instrument: Instrument, terms: Terms, now: datetime) -> None:
-        if order.con_id != instrument.con_id or order.terms.action != terms.action:
+        same = order.con_id == instrument.con_id and order.terms.legs == terms.legs
+        if not same or order.terms.action != terms.action:
             raise Refused(105, "Order being modified does not match original order")
         checks.check(instrument, terms, self.ledger.accounts)
         if terms.quantity <= order.filled:
@@ -258,7 +286,7 @@ class Engine:
         self._note(order)
         if order.status:
             self._rest(order)
-            self._meet(order, self.market.quote(order.con_id, now), now)
+            self._meet(order, self.quote(order, now), now)
         elif terms.transmit:
             self._transmit(order, now)
 
@@ -281,7 +309,7 @@ class Engine:
         elif warning := checks.odd_lot(order):
             self._listener.failed(order, 399, warning)
         self._rest(order, fresh=True)
-        self._meet(order, self.market.quote(order.con_id, now), now)
+        self._meet(order, self.quote(order, now), now)
 
     def _takes_reject(self, terms: Terms) -> bool:
         """Whether a reject that was arranged strikes these terms."""
@@ -341,9 +369,9 @@ class Engine:
         quotes: dict[int, Quote] = {}
         for order in self.register.working():
             if not order.done and moment >= order.created:
-                quote = quotes.get(order.con_id)
+                quote = None if order.instrument.is_combination else quotes.get(order.con_id)
                 if quote is None:
-                    quote = quotes[order.con_id] = self.market.quote(order.con_id, moment)
+                    quote = quotes[order.con_id] = self.quote(order, moment)
                 self._turn(order, quote, moment)
 
     def _turn(self, order: Order, quote: Quote, now: datetime) -> None:
@@ -433,56 +461,90 @@ class Engine:
             self.register.complete(order, "Filled", f"Filled Size: {order.filled}", now)
         elif order.status != "PendingCancel":
             order.status = "Submitted"
-        execution = self._book(order, quantity, price, now)
-        self._report(order, execution)
+        made = self._book(order, quantity, price, now)
+        self._report(order, made)
         if order.status == "Filled":
             self._wake_children(order, now)
         self._settle_group(order, quantity, now)
-        return execution
+        return made[0]
 
-    def _book(self, order: Order, quantity: Decimal, price: Decimal, now: datetime) -> Execution:
-        number = self.register.next_execution()
-        earlier = self.ledger.valid(order.perm_id)
-        fee = cost_of(order, self.market.rate(order.instrument.currency, now), earlier)
-        execution = Execution(
-            exec_id=f"0000e0d5.{0x65A00000 + number:08x}.01.01",
+    def _book(self, order: Order, quantity: Decimal, price: Decimal, now: datetime) -> list[Execution]:
+        """Book a fill; that of a combination first as a whole, then leg by leg. Returns the executions in that order."""
+        number, earlier = self.register.next_execution(), self.ledger.valid(order.perm_id)
+        moves = self._moves(order, quantity, price, now)
+        if order.instrument.is_combination:
+            moves.insert(0, (order.instrument, order.sign * quantity, price))
+        rate = self.market.rate(order.instrument.currency, now)
+        made = []
+        for part, (instrument, change, at) in enumerate(moves, 1):
+            before = [fill for fill in earlier if fill.con_id == instrument.con_id]
+            execution = self._execution(
+                order, f"{0x65A00000 + number:08x}.{part:02d}", instrument, change, at, now
+            )
+            spent = sum((fill.quantity * fill.price for fill in before), execution.quantity * at)
+            execution.cumulative = sum((fill.quantity for fill in before), execution.quantity)
+            execution.average = spent / execution.cumulative
+            if instrument is order.instrument:
+                execution.cumulative, execution.average = order.filled, order.average
+            if not instrument.is_combination:
+                execution.commission = cost_of(instrument, execution, rate, before, len(moves) > 1)
+            self.ledger.book(execution)
+            made.append(execution)
+        paid = sum((fill.commission for fill in earlier), Decimal(0))
+        order.commission = sum((execution.commission for execution in made), paid)
+        self._note(order)
+        return made
+
+    def _execution(
+        self,
+        order: Order,
+        suffix: str,
+        instrument: Instrument,
+        change: Decimal,
+        price: Decimal,
+        now: datetime,
+    ) -> Execution:
+        routes = _OPTION_ROUTES if order.instrument.underlying else _ROUTES
+        smart = routes[int(suffix[:8], 16) % len(routes)]
+        return Execution(
+            exec_id=f"0000e0d5.{suffix}.01",
             perm_id=order.perm_id,
             client_id=order.client_id,
             order_id=order.order_id,
             ref=order.terms.ref,
             account=order.account,
-            con_id=order.con_id,
-            exchange=_ROUTES[number % len(_ROUTES)] if order.exchange == "SMART" else order.exchange,
-            side="BOT" if order.sign > 0 else "SLD",
-            quantity=quantity,
+            con_id=instrument.con_id,
+            exchange=smart if order.exchange == "SMART" else order.exchange,
+            side="BOT" if change > 0 else "SLD",
+            quantity=abs(change),
             price=price,
-            cumulative=order.filled,
-            average=order.average,
+            cumulative=abs(change),
+            average=price,
             at=now,
-            commission=fee,
+            commission=Decimal(0),
             realized=Decimal(0),
-            currency=money.fee_currency(order.instrument),
+            currency=money.fee_currency(instrument),
         )
-        self.ledger.book(execution)
-        order.commission = sum((fill.commission for fill in earlier), fee)
-        self._note(order)
-        return execution
 
-    def _report(self, order: Order, execution: Execution) -> None:
-        """Tell a fill as TWS does: execution, order, and the order again when its commission is known."""
+    def _report(self, order: Order, made: list[Execution]) -> None:
+        """Tell a fill as TWS does: executions, order, and the order again when its commission is known. A combination as such has none."""
         mode = self.rules.commission
+        charged = [one for one in made if not one.instrument.is_combination]
         if mode is not CommissionMode.AFTER:
             self.rules.fired[f"commission_{mode.value}"] += 1
         known, order.commission = order.commission, None
-        if mode is CommissionMode.BEFORE:
+        for execution in charged if mode is CommissionMode.BEFORE else ():
             self._report_commission(order, execution)
-        self._listener.executed(order, execution)
+        for execution in made:
+            self._listener.executed(order, execution)
         self._listener.opened(order)
         order.commission = known
         if mode is CommissionMode.AFTER:
             self._listener.opened(order)
-            self._report_commission(order, execution)
-        self._listener.account_changed(order.account, order.con_id)
+            for execution in charged:
+                self._report_commission(order, execution)
+        for execution in charged:
+            self._listener.account_changed(order.account, execution.con_id)
 
     def _report_commission(self, order: Order, execution: Execution) -> None:
         execution.reported = True
@@ -498,7 +560,7 @@ class Engine:
         """Correct an execution: it is told again under its next revision. KeyError where it is unknown, ValueError where it was corrected."""
         new = self.ledger.correct(exec_id, quantity, price)
         order = self.register.orders[new.perm_id]
-        fills = self.ledger.valid(order.perm_id)
+        fills = [fill for fill in self.ledger.valid(order.perm_id) if fill.con_id == order.con_id]
         order.filled = sum((fill.quantity for fill in fills), Decimal(0))
         order.average = sum((fill.quantity * fill.price for fill in fills), Decimal(0)) / order.filled
         self._note(order)
@@ -513,7 +575,7 @@ class Engine:
                 child.terms = replace(child.terms, quantity=min(child.terms.quantity, parent.filled))
                 child.held = self._waits(child, now)
                 self._rest(child)
-                self._meet(child, self.market.quote(child.con_id, now), now)
+                self._meet(child, self.quote(child, now), now)
 
     def _settle_group(self, order: Order, quantity: Decimal, now: datetime) -> None:
         """One cancels all: the other orders of the group go, or shrink where the order is only partly filled (types 2 and 3)."""

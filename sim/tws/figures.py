@@ -75,24 +75,26 @@ def ledger_figures(ledger: Ledger, account: str, now: datetime) -> list[Figure]:
     margin, book = ledger.margin(account, now), ledger.accounts[account]
     rates, gains = ledger.rates(account, now), _gains(ledger, account, now)
     paper = sum((gain * rates[currency] for currency, gain in gains.items()), Decimal(0))
-    lines = {"BASE": (margin.cash, margin.stock_value, paper, book.realized, Decimal(1))}
+    lines = {"BASE": (margin.cash, margin.stock_value, margin.option_value, paper, book.realized, Decimal(1))}
     for currency in sorted(rates, key=lambda one: (one != BASE, one)):
         lines[currency] = (
             book.cash.get(currency, Decimal(0)),
-            _stock(ledger, account, currency, now),
+            _worth(ledger, account, currency, now, options=False),
+            _worth(ledger, account, currency, now, options=True),
             gains.get(currency, Decimal(0)),
             book.realized_in.get(currency, Decimal(0)),
             rates[currency],
         )
     figures: list[Figure] = []
-    for currency, (cash, stock, gain, realized, rate) in lines.items():
+    for currency, (cash, stock, options, gain, realized, rate) in lines.items():
         figures += [
             ("Currency", currency, currency),
             ("RealCurrency", BASE if currency == "BASE" else currency, currency),
             ("CashBalance", f"{cash:.2f}", currency),
             ("TotalCashBalance", f"{cash:.2f}", currency),
             ("StockMarketValue", f"{stock:.2f}", currency),
-            ("NetLiquidationByCurrency", f"{cash + stock:.2f}", currency),
+            ("OptionMarketValue", f"{options:.2f}", currency),
+            ("NetLiquidationByCurrency", f"{cash + stock + options:.2f}", currency),
             ("UnrealizedPnL", f"{gain:.2f}", currency),
             ("RealizedPnL", f"{realized:.2f}", currency),
             ("ExchangeRate", f"{rate:.7f}", currency),
@@ -100,10 +102,14 @@ def ledger_figures(ledger: Ledger, account: str, now: datetime) -> list[Figure]:
     return figures
 
 
-def _stock(ledger: Ledger, account: str, currency: str, now: datetime) -> Decimal:
-    """What the shares in a currency are worth; a pair is not among them, it is money."""
+def _worth(ledger: Ledger, account: str, currency: str, now: datetime, *, options: bool) -> Decimal:
+    """What the shares in a currency, or the options, are worth; a pair is not among them, it is money."""
     held = [
-        p for p in ledger.held(account) if p.instrument.currency == currency and not p.instrument.is_forex
+        p
+        for p in ledger.held(account)
+        if p.instrument.currency == currency
+        and not p.instrument.is_forex
+        and p.instrument.is_option is options
     ]
     return sum(
         (p.quantity * ledger.price(p.con_id, now) * p.instrument.multiplier for p in held),

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from sim.tws import hours, money
-from sim.tws.book import Account, Execution, Order, Position, Record
+from sim.tws.book import Account, Execution, Position, Record
 from sim.tws.contracts import BASE, BY_ID, Instrument
 from sim.tws.market import Market
 
@@ -90,24 +90,20 @@ class Ledger:
         """The executions of an order as they stand, corrections applied."""
         return [execution for execution in self._of_order.get(perm_id, []) if not execution.superseded]
 
-    def margin(
-        self,
-        account: str,
-        now: datetime,
-        instrument: Instrument | None = None,
-        change: Decimal = Decimal(0),
-        price: Decimal = Decimal(0),
-        fee: Decimal = Decimal(0),
-    ) -> money.Margin:
-        """The figures of an account, as they are or as they were after trading `change` of an instrument at a price."""
+    def margin(self, account: str, now: datetime, trades: Iterable[money.Trade] = ()) -> money.Margin:
+        """The figures of an account, as they are or as they were after some trades."""
         quantities = {position.con_id: position.quantity for position in self.held(account)}
         cash, rates = dict(self.accounts[account].cash), dict(self.rates(account, now))
-        if instrument is not None:
-            quantities[instrument.con_id] = quantities.get(instrument.con_id, Decimal(0)) + change
-            for currency, amount in money.flows(instrument, change, price, fee).items():
+        for trade in trades:
+            con_id = trade.instrument.con_id
+            quantities[con_id] = quantities.get(con_id, Decimal(0)) + trade.change
+            moved = money.flows(trade.instrument, trade.change, trade.price, trade.fee)
+            for currency, amount in moved.items():
                 cash[currency] = cash.get(currency, Decimal(0)) + amount
                 rates[currency] = self.market.rate(currency, now)
-        return money.margin(cash, [(BY_ID[i], n, self.price(i, now)) for i, n in quantities.items()], rates)
+        holdings = [(BY_ID[i], n, self.price(i, now)) for i, n in quantities.items()]
+        spots = {one.underlying: self.price(one.underlying, now) for one, _, _ in holdings if one.is_option}
+        return money.margin(cash, holdings, rates, spots)
 
     def at_close(self, account: str, now: datetime) -> money.Margin:
         """The figures of an account at the close before: what was traded since undone, at the prices and rates of that close.
@@ -137,7 +133,12 @@ class Ledger:
                 if quantity:
                     holdings.append((instrument, quantity, self.market.previous_close(position.con_id, now)))
         known = {BASE, *cash} | {instrument.currency for instrument, _, _ in holdings}
-        return money.margin(cash, holdings, {one: self.market.closing_rate(one, now) for one in known})
+        spots = {
+            one.underlying: self.market.previous_close(one.underlying, now)
+            for one, _, _ in holdings
+            if one.is_option
+        }
+        return money.margin(cash, holdings, {one: self.market.closing_rate(one, now) for one in known}, spots)
 
     def daily(self, account: str, now: datetime) -> Decimal:
         """What an account gained since the close before, trades and commissions included, in its base currency, to the cent."""
@@ -146,7 +147,11 @@ class Ledger:
     # -- bookings
 
     def book(self, execution: Execution) -> None:
-        """Book a fill: shares, money, and what it realized."""
+        """Book a fill: shares, money, and what it realized. That of a combination moves nothing: its legs do."""
+        if execution.instrument.is_combination:
+            self.restore(execution)
+            self._changed(execution)
+            return
         position = self._position(execution)
         execution.realized = self._trade(position, execution)
         self._pay(execution, 1)
@@ -160,6 +165,8 @@ class Ledger:
         old = self.executions[exec_id]
         if old.superseded:
             raise ValueError(f"execution {exec_id} has been corrected already")
+        if old.instrument.is_combination:
+            raise ValueError(f"execution {exec_id} is that of a combination: correct those of its legs")
         stem, _, revision = exec_id.rpartition(".")
         quantity, price = quantity or old.quantity, price or old.price
         new = replace(
@@ -258,8 +265,10 @@ class Ledger:
         return realized
 
 
-def cost_of(order: Order, rate: Decimal, paid: Iterable[Execution]) -> Decimal:
-    """The commission of the next fill of an order: that of the whole order less what its fills before paid."""
+def cost_of(
+    instrument: Instrument, made: Execution, rate: Decimal, paid: Iterable[Execution], leg: bool
+) -> Decimal:
+    """The commission of the next fill of an order, or of a leg of one: that of the whole less what the fills before paid."""
     before = sum((execution.commission for execution in paid), Decimal(0))
-    whole = money.commission(order.instrument, order.filled, order.average, rate)
+    whole = money.commission(instrument, made.cumulative, made.average, rate, leg)
     return max(whole - before, Decimal(0))

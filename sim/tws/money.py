@@ -1,13 +1,15 @@
-"""What trading costs and what it ties up: IBKR's commissions for shares and currencies, and margin in the manner of Regulation T."""
+"""What trading costs and what it ties up: IBKR's commissions for shares, options and currencies, and margin in the manner of Regulation T."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 
+from sim.tws import optionmargin
 from sim.tws.contracts import BASE, Instrument
 
 CENT = Decimal("0.01")
 _PER_SHARE, _LEAST, _MOST = Decimal("0.005"), Decimal("1.00"), Decimal("0.01")
+_PER_CONTRACT = Decimal("0.65")
 _OF_FOREX, _LEAST_FOREX, _FOREX_MARGIN = Decimal("0.00002"), Decimal("2.00"), Decimal("0.025")
 _INITIAL, _MAINTENANCE, _MAINTENANCE_SHORT = Decimal("0.50"), Decimal("0.25"), Decimal("0.30")
 
@@ -21,11 +23,12 @@ class Margin:
     gross_value: Decimal
     initial: Decimal
     maintenance: Decimal
+    option_value: Decimal = Decimal(0)
 
     @property
     def net_liquidation(self) -> Decimal:
         """Everything the account is worth; for shares also its equity with loan value."""
-        return self.cash + self.stock_value
+        return self.cash + self.stock_value + self.option_value
 
     @property
     def available(self) -> Decimal:
@@ -48,13 +51,28 @@ class Preview:
     currency: str
 
 
-def commission(instrument: Instrument, quantity: Decimal, price: Decimal, rate: Decimal) -> Decimal:
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """So many of an instrument (negative: sold) at a price for a commission."""
+
+    instrument: Instrument
+    change: Decimal
+    price: Decimal
+    fee: Decimal
+
+
+def commission(
+    instrument: Instrument, quantity: Decimal, price: Decimal, rate: Decimal, leg: bool = False
+) -> Decimal:
     """What an order costs, in the currency of `fee_currency`. `rate` is what one unit of the instrument's currency is worth in the base.
 
     Shares: 0.005 each, at least 1.00, at most 1 % of the trade's value. Currencies: 0.2 basis points of the trade's value, at least 2.00.
+    Options: 0.65 a contract, at least 1.00, unless they are a leg: then the order as a whole has reached that.
     """
     if instrument.is_forex:
         charge = max(quantity * price * rate * _OF_FOREX, _LEAST_FOREX)
+    elif instrument.is_option:
+        charge = max(quantity * _PER_CONTRACT, Decimal(0) if leg else _LEAST)
     else:
         charge = min(max(quantity * _PER_SHARE, _LEAST), quantity * price * _MOST)
     return charge.quantize(Decimal("0.000001")).normalize() + Decimal(0)
@@ -79,17 +97,22 @@ def margin(
     cash: Mapping[str, Decimal],
     holdings: Iterable[tuple[Instrument, Decimal, Decimal]],
     rates: Mapping[str, Decimal],
+    spots: Mapping[int, Decimal],
 ) -> Margin:
     """The figures of an account from its cash by currency, its holdings (what, how many, at which price) and the rates of their currencies.
 
     A pair that is held is money in two currencies already, so only the money counts; each currency but the base one ties up a little.
+    `spots` are the prices of what the options are on, by its id.
     """
+    holdings = list(holdings)
     money = sum((amount * rates[currency] for currency, amount in cash.items()), Decimal(0))
-    values = [
-        quantity * price * instrument.multiplier * rates[instrument.currency]
+    worth = [
+        (instrument, quantity * price * instrument.multiplier * rates[instrument.currency])
         for instrument, quantity, price in holdings
         if not instrument.is_forex
     ]
+    values = [value for instrument, value in worth if not instrument.is_option]
+    options = [value for instrument, value in worth if instrument.is_option]
     gross = sum(map(abs, values), Decimal(0))
     maintenance = sum(
         (value * _MAINTENANCE if value > 0 else -value * _MAINTENANCE_SHORT for value in values), Decimal(0)
@@ -97,11 +120,18 @@ def margin(
     abroad = sum(
         (abs(amount) * rates[currency] for currency, amount in cash.items() if currency != BASE), Decimal(0)
     )
-    tied = abroad * _FOREX_MARGIN
+    tied = abroad * _FOREX_MARGIN + optionmargin.requirement(holdings, spots)
     return Margin(
         *(
             cents(amount)
-            for amount in (money, sum(values, Decimal(0)), gross, gross * _INITIAL + tied, maintenance + tied)
+            for amount in (
+                money,
+                sum(values, Decimal(0)),
+                gross + sum(map(abs, options), Decimal(0)),
+                gross * _INITIAL + tied,
+                maintenance + tied,
+                sum(options, Decimal(0)),
+            )
         )
     )
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sim.tws import history
+from sim.tws import combos, history
 from sim.tws import order_answers as answers
 from sim.tws.book import Execution, Order
 from sim.tws.desks.info import only
@@ -36,7 +36,10 @@ class OrderDesk:
         session, faults = self._session, self._session.server.faults
         if not terms.what_if and faults.take("swallow"):
             return
-        instrument = only(contract, self._session.now)
+        if contract.sec_type == "BAG":
+            instrument = combos.instrument(terms.legs, terms.leg_prices, session.now)
+        else:
+            instrument = only(contract, session.now)
         exchange = contract.exchange or instrument.exchanges[0]
         if terms.what_if:
             order, preview = self._engine.preview(
