@@ -321,15 +321,15 @@ def two_sided(leg: PlanLeg) -> bool:
 def _option_fact(symbol: str, told: PlanLeg, today: date, several: bool) -> Fact:
     """An option in one line. What is not known of it is left out."""
     option, quote = told.leg.option, told.quote
-    if option is None or quote is None:
+    if option is None or quote is None or quote.bid is None or quote.ask is None:
         raise ValueError("only an option with a market is a fact")
     days = (option.expiry - today).days
     strike = f"{option.strike.normalize():f}"
     says = [
         f"{symbol} {strike} {option.right} {option.expiry.isoformat()}",
         f"{days} day{'s' if days != 1 else ''}",
-        f"bid {quote.bid:f}",
-        f"ask {quote.ask:f}",
+        f"bid {_cents(quote.bid)}",
+        f"ask {_cents(quote.ask)}",
     ]
     if quote.volatility is not None:
         says.append(f"implied volatility {quote.volatility * 100:.0f} %")
@@ -344,6 +344,11 @@ def _option_fact(symbol: str, told: PlanLeg, today: date, several: bool) -> Fact
         "",
         "an option that can be traded now",
     )
+
+
+def _cents(price: Decimal) -> str:
+    """A price as people write it: 7.90, and 0.005 where there are parts of a cent."""
+    return f"{price:.2f}" if price == round(price, 2) else f"{price:f}"
 
 
 def by_id(facts: Sequence[Fact]) -> Mapping[str, Fact]:

@@ -5,11 +5,13 @@ from dataclasses import replace
 
 from bot import notices, text
 from bot.command import Caller, Lane, Symbol, button, command
+from bot.commands.planned import picture_of
 from bot.commands.trade import ending, ends_old_cards, plan_lines, send_card, verdict_buttons
 from bot.reply import Reply
 from bot.services import Desk
 from core.errors import StaleCard
 from core.model import Outgoing, StoredDecision, Ticket, TicketState
+from core.options.plan import PlanPreview
 
 
 @command("/analyze SYMBOL", lane=Lane.SLOW)
@@ -30,10 +32,11 @@ async def analyze(desk: Desk, who: Caller, symbol: Symbol) -> Reply:
     older = None if proposal.decision is None else await _older(desk, who, proposal.decision)
     if proposal.preview is None:
         return Reply(body, ends=older)
-    ticket = proposal.preview.ticket
-    if ticket.state is not TicketState.OPEN:
-        return Reply(body, opens=ticket, ends=older)
-    return Reply(body, verdict_buttons(ticket), opens=ticket, ends=older)
+    preview = proposal.preview
+    also = await picture_of(desk, preview) if isinstance(preview, PlanPreview) else ()
+    if preview.ticket.state is not TicketState.OPEN:
+        return Reply(body, opens=preview.ticket, ends=older, also=also)
+    return Reply(body, verdict_buttons(preview.ticket), opens=preview.ticket, ends=older, also=also)
 
 
 async def _older(desk: Desk, who: Caller, decision: StoredDecision) -> Ticket | None:

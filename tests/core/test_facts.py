@@ -285,6 +285,16 @@ def test_options_on_offer() -> None:
     ]  # fmt: skip
 
 
+def test_prices_have_cents() -> None:
+    """7.9 is 7.90, a whole number has its cents too, and parts of a cent are kept."""
+    told = on_offer(option("190", Right.CALL, bid=Decimal("7.9"), ask=Decimal(8)))["call_190"].value
+    fine = on_offer(option("190", Right.CALL, bid=Decimal("0.005"), ask=Decimal("0.0150")))["call_190"].value
+    assert told is not None
+    assert fine is not None
+    assert "bid 7.90, ask 8.00," in told
+    assert "bid 0.005, ask 0.0150," in fine
+
+
 def test_several_expiries_are_told_apart() -> None:
     """With more than one expiry the name says which."""
     told = on_offer(option("190", Right.CALL), option("190", Right.CALL, JAN))
