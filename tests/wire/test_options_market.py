@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import aiohttp
 import pytest
@@ -18,15 +19,23 @@ from core.model import (
     BrokerMessage,
     Chain,
     Dividend,
+    Execution,
     Instrument,
+    Leg,
     LinkChanged,
     OptionTerms,
+    Order,
+    OrderReport,
+    OrderType,
     Right,
+    Side,
 )
+from core.options import combine
 from core.quotes import MOST_LINES
 from sim.tws import contracts
 from sim.world import World
 from tests.kit import PATIENCE_SECONDS, Control, WorldClock
+from tests.values import order, ticket
 
 
 @dataclass
@@ -38,6 +47,7 @@ class Road:
     broker: IBBroker
     heard: list[BrokerEvent] = field(default_factory=list)
     links: asyncio.Queue[LinkChanged] = field(default_factory=asyncio.Queue)
+    news: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def find(self, symbol: str = "AAPL") -> tuple[Instrument, Chain]:
         """An underlying and its chain."""
@@ -88,6 +98,7 @@ async def road() -> AsyncIterator[Road]:
         async def listen() -> None:
             while True:
                 made.heard.append(await broker.next_event())
+                made.news.set()
                 if isinstance(made.heard[-1], LinkChanged):
                     made.links.put_nowait(made.heard[-1])
 
@@ -325,3 +336,131 @@ async def test_a_card_and_a_page_are_quick(road: Road) -> None:
     assert None not in await road.broker.option_quotes(page, 5, 30)
     shown = time.perf_counter()
     assert (card - begun < 1.0, shown - card < 1.5) == (True, True), (card - begun, shown - card)
+
+
+# --- orders of them ---------------------------------------------------------------------------------------------------
+
+
+async def spread_sold(road: Road) -> Instrument:
+    """A spread that is sold: the lower strike owed, the higher one owned, of calls."""
+    underlying = await road.broker.find("AAPL")
+    calls = [one for one in await road.options() if one.option and one.option.right is Right.CALL]
+    low, high = calls
+    legs = (Leg(low.con_id, -1, low.option), Leg(high.con_id, 1, high.option))
+    await pin(road, low, "2.10", "2.20")
+    await pin(road, high, "1.50", "1.60")
+    return combine.bag(underlying, legs, "Bear call spread")
+
+
+def limit_order(road: Road, of: Instrument, limit: str, **changes: Any) -> Order:
+    """An order for one of them."""
+    told = {
+        "order_id": road.broker.next_order_id(),
+        "order_ref": "01PLAN",
+        "con_id": of.con_id,
+        "order_type": OrderType.LIMIT,
+        "limit_price": Decimal(limit),
+        "quantity": Decimal(1),
+        "kind": of.kind,
+        "option": of.option,
+        "legs": of.legs,
+        "name": of.name,
+        **changes,
+    }
+    return order(**told)
+
+
+async def heard(road: Road, wanted: Callable[[BrokerEvent], Any]) -> BrokerEvent:
+    """The first thing that the broker has said, or says now, that fits."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            for event in road.heard:
+                if wanted(event):
+                    return event
+            road.news.clear()
+            await road.news.wait()
+
+
+async def test_the_margin_of_a_combination(road: Road) -> None:
+    """The broker forecasts it, for a credit too, and places nothing."""
+    spread = await spread_sold(road)
+    told = await road.broker.what_if(
+        ticket(Side.BUY, 1, limit="-0.55", instrument=spread, account=road.broker.link.account)
+    )
+    assert told.initial_margin_change is not None
+    assert told.initial_margin_change > 0
+    assert await road.broker.open_orders() == ()
+
+
+async def the_order(road: Road) -> OrderReport:
+    """The one that works, as the broker told it last: what he says by himself may stand before the answer."""
+    told = {one.order_id: one for one in await road.broker.open_orders()}
+    [working] = told.values()
+    return working
+
+
+async def test_a_combination_works_changes_and_is_cancelled(road: Road) -> None:
+    """It comes back with the legs and the signed limit with which it left, and a change bears the same number."""
+    await road.control.post("/tws/fills", mode="hold")
+    spread = await spread_sold(road)
+    mine = limit_order(road, spread, "-0.70")
+    road.broker.place([mine], spread)
+    working = await the_order(road)
+    assert (working.kind, working.con_id, working.legs) == ("BAG", spread.con_id, spread.legs)
+    assert (working.limit_price, working.side, working.quantity) == (Decimal("-0.70"), Side.BUY, Decimal(1))
+    assert (working.order_id, working.order_ref, working.symbol) == (mine.order_id, "01PLAN", "AAPL")
+    road.broker.place([replace(mine, limit_price=Decimal("-0.65"))], spread)
+    changed = await the_order(road)
+    assert (changed.order_id, changed.limit_price) == (mine.order_id, Decimal("-0.65"))
+    road.broker.cancel(mine)
+    await heard(road, lambda e: isinstance(e, OrderReport) and e.status == "Cancelled")
+    assert await road.broker.open_orders() == ()
+
+
+async def test_a_filled_combination_is_told_as_a_whole_and_by_its_legs(road: Road) -> None:
+    """One execution of the whole, at its credit, and one of each leg; what is held then are the legs."""
+    spread = await spread_sold(road)
+    mine = limit_order(road, spread, "-0.50")
+    road.broker.place([mine], spread)
+    done = await heard(
+        road, lambda e: isinstance(e, OrderReport) and e.status == "Filled" and e.average_price
+    )
+    assert isinstance(done, OrderReport)
+    assert done.average_price is not None
+    assert done.average_price <= Decimal("-0.50")
+    book = await road.broker.book()
+    whole = [e for e in book.executions if e.kind == "BAG"]
+    parts = {e.con_id: e for e in book.executions if e.kind == "OPT"}
+    assert [(e.price, e.side, e.quantity, e.moves_holding) for e in whole] == [
+        (done.average_price, Side.BUY, Decimal(1), False)
+    ]
+    assert {e.order_ref for e in book.executions} == {"01PLAN"}
+    low, high = spread.legs
+    assert (parts[low.con_id].side, parts[high.con_id].side) == (Side.SELL, Side.BUY)
+    assert parts[high.con_id].price - parts[low.con_id].price == done.average_price
+    assert {e.con_id: e.option for e in parts.values()} == {leg.con_id: leg.option for leg in spread.legs}
+    held = {p.con_id: p for p in book.positions}
+    assert {leg.con_id: held[leg.con_id].signed_quantity for leg in spread.legs} == {
+        low.con_id: Decimal(-1),
+        high.con_id: Decimal(1),
+    }
+    assert all((held[leg.con_id].option, held[leg.con_id].kind) == (leg.option, "OPT") for leg in spread.legs)
+    assert high.option is not None
+    assert held[high.con_id].label == high.option.label("AAPL")
+    cost = held[high.con_id].average_cost
+    assert cost is not None
+    assert abs(cost / 100 - parts[high.con_id].price) < Decimal("0.1")
+
+
+async def test_an_option_by_itself(road: Road) -> None:
+    """Bought at a limit, held with its terms, and worth its market times a hundred."""
+    first, *_ = await road.options()
+    await pin(road, first, "2.10", "2.20")
+    road.broker.place([limit_order(road, first, "2.20")], first)
+    await heard(road, lambda e: isinstance(e, Execution) and e.option == first.option)
+    await road.broker.option_quotes([first], 5, 30)
+    [held] = [one for one in (await road.broker.book()).positions if one.con_id == first.con_id]
+    assert (held.kind, held.option, held.signed_quantity) == ("OPT", first.option, Decimal(1))
+    assert (held.market_price, held.market_value) == (Decimal("2.15"), Decimal(215))
+    assert held.average_cost is not None
+    assert held.unrealized == Decimal(215) - held.average_cost
