@@ -87,8 +87,9 @@ class IBBroker:
         self._changed = asyncio.Event()
         self._asking, self._asking_time = asyncio.Lock(), asyncio.Lock()
         self._quotes = Quotes(self._line, self._budget, clock)
-        self._market = OptionMarket(self._line, self._ask, self._budget, clock)
         self._terms: dict[int, OptionTerms] = {}
+        self._market = OptionMarket(self._line, self._ask, self._budget, clock, self._terms)
+        self._taken: BrokerEvent | None = None
         self._found: dict[str, tuple[float, Instrument]] = {}
         self._bars: dict[int, tuple[float, tuple[Bar, ...]]] = {}
 
@@ -109,9 +110,12 @@ class IBBroker:
 
     async def next_event(self) -> BrokerEvent:
         """The next thing that the broker said."""
-        event = await self._events.get()
+        event = self._taken = self._taken or await self._events.get()
         if isinstance(event, BrokerMessage):
             self._hear(event)
+        elif isinstance(event, OrderReport) and event.legs:
+            event = await self._market.with_legs(event)  # cut off here, it is the next one again
+        self._taken = None
         return event
 
     def want(self, wanted: bool) -> None:
@@ -550,7 +554,8 @@ class IBBroker:
     async def _open_orders(self, line: Line) -> tuple[OrderReport, ...]:
         await self._budget.wait()
         told: Any = await self._ask_much(line.reqAllOpenOrdersAsync)
-        return tuple(order for order in told if order.account in ("", self._link.account))
+        mine = [order for order in told if order.account in ("", self._link.account)]
+        return tuple([await self._market.with_legs(order) if order.legs else order for order in mine])
 
     async def _executions_around_positions(self, line: Line) -> Any:
         """Executions that the positions contain: asked before and after them, until nothing was filled in between."""

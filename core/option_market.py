@@ -1,6 +1,7 @@
 """Which options there are: the chain of an underlying, and the broker's own contracts for some of them, each asked for once in a while."""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import date
@@ -10,8 +11,8 @@ from typing import Any
 import ib_async as ib
 
 from core import ib_mapping
-from core.errors import BadInput, Refused
-from core.model import Chain, Instrument, OptionTerms, Right
+from core.errors import BadInput, BrokerError, NotConnected, Refused
+from core.model import Chain, Instrument, OptionTerms, OrderReport, Right
 from core.ports import Clock
 from core.wire import Budget, Line
 
@@ -19,16 +20,26 @@ KEPT_SECONDS = 6 * 3600.0  # chains and contracts: what is listed anew is found 
 MISSING_SECONDS = 600.0  # what the broker did not know
 ASKED_ONE_BY_ONE = 10  # above it, one question brings all strikes of an expiry and a right: hundreds of answers, and few messages
 NO_SUCH_CONTRACT = 200
+LEG_SECONDS = 3.0  # events wait behind the question what a leg is,
+SILENT_SECONDS = 60.0  # so that where it had no answer, none is asked for a while
+MOST_ASKED = 1000
 
-Ask = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
+Ask = Callable[..., Awaitable[Any]]
 _Key = tuple[int, OptionTerms]
 
 
 class OptionMarket:
-    """Chains and contracts. `line` is the connection as it is now, `ask` gives a question its end: the answer, or a BrokerError."""
+    """Chains and contracts. `line` is the connection as it is now, `ask` gives a question its end (the answer, or a BrokerError) within seconds.
 
-    def __init__(self, line: Callable[[], Line], ask: Ask, budget: Budget, clock: Clock) -> None:
-        self._line, self._ask, self._budget, self._clock = line, ask, budget, clock
+    `terms` are those of every option that was ever told, by con_id; the line adds to them.
+    """
+
+    def __init__(
+        self, line: Callable[[], Line], ask: Ask, budget: Budget, clock: Clock, terms: dict[int, OptionTerms]
+    ) -> None:
+        self._line, self._ask, self._budget, self._clock, self._terms = line, ask, budget, clock, terms
+        self._ask_legs_from: dict[int, float] = {}
+        self._silent_until = -math.inf
         self._chains: dict[int, tuple[float, Chain]] = {}
         self._found: dict[_Key, tuple[float, Instrument | None]] = {}
         self._rules: dict[int, tuple[tuple[Decimal, Decimal], ...]] = {}
@@ -84,6 +95,28 @@ class OptionMarket:
                 self._found[key] = now, None
         return tuple(self._found[key][1] for key in keys)
 
+    async def with_legs(self, report: OrderReport) -> OrderReport:
+        """The report with the terms of its legs. They come as ids, and a leg without terms means shares, so what it is is asked for."""
+        for leg in report.legs:
+            now = self._clock.monotonic()
+            if leg.con_id in self._terms or now < max(
+                self._silent_until, self._ask_legs_from.get(leg.con_id, -math.inf)
+            ):
+                continue
+            if len(self._ask_legs_from) >= MOST_ASKED:
+                self._ask_legs_from.clear()
+            try:
+                line = self._line()
+                named = ib.Contract(conId=leg.con_id, exchange=ib_mapping.ROUTE)
+                await self._none_for_unknown(_question(line, named), LEG_SECONDS)
+                self._ask_legs_from[leg.con_id] = now + MISSING_SECONDS
+            except NotConnected:
+                break
+            except BrokerError:
+                self._silent_until = now + SILENT_SECONDS  # told as it came
+        legs = tuple(replace(leg, option=self._terms.get(leg.con_id)) for leg in report.legs)
+        return report if legs == report.legs else replace(report, legs=legs)
+
     def _exact(self, underlying: Instrument, terms: OptionTerms) -> OptionTerms:
         """Named by its class too, since one that was changed by a split may have the same expiry, strike and right."""
         if terms.trading_class:
@@ -120,10 +153,12 @@ class OptionMarket:
                 self._rules[rule] = ib_mapping.steps(told)
         return self._rules[rule]
 
-    async def _none_for_unknown(self, question: Callable[[], Awaitable[Sequence[Any]]]) -> Sequence[Any]:
+    async def _none_for_unknown(
+        self, question: Callable[[], Awaitable[Sequence[Any]]], *seconds: float
+    ) -> Sequence[Any]:
         await self._budget.wait()
         try:
-            told: Sequence[Any] = await self._ask(question)
+            told: Sequence[Any] = await self._ask(question, *seconds)
         except Refused as refused:
             if refused.code != NO_SUCH_CONTRACT:
                 raise

@@ -85,13 +85,17 @@ def wishes(chain: Chain, strikes: int, expiry: int = 3) -> list[OptionTerms]:
     ]
 
 
-@pytest.fixture
-async def road() -> AsyncIterator[Road]:
+@contextlib.asynccontextmanager
+async def connected(world: World, client_id: int) -> AsyncIterator[Road]:
     """A connected broker, whose events somebody takes."""
-    async with World(None, servers=["tws"]) as world, aiohttp.ClientSession() as http:
-        clock = WorldClock(world)
+    async with aiohttp.ClientSession() as http:
         broker = IBBroker(
-            host="127.0.0.1", port=world.tws.port, client_id=0, account="", wanted=True, clock=clock
+            host="127.0.0.1",
+            port=world.tws.port,
+            client_id=client_id,
+            account="",
+            wanted=True,
+            clock=WorldClock(world),
         )
         made = Road(world, Control(http, world.control_url), broker)
 
@@ -107,12 +111,19 @@ async def road() -> AsyncIterator[Road]:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await made.links.get()
             yield made
-            assert (await made.control.get("/tws/counts"))["limits"] == {}
         finally:
             for task in tasks:
                 task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.gather(*tasks)
+
+
+@pytest.fixture
+async def road() -> AsyncIterator[Road]:
+    """The same in a world of its own, where no limit may be passed."""
+    async with World(None, servers=["tws"]) as world, connected(world, 0) as made:
+        yield made
+        assert (await made.control.get("/tws/counts"))["limits"] == {}
 
 
 # --- which options there are ------------------------------------------------------------------------------------------
@@ -464,3 +475,20 @@ async def test_an_option_by_itself(road: Road) -> None:
     assert (held.market_price, held.market_value) == (Decimal("2.15"), Decimal(215))
     assert held.average_cost is not None
     assert held.unrealized == Decimal(215) - held.average_cost
+
+
+async def test_an_order_of_somebody_else_is_told_with_its_legs(road: Road) -> None:
+    """They come as ids; who has never heard of them asks what they are, since a leg without terms would be shares."""
+    await road.control.post("/tws/fills", mode="hold")
+    spread = await spread_sold(road)
+    share = await road.broker.find("AAPL")
+    covered = combine.bag(share, (Leg(share.con_id, 100), spread.legs[0]), "Covered call")
+    road.broker.place([limit_order(road, spread, "-0.70")], spread)
+    road.broker.place([limit_order(road, covered, "150")], covered)
+    await road.broker.open_orders()
+    async with connected(road.world, client_id=5) as other:
+        found = {one.order_id: one.legs for one in await other.broker.open_orders()}
+        assert set(found.values()) == {spread.legs, covered.legs}
+        before = await road.asked("contract_details")
+        await other.broker.open_orders()
+        assert await road.asked("contract_details") == before
