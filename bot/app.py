@@ -27,6 +27,7 @@ from bot.dispatch import Dispatcher
 from bot.inbox import Poller
 from bot.lanes import Lanes
 from bot.notifier import OutboxSender
+from bot.nudging import Nudging
 from bot.schedule import Backups, Schedule
 from bot.services import Desk
 from bot.settings import Settings
@@ -174,6 +175,7 @@ async def running(
             schedule.look,
             backups,
         )
+        nudging = Nudging(desk, book, notifier)
         dispatcher = Dispatcher(chat, desk, ledger, notifier, lanes)
         await book.load()
         await trading.load()
@@ -193,6 +195,7 @@ async def running(
                 parts.create_task(_poll(poller, dispatcher, keeper), name="poller")
                 parts.create_task(proposals.keep(desk, notifier), name="proposals")
                 parts.create_task(schedule.run(poller.first_poll), name="schedule")
+                parts.create_task(nudging.run(), name="nudging")
                 parts.create_task(backups.run(), name="backups")
                 parts.create_task(_watch_disk(database, dispatcher), name="disk")
                 parts.create_task(_announce(chat, poller, clock), name="announce")

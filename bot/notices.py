@@ -6,7 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 from html import escape
 
-from bot import safety, statements, text
+from bot import plans, safety, statements, text
 from bot.services import Desk
 from core import protection
 from core.errors import GreenlightError
@@ -33,7 +33,14 @@ async def _order(desk: Desk, message: Outgoing) -> Worded:
         return await _change(desk, message.subject), ()
     children = [order for order in family if order is not entry]
     buttons = tuple(row for order in family for row in text.order_buttons(order))
-    return text.order_card(entry, children, desk.broker.link, await opening(desk, entry)), buttons
+    opens, began = await opening(desk, entry), await _began(desk, entry)
+    return text.order_card(entry, children, desk.broker.link, opens, began), buttons
+
+
+async def _began(desk: Desk, order: Order) -> Decimal | None:
+    """The limit that an order began with which may be repriced."""
+    ticket = None if order.final_limit is None else await desk.ledger.ticket(order.order_ref)
+    return None if ticket is None else ticket.limit_price
 
 
 async def _change(desk: Desk, ticket_id: str) -> str:
@@ -92,20 +99,24 @@ async def _news(desk: Desk, order: Order, state: OrderState, data: Mapping[str, 
     if state is OrderState.CANCELLED:
         notes = await _left_bare(desk, [order])
     if state is OrderState.FILLED:
-        trades = [t for t in await desk.ledger.trades(200) if t.order_number == order.number]
+        told = [t for t in await desk.ledger.trades(200) if t.order_number == order.number]
+        trades = [
+            t for t in told if t.execution.moves_holding
+        ]  # costs and gains of a combination are its legs'
         costs = [t.commission for t in trades]
         if trades and all(cost is not None for cost in costs):
             currency = trades[0].commission_currency or order.currency
             commission = text.money(sum((cost for cost in costs if cost is not None), Decimal(0)), currency)
         gains = [t.realized for t in trades]
-        if order.side is Side.SELL and gains and all(one is not None for one in gains):
+        closes = order.side is Side.SELL if order.kind == "STK" else any(gains)
+        if closes and gains and all(one is not None for one in gains):
             total = sum((one for one in gains if one is not None), Decimal(0))
             gain = text.money(total, order.currency, signed=True)
         if order.role is Role.ENTRY and order.side is Side.BUY and await _lost_its_stop(desk, order):
             notes.append("⚠️ Its stop is not at the broker.")
         if "after" in data:
             before, after = (text.quantity(Decimal(data[key])) for key in ("before", "after"))
-            position = f"Position {before} → {after} {escape(order.symbol)}"
+            position = f"Position {before} → {after} {escape(order.label)}"
     return text.order_news(order, state, commission, position, desk.broker.link, gain, notes)
 
 
@@ -124,7 +135,10 @@ async def _left_bare(desk: Desk, cancelled: Sequence[Order]) -> list[str]:
     notes = []
     for order in cancelled:
         bare = without_stop(desk, order.con_id)
-        if order.side is Side.BUY and order.filled and not order.external:
+        if order.kind != "STK":
+            if order.filled and not order.external:
+                notes.append(f"The {text.quantity(order.filled)} that were filled of {order.label} stay.")
+        elif order.side is Side.BUY and order.filled and not order.external:
             stay = f"{order.symbol}: the {text.quantity(order.filled)} filled shares stay"
             notes.append(f"⚠️ {stay} and have no stop." if bare else f"{stay}.")
         elif bare and order.number not in moving and await _protected_shares(desk, order):
@@ -244,6 +258,19 @@ async def _aside(desk: Desk, entry: Mapping[str, str]) -> str:
 
 async def _elsewhere(desk: Desk, message: Outgoing) -> Worded:
     return f"👁 {await _aside(desk, message.data)}\n{text.badge(desk.broker.link)}", ()
+
+
+async def _nudge(desk: Desk, message: Outgoing) -> Worded:
+    """Something that the owner of an option should look at; nothing where it is not held any more."""
+    data = message.data
+    if desk.broker.positions is not None and all(g.key != data["key"] for g in desk.planner.groups()):
+        return "", ()
+    body = plans.nudge_text(data["kind"], data["name"], data["facts"])
+    return f"{body}\n{text.badge(desk.broker.link)}", plans.nudge_buttons(data["key"])
+
+
+async def _option_ended(desk: Desk, message: Outgoing) -> Worded:
+    return f"{plans.ended_text(message.data)}\n{text.badge(desk.broker.link)}", ()
 
 
 async def _drift(desk: Desk, message: Outgoing) -> Worded:
@@ -425,6 +452,8 @@ _WORDS: Mapping[str, Callable[[Desk, Outgoing], Awaitable[Worded]]] = {
     "away": _away,
     "drift": _drift,
     "elsewhere": _elsewhere,
+    "nudge": _nudge,
+    "option_ended": _option_ended,
     "backup_failed": _backup_failed,
     "restored": _restored,
     "link_down": _link_down,

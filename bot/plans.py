@@ -4,6 +4,7 @@ A net price is signed inside (above zero it is paid) and worded outside: debit 3
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from html import escape
@@ -267,7 +268,7 @@ def worth(group: Group) -> tuple[Decimal | None, Decimal | None, Decimal | None]
         )
         value.append(None if position.market_value is None else position.market_value * part)
         gain.append(None if position.unrealized is None else position.unrealized * part)
-    return text.total(cost), text.total(value), text.total(gain)
+    return text.added(cost), text.added(value), text.added(gain)
 
 
 def days_left(expiry: date, today: date) -> str:
@@ -307,6 +308,33 @@ def _held_leg(group: Group, leg: Leg) -> str:
         f"   {held} · {what} @ {average(None if each is None else each / per)} · last "
         f"{plain_price(position.market_price if position else None)}"
     )
+
+
+def held_lines(groups: Iterable[Group], today: date) -> list[str]:
+    """Everything that is held: strategies as one, options and shares one by one."""
+    lines: list[str] = []
+    for group in groups:
+        lines += group_lines(group, today) if len(group.legs) > 1 else _single_lines(group, today)
+    return lines
+
+
+def _single_lines(group: Group, today: date) -> list[str]:
+    """Shares or an option by themselves, as much of them as belongs to nothing else."""
+    position, part = held_of(group, group.legs[0])
+    if position is None:
+        return []
+
+    def share(value: Decimal | None) -> Decimal | None:
+        return None if value is None else value * part
+
+    own = replace(
+        position,
+        signed_quantity=group.legs[0].ratio * group.count,
+        market_value=share(position.market_value),
+        unrealized=share(position.unrealized),
+    )
+    first, *rest = text.holding_lines([own])
+    return [f"{first} · {days_left(group.expiry, today)}" if group.expiry else first, *rest]
 
 
 def has_options(group: Group) -> bool:

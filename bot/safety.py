@@ -268,9 +268,10 @@ def meanwhile(
 ) -> str:
     """What happened since trading was closed, before it is opened again."""
     lines = [*state_lines(trading, zone)[:2], "", "<b>Since then</b>"]
-    lines += [text.trade_line(trade, zone) for trade in trades[:MOST]] or ["Nothing was filled."]
-    if len(trades) > MOST:
-        lines.append(f"… and {len(trades) - MOST} more; /trades lists them.")
+    fills = text.trade_lines(trades, zone)
+    lines += fills[:MOST] or ["Nothing was filled."]
+    if len(fills) > MOST:
+        lines.append(f"… and {len(fills) - MOST} more; /trades lists them.")
     lines.append(f"\n<b>Still working: {_count(working)}</b>" if working else "\nNo order is working.")
     lines += _named(working)
     if account is not None and account.day_gain is not None:

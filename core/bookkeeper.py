@@ -29,6 +29,7 @@ from core.model import (
 )
 from core.names import Index
 from core.opening import opening_lots
+from core.options.life import without_order
 from core.orderbook import Mark, OrderBook, newest
 from core.ports import Broker, Clock, Ledger, Notifier
 from core.reconcile import external, reconcile
@@ -176,7 +177,8 @@ class Bookkeeper:
         if order is not None:
             after = self._book.executions_of(order, Index([execution]))
             change = [(order, lifecycle.filled_by(order, after, corrected=corrected))]
-        words = [] if order is not None or corrected else [as_news(_elsewhere(execution))]
+        told = order is not None or corrected or not _is_trade_elsewhere(execution)
+        words = [] if told else [as_news(_elsewhere(execution))]
         await self._book.book(change, executions=[execution], more=words)
         if corrected:
             self.compare.set()
@@ -361,7 +363,8 @@ class Bookkeeper:
         if not self._opened or self._opened != self._broker.link.account:
             return []
         ours = Index(orders)
-        return [_elsewhere(e) for e in news if not any(lifecycle.belongs(order, e) for order in ours.near(e))]
+        strange = (e for e in news if not any(lifecycle.belongs(order, e) for order in ours.near(e)))
+        return [_elsewhere(e) for e in strange if _is_trade_elsewhere(e)]
 
     async def _expired_meanwhile(self) -> list[Notice]:
         """Proposals whose time ran out during a gap; they join its one message."""
@@ -436,12 +439,17 @@ class Bookkeeper:
         self._notifier.wake()
 
 
+def _is_trade_elsewhere(execution: Execution) -> bool:
+    """Whether it is somebody's trade: not the whole of which the legs are told, nor what the broker moved by himself (bot.nudging tells)."""
+    return execution.moves_holding and not without_order(execution)
+
+
 def _elsewhere(execution: Execution) -> Notice:
     """A trade that was not made here, for the message of a gap."""
     facts = {
         "side": execution.side,
         "quantity": f"{execution.quantity:f}",
-        "symbol": execution.symbol,
+        "symbol": execution.label,
         "price": f"{execution.price:f}",
     }
     return Notice("order_news", facts)

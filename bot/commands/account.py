@@ -3,18 +3,23 @@
 from decimal import Decimal
 from html import escape
 
-from bot import notices, text
+from bot import notices, plans, text
 from bot.command import Caller, Symbol, button, command
 from bot.reply import Reply
 from bot.services import Desk
 from core.errors import BrokerError
 from core.model import Instrument, Position
+from core.options import recognise
+
+TRADES, PARTS = 20, 200
+"""How many trades are shown, and how many executions are looked at for them: one of a combination has several."""
 
 
 @command("/positions [SYMBOL]")
 async def positions(desk: Desk, who: Caller, symbol: Symbol | None = None) -> Reply:
-    """What you hold: shares, average cost, value and gain, with the total.
+    """What you hold: shares, options and strategies with cost, value and gain, and the total.
 
+    Options that belong together are shown as one strategy, also where they were opened elsewhere; Close and Roll do all of it as one order.
     Prices are those of the broker's last account update, or live where a quote is being watched.
     """
     held = desk.broker.positions
@@ -27,12 +32,14 @@ async def positions(desk: Desk, who: Caller, symbol: Symbol | None = None) -> Re
     mine = [p for p in held if p.signed_quantity and (symbol is None or p.symbol == symbol)]
     drifts = [d for d in desk.executor.drifts if symbol in (None, d.symbol)]
     if not mine and not drifts:
-        what = f"No position in {symbol}." if symbol else "No positions: the account holds no shares."
+        what = f"No position in {symbol}." if symbol else "No positions: the account holds nothing."
         return Reply(f"{what}\n{text.badge(link)}")
     if symbol is not None:
         mine = [await _with_price(desk, p) for p in mine]
-    lines = ["<b>Positions</b>", text.badge(link), "", *text.position_lines(mine), *text.drift_lines(drifts)]
-    return Reply("\n".join(lines), text.drift_buttons(drifts))
+    groups = [g for g in recognise.groups(mine) if symbol in (None, g.symbol)]
+    body = [*plans.held_lines(groups, desk.planner.today), *text.total_lines(mine)]
+    lines = ["<b>Positions</b>", text.badge(link), "", *body, *text.drift_lines(drifts)]
+    return Reply("\n".join(lines), (*plans.group_buttons(groups), *text.drift_buttons(drifts)))
 
 
 @button("takeover")
@@ -88,11 +95,12 @@ async def orders(desk: Desk, who: Caller) -> Reply:
 async def trades(desk: Desk, who: Caller) -> Reply:
     """The last twenty fills, with their commissions.
 
-    A dash stands for a commission that the broker has not reported yet.
+    A dash stands for a commission that the broker has not reported yet. A combination is one fill, with its legs below it.
     """
-    found = await desk.ledger.trades(20)
+    found = await desk.ledger.trades(PARTS)
     badge = text.badge(desk.broker.link)
     if not found:
         return Reply(f"No trades yet.\n{badge}")
     zone = desk.settings.timezone
-    return Reply("\n".join(["<b>Trades</b>", badge, "", *(text.trade_line(trade, zone) for trade in found)]))
+    lines = text.trade_lines(found, zone)[:TRADES]
+    return Reply("\n".join(["<b>Trades</b>", badge, "", *lines]))

@@ -380,6 +380,28 @@ def test_a_group_of_which_something_is_unknown_says_so() -> None:
     assert plans.worth(replace(GROUP, positions=GROUP.positions[:1])) == (None, None, None)
 
 
+def test_what_belongs_to_nothing_else_is_shown_by_itself() -> None:
+    """Of 150 shares of which 100 are in a covered call, 50 are a holding of their own; an option says how long it lasts."""
+    shares = held(1, "150", "90", "100", None)
+    rest = Group("g1", None, "AAPL", "USD", (Leg(1, 1),), Decimal(50), (shares,))
+    call = Group(
+        "g2",
+        Strategy.LONG_CALL,
+        "AAPL",
+        "USD",
+        (LONG,),
+        Decimal(1),
+        (held(101, "1", "359", "4", LONG.option),),
+    )
+    assert lines("\n".join(plans.held_lines([rest, call, GROUP], TODAY)))[:5] == [
+        "AAPL 50 @ 90.00 · $5,000.00",
+        "   last 100.00 · 🟢 +$500.00 (+11.1%)",
+        "AAPL 100 C 20 Mar 26 1 @ 3.59 · $400.00 · 18 days left",
+        "   last 4.00 · 🟢 +$41.00 (+11.4%)",
+        "2 AAPL BULL_CALL_SPREAD 100/105 20 Mar 26 · 18 days left",
+    ]
+
+
 def test_a_single_option_is_shown_with_its_value_and_the_price_of_a_share() -> None:
     """Its average cost has the multiplier in it; the line shows the price that was paid, and the total is right."""
     shown = lines("\n".join(text.position_lines([held(101, "2", "359", "4.00", LONG.option)])))
