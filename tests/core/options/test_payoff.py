@@ -72,6 +72,12 @@ def test_an_unlimited_loss_is_told_as_such() -> None:
     assert payoff(legs(S=100, C105=-2), Decimal("96.68")).max_loss is None
 
 
+def test_a_single_share_gains_without_end() -> None:
+    one = payoff(legs(S=1), Decimal(100))
+    assert (one.max_gain, one.max_loss, one.break_evens) == (None, Decimal(100), numbers("100"))
+    assert payoff(legs(S=-1), Decimal(-100)).max_loss is None
+
+
 def test_slope_at_zero() -> None:
     """How much it loses like shares when there is nearly nothing left of the price."""
     assert payoff(legs(P95=-1), Decimal("-1.33")).slope_at_zero == 100
@@ -92,6 +98,10 @@ def test_slope_at_zero() -> None:
         (legs(P95=1, C105=1), "0", "95 105"),
         (legs(C95=1, C100=-2, C105=1), "0", "0 95 105"),  # zero up to 95 and from 105 on
         (legs(P100=1), "100", "0"),
+        # A call and a put against shares are worth the strike, wherever the price is: no bend at it, so no end of the stretch either.
+        (legs(S=-100, C100=1, P100=-1), "-100", "0"),
+        (legs(S=-100, C100=1, P100=-1, C110=1), "-100", "0 110"),
+        (legs(S=-100, C100=1, P100=-1, P90=1), "-100", "90"),
     ],
 )
 def test_a_stretch_at_zero_gives_its_ends(some: tuple[Leg, ...], price: str, zeros: str) -> None:
