@@ -31,7 +31,7 @@ from core.model import (
     Side,
 )
 from core.options import combine
-from core.quotes import MOST_LINES
+from core.quotes import MORE_TICKS, MOST_LINES
 from sim.tws import contracts
 from sim.world import World
 from tests.kit import PATIENCE_SECONDS, Control, WorldClock
@@ -492,3 +492,15 @@ async def test_an_order_of_somebody_else_is_told_with_its_legs(road: Road) -> No
         before = await road.asked("contract_details")
         await other.broker.open_orders()
         assert await road.asked("contract_details") == before
+
+
+async def test_an_extra_that_is_refused_costs_no_prices(road: Road, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the broker refuses what is asked beside the prices, prices are asked for alone, and from then on at once."""
+    monkeypatch.setitem(MORE_TICKS, "OPT", "162")  # the premium of an index future
+    four = await road.options()
+    found = await road.broker.option_quotes(four[:2], 5, 30)
+    assert [one is not None and one.bid is not None and one.delta is not None for one in found] == [True] * 2
+    assert [one and one.open_interest for one in found] == [None, None]
+    assert (await road.asked("market_data"), road.codes()) == (4, [321, 321])
+    assert None not in await road.broker.option_quotes(four[2:], 5, 30)
+    assert await road.asked("market_data") == 6
