@@ -1,11 +1,12 @@
 """The daily summary as facts: whether one is due, and what it has to say. Pure; the chat finds the words."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
+from core.exercise import Ending, endings
 from core.ib_messages import mode
 from core.lots import EXCHANGE_ZONE, book, in_time
 from core.model import Account, Execution, History, JobRun, Link, Order, OrderState, Position, Side
@@ -71,14 +72,22 @@ def facts(moment: Moment, history: History, session: Session, last: JobRun | Non
     )
     since = _since(session, last)
     today = [e for e in in_time(history.executions) if since < e.time <= moment.now]
+    ended = [one for one in endings(history.executions) if since < one.option.time <= moment.now]
+    apart = {e.key for one in ended for e in (one.option, one.shares) if e is not None}
+    traded = [e for e in today if e.key not in apart]
+    moved = [e for e in traded if e.moves_holding]
     paid = {c.key: c for c in history.commissions}
-    costs = [(c.amount, c.currency) if (c := paid.get(e.key)) else None for e in today]
     books = book(
         history.executions,
         history.commissions,
         openings=history.openings,
         adjustments=history.adjustments,
     )
+    costs = [
+        (c.amount, c.currency) if (c := paid.get(e.key)) else None
+        for e in today
+        if e.moves_holding and (e.key in paid or e.key not in apart)
+    ]
     closures = [c for c in books.closures if since < c.closed_at <= moment.now]
     held = None if moment.positions is None else [p for p in moment.positions if p.signed_quantity]
     return {
@@ -98,13 +107,14 @@ def facts(moment: Moment, history: History, session: Session, last: JobRun | Non
         "unrealized": None
         if held is None
         else _text(_total(((p.unrealized, p.currency) for p in held), account, base)),
-        "fills": len(today),
-        "bought": _text(_total(_values(today, Side.BUY), account, base)),
-        "sold": _text(_total(_values(today, Side.SELL), account, base)),
+        "fills": _fills(traded),
+        "ended": [_end(one) for one in ended],
+        "bought": _text(_total(_values(moved, Side.BUY), account, base)),
+        "sold": _text(_total(_values(moved, Side.SELL), account, base)),
         "commissions": _text(_total((c for c in costs if c is not None), account, base)),
         "commissions_unknown": sum(c is None for c in costs),
         "open_orders": len(moment.orders),
-        "positions": None if held is None else [_holding(p) for p in sorted(held, key=lambda p: p.symbol)],
+        "positions": None if held is None else [_holding(p) for p in sorted(held, key=_in_a_list)],
         "trouble": troubles(moment),
     }
 
@@ -139,7 +149,37 @@ def _only_account(history: History) -> str:
 
 
 def _values(executions: Iterable[Execution], side: Side) -> list[tuple[Decimal, str]]:
-    return [(e.price * e.quantity, e.currency) for e in executions if e.side is side]
+    return [(e.price * e.quantity * e.multiplier, e.currency) for e in executions if e.side is side]
+
+
+def _fills(executions: Sequence[Execution]) -> int:
+    """How often something was traded: each fill of a combination once, however many legs it has."""
+    wholes = [e for e in executions if not e.moves_holding]
+    orders = {_order_of(e) for e in wholes}
+    return len(wholes) + sum(e.moves_holding and _order_of(e) not in orders for e in executions)
+
+
+def _order_of(execution: Execution) -> tuple[str, str, int]:
+    return (execution.account, execution.order_ref, execution.perm_id)
+
+
+def _end(ending: Ending) -> list[str]:
+    """[how, contracts, name of the option, what became of the shares: side, quantity, symbol, price], the last four where any moved."""
+    option, shares = ending.option, ending.shares
+    told = [ending.how.value, f"{option.quantity:f}", option.label]
+    return (
+        told
+        if shares is None
+        else [*told, shares.side, f"{shares.quantity:f}", shares.symbol, f"{shares.price:f}"]
+    )
+
+
+def _in_a_list(position: Position) -> tuple[str, bool, date, Decimal, str]:
+    """Shares first, then their options by expiry and strike."""
+    option = position.option
+    if option is None:
+        return (position.symbol, False, date.min, ZERO, "")
+    return (position.symbol, True, option.expiry, option.strike, option.right)
 
 
 def _total(
@@ -156,9 +196,9 @@ def _total(
 
 
 def _holding(position: Position) -> list[str | None]:
-    """[symbol, signed quantity, market value, unrealised gain, currency]."""
+    """[name, signed quantity, market value, unrealised gain, currency]."""
     return [
-        position.symbol,
+        position.label,
         f"{position.signed_quantity:f}",
         _text(position.market_value),
         _text(position.unrealized),

@@ -14,7 +14,8 @@ from core.model import History
 async def lots(desk: Desk, who: Caller, symbol: Symbol | None = None) -> Reply:
     """Open lots with what they cost, and what the sales of this year brought.
 
-    First in, first out, with commissions. What was held before Greenlight knew the account counts at the broker's average cost.
+    First in, first out, with commissions. What was held before Greenlight knew the account counts at the broker's average cost. The
+    premium of an option that was exercised or assigned is in its shares.
     """
     link = desk.broker.link
     history = await desk.ledger.history(link.account or desk.settings.ibkr_account_id or None)
@@ -31,11 +32,7 @@ async def lots(desk: Desk, who: Caller, symbol: Symbol | None = None) -> Reply:
     return Reply(
         statements.lots_text(
             [lot for lot in books.lots if symbol in (None, lot.symbol)],
-            [
-                c
-                for c in books.closures
-                if symbol in (None, c.symbol) and c.closed_at.astimezone(EXCHANGE_ZONE).year == year
-            ],
+            [c for c in books.closures if symbol in (None, c.symbol) and c.closed_on.year == year],
             year,
             symbol,
             link,

@@ -9,7 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.model import Account, Commission, History, JobRun, OpeningLot, OrderState, Position, Side
+from core.model import (
+    Account,
+    Commission,
+    Execution,
+    History,
+    JobRun,
+    OpeningLot,
+    OptionTerms,
+    OrderState,
+    Position,
+    Right,
+    Side,
+)
 from core.sessions import Session
 from core.summary import Moment, due, facts, worth_waiting
 from tests.values import ACCOUNT, BASE, LINK, execution, order
@@ -188,3 +200,86 @@ def test_account_without_figures() -> None:
     """An account whose value the broker has not said has no value, and none to compare with."""
     told = facts(replace(MOMENT, account=Account(ACCOUNT, "USD")), History(), SESSION, run())
     assert (told["net_liquidation"], told["change"]) == (None, None)
+
+
+CALL = OptionTerms(SESSION.day, Decimal(190), Right.CALL)
+
+
+def leg(
+    number: int, side: Side, price: str, option: OptionTerms | None = CALL, fill: str = "b0", **changes: Any
+) -> Execution:
+    """A part of a fill of a combination; the first is the whole."""
+    told = execution(
+        2, price, side=side, exec_id=f"0000e0d5.65f2a1{fill}.{number:02}.01", time=OPEN, order_ref="01SPREAD",
+        con_id=7000 + number, kind="OPT" if option else "BAG", option=option,
+    )  # fmt: skip
+    return replace(told, **changes)
+
+
+def test_a_combination_is_one_fill() -> None:
+    """Two fills of a spread are two, not six; what was bought and sold are its legs, in money, and commissions are those of the legs."""
+    higher = replace(CALL, strike=Decimal(200))
+    parts = [
+        e
+        for fill in ("b0", "b1")
+        for e in (
+            leg(1, Side.BUY, "1.93", None, fill), leg(2, Side.BUY, "3.59", fill=fill), leg(3, Side.SELL, "1.66", higher, fill),
+        )
+    ]  # fmt: skip
+    paid = tuple(Commission(e.exec_id, Decimal("1.30"), "USD") for e in parts if e.kind == "OPT")
+    alone = execution(1, "90", exec_id="c.01.01", time=OPEN, order_ref="02OTHER", perm_id=901)
+    told = facts(MOMENT, History((*parts, alone), paid), SESSION, run())
+    assert (told["fills"], told["bought"], told["sold"]) == (3, "1526.00", "664.00")
+    assert (told["commissions"], told["commissions_unknown"]) == ("5.20", 1)
+
+
+def ended(side: Side, option: OptionTerms = CALL, number: int = 5) -> Execution:
+    return leg(number, side, "0", option, "c0", order_id=0, perm_id=0, order_ref="", con_id=7002)
+
+
+def test_an_option_that_expired() -> None:
+    """It is no fill and no commission is missing; what it cost is realised, and it is named."""
+    bought = leg(2, Side.BUY, "3.59", time=OPEN - timedelta(days=20))
+    paid = (Commission(bought.exec_id, Decimal("1.30"), "USD"),)
+    told = facts(MOMENT, History((bought, ended(Side.SELL)), paid), SESSION, run())
+    assert told["ended"] == [["EXPIRED", "2", "AAPL 190 C 2 Mar 26"]]
+    assert (told["fills"], told["commissions"], told["commissions_unknown"]) == (0, "0", 0)
+    assert (told["realized"], told["realized_provisional"]) == ("-719.30", False)
+
+
+def test_an_option_that_was_assigned() -> None:
+    """The premium is in what its shares brought; the shares that went are told with the option, not as a sale."""
+    before = OpeningLot(ACCOUNT, 265598, "AAPL", "USD", Decimal(200), Decimal(100), OPEN - timedelta(days=9))
+    written = leg(2, Side.SELL, "2", time=OPEN - timedelta(days=9))
+    shares = execution(
+        200,
+        "190",
+        side=Side.SELL,
+        exec_id="0000e0d5.65f2a1c0.06.01",
+        time=OPEN,
+        order_id=0,
+        perm_id=0,
+        order_ref="",
+    )
+    paid = (
+        Commission(written.exec_id, Decimal("1.30"), "USD"),
+        Commission(shares.exec_id, Decimal("0.50"), "USD"),
+    )
+    told = facts(MOMENT, History((written, ended(Side.BUY), shares), paid, (before,)), SESSION, run())
+    assert told["ended"] == [["ASSIGNED", "2", "AAPL 190 C 2 Mar 26", "SELL", "200", "AAPL", "190"]]
+    assert (told["fills"], told["sold"], told["commissions"]) == (0, "0", "0.50")
+    assert Decimal(told["realized"]) == Decimal(200 * 90 + 400) - Decimal("1.80")
+
+
+def test_options_among_the_holdings() -> None:
+    """By their names, below the shares that they are on, by expiry and strike."""
+    far = replace(CALL, expiry=date(2026, 6, 18))
+    higher = replace(CALL, strike=Decimal(200), right=Right.PUT)
+    held = tuple(
+        replace(HELD, symbol="AAPL", con_id=n, option=option)
+        for n, option in enumerate((far, higher, None, CALL))
+    )
+    told = facts(replace(MOMENT, positions=(HELD, *held)), History(), SESSION, None)
+    assert [row[0] for row in told["positions"]] == [
+        "AAPL", "AAPL 190 C 2 Mar 26", "AAPL 200 P 2 Mar 26", "AAPL 190 C 18 Jun 26", "KO",
+    ]  # fmt: skip
