@@ -8,9 +8,21 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from bot import text
 from bot.statements import differences, lots_text, summary_text
 from core.lots import Books, book
-from core.model import Commission, Execution, History, Mode, OpeningLot, Position, Side
+from core.model import (
+    Commission,
+    Execution,
+    History,
+    Mode,
+    OpeningLot,
+    OptionTerms,
+    Position,
+    Right,
+    Side,
+    Trade,
+)
 from core.sessions import Session
 from core.summary import Moment, facts
 from tests.values import AAPL, ACCOUNT, BASE, LINK, NOW, execution
@@ -161,3 +173,257 @@ def test_late_summary(after: timedelta, words: str) -> None:
     told = summary(now=CLOSE + after)
     assert "Late" in told
     assert words in told
+
+
+# --- options ------------------------------------------------------------------------------------------------------------
+
+CALL = OptionTerms(date(2026, 12, 18), Decimal(190), Right.CALL)
+LAST = datetime(2026, 12, 18, 21, 20, tzinfo=UTC)
+
+
+def contract(
+    number: int, side: Side, price: str, option: OptionTerms = CALL, at: datetime = NOW, held: int | str = 2
+) -> Execution:
+    con_id = 7000 + int(option.strike) + (0 if option.right is Right.CALL else 500)
+    return execution(
+        held,
+        price,
+        side=side,
+        exec_id=f"0000e0d5.65f2a1b0.{number:02}.01",
+        time=at,
+        con_id=con_id,
+        kind="OPT",
+        option=option,
+    )
+
+
+def over(number: int, side: Side, option: OptionTerms = CALL) -> Execution:
+    """The broker's close at nothing."""
+    return replace(contract(number, side, "0", option, LAST), order_id=0, perm_id=0, order_ref="")
+
+
+def called(number: int, side: Side, price: str = "190") -> Execution:
+    """The shares that an end moved."""
+    return execution(
+        200,
+        price,
+        side=side,
+        exec_id=f"0000e0d5.65f2a1b0.{number:02}.01",
+        time=LAST,
+        order_id=0,
+        perm_id=0,
+        order_ref="",
+    )
+
+
+def fees(*executions: Execution) -> list[Commission]:
+    return [Commission(e.exec_id, Decimal("1.30"), "USD") for e in executions]
+
+
+def test_an_option_lot() -> None:
+    """By its name, in contracts, with what a whole contract cost."""
+    bought = contract(1, Side.BUY, "3.59")
+    told = shown(book([bought], fees(bought)))
+    assert "<b>AAPL 190 C 18 Dec 26</b> 2 · opened 02 Mar 2026\n   359.65 a contract · $719.30" in told
+    written = contract(1, Side.SELL, "3.59")
+    assert "</b> -2 · opened 02 Mar 2026\n   358.35 a contract · -$716.70" in shown(
+        book([written], fees(written))
+    )
+
+
+def test_an_option_that_expired() -> None:
+    """It says how, on its last day, and what was lost."""
+    bought = contract(1, Side.BUY, "3.59")
+    told = shown(book([bought, over(2, Side.SELL)], fees(bought)))
+    assert (
+        "<b>EXPIRED 2 AAPL 190 C 18 Dec 26</b> · 18 Dec 2026 · short-term\n   proceeds $0.00\n   basis $719.30 · gain -$719.30"
+        in told
+    )
+    assert "≈" not in told
+
+
+@pytest.mark.parametrize(
+    ("opens", "right", "shares", "words", "lot"),
+    [
+        (Side.BUY, Right.CALL, Side.BUY, "EXERCISED|paid, $719.30, is in the basis", "AAPL</b> 200 · opened 18 Dec 2026 by exercise, premium in the cost\n   193.60 a share · $38,719.30"),
+        (Side.SELL, Right.CALL, Side.SELL, "ASSIGNED|received, $716.70, is in the proceeds", "AAPL</b> -200 · opened 18 Dec 2026 by assignment, premium in the cost\n   193.58 a share · -$38,716.70"),
+        (Side.BUY, Right.PUT, Side.SELL, "EXERCISED|paid, $719.30, is in the proceeds", "-$37,280.70"),
+        (Side.SELL, Right.PUT, Side.BUY, "ASSIGNED|received, $716.70, is in the basis", "$37,283.30"),
+    ],
+)  # fmt: skip
+def test_where_a_premium_went(opens: Side, right: Right, shares: Side, words: str, lot: str) -> None:
+    """An exercised or assigned option has no gain and no term; its line says where its premium is, and the shares say how they came."""
+    terms = replace(CALL, right=right)
+    first = contract(1, opens, "3.59", terms)
+    closes = Side.SELL if opens is Side.BUY else Side.BUY
+    told = shown(book([first, over(2, closes, terms), called(3, shares)], fees(first)))
+    how, where = words.split("|")
+    assert (
+        f"<b>{how} 2 AAPL 190 {right} 18 Dec 26</b> · 18 Dec 2026\n   no gain of its own: the premium {where} of the shares"
+        in told
+    )
+    assert lot in told
+    assert "Total gain" not in told
+    assert "≈" not in told
+
+
+def test_shares_that_were_called_away() -> None:
+    """Their sale says that it was by assignment; its gain has the premium in it."""
+    shares, written = execution(200, "100", exec_id="a.01.01"), contract(1, Side.SELL, "2")
+    told = shown(book([shares, written, over(2, Side.BUY), called(3, Side.SELL)], fees(shares, written)))
+    assert (
+        "<b>SELL 200 AAPL</b> · 18 Dec 2026 · short-term · by assignment\n   proceeds $38,398.70\n   basis $20,001.30 · gain +$18,397.40"
+        in told
+    )
+    assert "Short-term +$18,397.40" in told
+
+
+def test_an_end_that_is_not_sure() -> None:
+    """An option that went before its last day without shares is marked, and it is said why."""
+    bought = contract(1, Side.BUY, "3.59")
+    gone = replace(over(2, Side.SELL), time=NOW + timedelta(days=1))
+    told = shown(book([bought, gone], fees(bought)))
+    assert "≈ <b>EXPIRED" in told
+    assert "not sure how the option ended" in told
+    assert "commission has not been reported" not in told
+
+
+def test_index_options_are_marked() -> None:
+    """Neither short- nor long-term, and it is said why."""
+    spx = [replace(e, symbol="SPX") for e in (contract(1, Side.BUY, "3"), contract(2, Side.SELL, "4"))]
+    told = shown(book(spx, fees(*spx)))
+    assert "· section 1256" in told
+    assert "Section 1256 +$197.40" in told
+    assert "60 % long-term and 40 % short-term" in told
+
+
+def test_differences_of_options() -> None:
+    """They are told by the option's name, and belong to the symbol that it is on."""
+    bought = contract(1, Side.BUY, "3.59")
+    lots = book([bought], fees(bought)).lots
+    held = Position(ACCOUNT, bought.con_id, "AAPL", "USD", Decimal(3), None, option=CALL)
+    for symbol in (None, "AAPL"):
+        assert [line.split(":")[0] for line in differences([held], lots, symbol)] == ["AAPL 190 C 18 Dec 26"]
+    assert differences([held], lots, "KO") == []
+    assert differences([replace(held, signed_quantity=Decimal(2))], lots) == []
+
+
+def test_summary_of_ends() -> None:
+    """What became of options is told below the fills, with the shares that went or came."""
+    written = contract(1, Side.SELL, "2")
+    bought = contract(5, Side.BUY, "1", replace(CALL, strike=Decimal(250)))
+    story = (
+        written,
+        bought,
+        over(2, Side.BUY),
+        called(3, Side.SELL),
+        over(6, Side.SELL, replace(CALL, strike=Decimal(250))),
+    )
+    session = Session(LAST - timedelta(hours=7), LAST - timedelta(minutes=20), LAST.date())
+    moment = Moment(LAST + timedelta(minutes=5), LINK, BASE, (), ())
+    told = summary_text(facts(moment, History(story, tuple(fees(written, bought))), session, None), ZONE)
+    assert (
+        "No fills.\n   2 AAPL 190 C 18 Dec 26 assigned: SELL 200 AAPL @ 190.00\n   2 AAPL 250 C 18 Dec 26 expired\nOpen orders"
+        in told
+    )
+
+
+def test_an_older_summary_is_still_readable() -> None:
+    """One that was drawn up before this version, and waits to be sent, has no ends."""
+    moment = Moment(CLOSE + timedelta(minutes=5), LINK, BASE, (), ())
+    told = facts(moment, History(), SESSION, None)
+    del told["ended"]
+    assert "All well" in summary_text(told, ZONE)
+
+
+def trade(
+    done: Execution, commission: str | None = "1.30", realized: str | None = None, strategy: str = ""
+) -> Trade:
+    cost, gain = (None if one is None else Decimal(one) for one in (commission, realized))
+    return Trade(
+        done,
+        3 if done.order_ref else None,
+        None,
+        cost,
+        None if cost is None else "USD",
+        gain,
+        strategy=strategy,
+    )
+
+
+SPREAD = "AAPL BULL_CALL_SPREAD 190/200 18 Dec 26"
+WHOLE = replace(execution(2, "1.93", exec_id="0000e0d5.65f2a1b0.01.01"), kind="BAG", con_id=28812380)
+LONG = contract(2, Side.BUY, "3.59")
+SHORT = contract(3, Side.SELL, "1.66", replace(CALL, strike=Decimal(200)))
+
+
+def test_a_combination_is_one_trade() -> None:
+    """One line with its net, its money and what it cost, and its legs below; told newest first, with the trades around it."""
+    before = execution(1, "90", exec_id="0000e0d5.65f2a0aa.01.01", order_ref="OTHER", perm_id=5)
+    told = [
+        trade(SHORT, strategy=SPREAD),
+        trade(LONG, strategy=SPREAD),
+        trade(WHOLE, None, strategy=SPREAD),
+        trade(before),
+    ]
+    assert text.trade_lines(told, ZONE) == [
+        "<b>BUY 2 AAPL BULL_CALL_SPREAD 190/200 18 Dec 26 debit 1.93</b>\n   paid $386.00 · commission $2.60\n"
+        "   BUY 2 AAPL 190 C 18 Dec 26 @ 3.59\n   SELL 2 AAPL 200 C 18 Dec 26 @ 1.66\n   02 Mar 16:30 Berlin · #3",
+        text.trade_line(told[-1], ZONE),
+    ]
+
+
+def test_a_credit_that_closes() -> None:
+    """It says CLOSE, what was received, and what the broker says it brought; two fills of one order are two trades."""
+    name = "Close AAPL BULL_CALL_SPREAD 190/200 18 Dec 26"
+    whole = replace(WHOLE, price=Decimal("-2.50"))
+    legs = [contract(2, Side.SELL, "4"), contract(3, Side.BUY, "1.50", replace(CALL, strike=Decimal(200)))]
+    told = [
+        trade(legs[1], realized="30.70", strategy=name),
+        trade(legs[0], realized="80.10", strategy=name),
+        trade(whole, None, strategy=name),
+    ]
+    again = [
+        replace(t, execution=replace(t.execution, exec_id=t.execution.exec_id.replace("a1b0", "a1b1")))
+        for t in told
+    ]
+    lines = text.trade_lines([*again, *told], ZONE)
+    assert len(lines) == 2
+    assert lines[0].startswith(
+        "<b>CLOSE 2 AAPL BULL_CALL_SPREAD 190/200 18 Dec 26 credit 2.50</b>\n   received $500.00 · commission $2.60\n   realised +$110.80\n"
+    )
+
+
+def test_what_is_not_known_of_a_combination() -> None:
+    """A commission that has not come is a dash; legs that have not come are said to be missing; legs alone say what they are of."""
+    late = [
+        trade(SHORT, None, strategy=SPREAD),
+        trade(LONG, strategy=SPREAD),
+        trade(WHOLE, None, strategy=SPREAD),
+    ]
+    assert "paid $386.00 · commission –\n" in text.trade_lines(late, ZONE)[0]
+    assert "legs not reported yet · commission –\n" in text.trade_lines(late[2:], ZONE)[0]
+    alone = text.trade_lines(late[:2], ZONE)
+    assert len(alone) == 2
+    assert all(f"\n   of {SPREAD}\n" in line for line in alone)
+    assert "<b>BUY 2 AAPL 190 C 18 Dec 26 @ 3.59</b>\n   $718.00 · commission $1.30" in alone[1]
+    assert "BUY 2 AAPL combination debit 1.93" in text.trade_lines([trade(WHOLE, None)], ZONE)[0]
+
+
+def test_the_end_of_an_option_is_one_line() -> None:
+    """Expired is no sale at 0.00 with a commission that never comes; the shares of an assignment are told with it."""
+    expired = text.trade_lines([trade(over(2, Side.SELL), None)], ZONE)
+    assert expired == ["<b>EXPIRED 2 AAPL 190 C 18 Dec 26</b>\n   18 Dec 22:20 Berlin"]
+    assigned = text.trade_lines(
+        [trade(called(3, Side.SELL), "0.52", "1700.10"), trade(over(2, Side.BUY), None, "0")], ZONE
+    )
+    assert assigned == [
+        "<b>ASSIGNED 2 AAPL 190 C 18 Dec 26</b>\n   SELL 200 AAPL @ 190.00 · $38,000.00\n   commission $0.52\n   realised +$1,700.10\n"
+        "   18 Dec 22:20 Berlin"
+    ]
+
+
+def test_foreign_names_of_combinations_are_escaped() -> None:
+    """What an order is called is shown, not obeyed."""
+    assert "&lt;i&gt;" in text.trade_lines([trade(WHOLE, None, strategy="<i>X")], ZONE)[0]
+    assert "&lt;i&gt;" in text.trade_lines([trade(LONG, None, strategy="<i>X")], ZONE)[0]
