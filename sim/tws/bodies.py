@@ -89,7 +89,12 @@ class RejectBody(Body):
 
 
 class ExternalBody(Body):
+    """Of an option with its expiry (YYYYMMDD), strike and right (C or P)."""
+
     symbol: str
+    expiry: str = ""
+    strike: Price | None = None
+    right: Literal["C", "P"] | None = None
     side: Literal["BUY", "SELL"]
     quantity: Price
     price: Price | None = None

@@ -42,6 +42,8 @@ class Position:
     realized: Decimal = Decimal(0)
     opening: Decimal = Decimal(0)
     opening_cost: Decimal = Decimal(0)
+    lapses: bool = False
+    """Whether an option was told not to be exercised when it is over."""
 
     @property
     def instrument(self) -> Instrument:

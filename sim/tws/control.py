@@ -213,6 +213,10 @@ def routes(server: "TwsServer") -> list[web.RouteDef]:
     def external(body: ExternalBody) -> Answer:
         """A trade typed into TWS by hand, or with {"working": true} an order that works there."""
         chosen = instrument(body.symbol)
+        if body.strike is not None and body.right is not None:
+            chosen = option_control.named_option(body.symbol, body.expiry, body.strike, body.right, server)
+        elif body.expiry or body.strike is not None or body.right is not None:
+            raise Wrong("an option has an expiry, a strike and a right: say all three")
         raw = {
             "action": body.side,
             "totalQuantity": str(body.quantity),

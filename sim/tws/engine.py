@@ -14,8 +14,8 @@ from typing import Protocol
 
 from sim.tws import checks, combos, hours, matching, money
 from sim.tws.book import Account, Counters, Execution, Order, Position, Record
-from sim.tws.contracts import Instrument
-from sim.tws.errors import Refused
+from sim.tws.contracts import BY_ID, Instrument
+from sim.tws.errors import Refused, invalid
 from sim.tws.history import parse_moment
 from sim.tws.ledger import Ledger, cost_of
 from sim.tws.market import Market, Quote, full_minutes
@@ -81,6 +81,9 @@ class Listener(Protocol):
 
     def failed(self, order: Order, code: int, text: str) -> None:
         """Something to say about an order, in TWS's codes."""
+
+    def settled(self, execution: Execution) -> None:
+        """What became of an option by itself: an execution of no order."""
 
     def account_changed(self, account: str, con_id: int) -> None:
         """A position and the money of an account are not what they were."""
@@ -364,6 +367,8 @@ class Engine:
         if self.register.working():
             for moment in [*full_minutes(since, now), now]:
                 self._step(moment)
+        for position in self.ledger.over(now):
+            self.end(position, abs(position.quantity), None, position.instrument.expires)
 
     def _step(self, moment: datetime) -> None:
         quotes: dict[int, Quote] = {}
@@ -376,6 +381,9 @@ class Engine:
 
     def _turn(self, order: Order, quote: Quote, now: datetime) -> None:
         """What a moment does to an order: it expires, waits, works, trades."""
+        if self._over(order, now):
+            self.cancelled(order, "the option has expired", now)
+            return
         if order.ends is not None and now >= order.ends:
             price = matching.at_close(order, quote.last) if order.terms.type in matching.AT_CLOSE else None
             if price is not None and self.rules.fills and not self.market.halted(order.con_id, now):
@@ -391,6 +399,11 @@ class Engine:
             order.held = waits
             self._rest(order)
         self._meet(order, quote, now)
+
+    def _over(self, order: Order, now: datetime) -> bool:
+        """Whether what an order is for, or a leg of it, cannot be traded any more."""
+        of = [order.instrument, *(BY_ID[leg.con_id] for leg in order.terms.legs)]
+        return any(one.is_option and now >= one.expires for one in of)
 
     def _meet(self, order: Order, quote: Quote, now: datetime) -> None:
         """An order and a quote: follow the price, trigger, trade."""
@@ -587,6 +600,82 @@ class Engine:
                 other.terms = replace(other.terms, quantity=left)
                 self._note(other)
                 self._listener.opened(other)
+
+    # -- options end
+
+    def end(
+        self, position: Position, quantity: Decimal, exercised: bool | None, now: datetime
+    ) -> list[Execution]:
+        """End some of an option that is held: it is gone, and where it is exercised or assigned its shares move at the strike.
+
+        `exercised` None lets the price decide, as at the close of its last day: a cent in the money is enough.
+        """
+        option, long = position.instrument, position.quantity > 0
+        if exercised is None:
+            spot = self.market.quote(option.underlying, now).last
+            inside = spot - option.strike if option.right == "C" else option.strike - spot
+            exercised = inside >= option.min_tick and not (long and position.lapses)
+        stem = f"{0x65A00000 + self.register.next_execution():08x}"
+        gone = -quantity if long else quantity
+        moves = [(option, gone, Decimal(0))]
+        if exercised:
+            shares = -gone * option.multiplier * (1 if option.right == "C" else -1)
+            moves.append((BY_ID[option.underlying], shares, option.strike))
+        made = []
+        for part, (instrument, change, price) in enumerate(moves, 1):
+            execution = Execution(
+                exec_id=f"0000e0d5.{stem}.{part:02d}.01",
+                perm_id=0,
+                client_id=0,
+                order_id=0,
+                ref="",
+                account=position.account,
+                con_id=instrument.con_id,
+                exchange=instrument.listing,
+                side="BOT" if change > 0 else "SLD",
+                quantity=abs(change),
+                price=price,
+                cumulative=abs(change),
+                average=price,
+                at=now,
+                commission=Decimal(0),
+                realized=Decimal(0),
+                currency=instrument.currency,
+                reported=True,
+            )
+            self.ledger.book(execution)
+            made.append(execution)
+        for execution in made:
+            self._listener.settled(execution)
+        for execution in made:
+            self._listener.account_changed(execution.account, execution.con_id)
+        return made
+
+    def exercise(
+        self, account: str, option: Instrument, action: int, quantity: int, override: bool, now: datetime
+    ) -> None:
+        """A holder exercises an option (1), or says that it is to lapse (2). Refused for more than is held, or out of the money without `override`."""
+        held = self.ledger.positions.get((account, option.con_id))
+        if quantity < 1 or action not in {1, 2}:
+            raise invalid("An exercise needs an action, 1 or 2, and a quantity")
+        if held is None or held.quantity < quantity:
+            raise Refused(
+                322,
+                "Error processing request.-'bV' : cause - No unlapsed position exists in this option "
+                f"in account {account}.",
+            )
+        if action == 2:
+            held.lapses = True
+            self._note(held)
+            return
+        spot = self.market.quote(option.underlying, now).last
+        inside = spot - option.strike if option.right == "C" else option.strike - spot
+        if inside < option.min_tick and not override:
+            raise Refused(
+                322,
+                "Error processing request.-'bV' : cause - The option is out of the money: it is exercised with override only.",
+            )
+        self.end(held, Decimal(quantity), True, now)
 
     # -- orders go
 

@@ -63,6 +63,11 @@ class Ledger:
             if position.account == account and position.quantity
         ]
 
+    def over(self, now: datetime) -> list[Position]:
+        """The options that are still held though their time is over, the earliest first."""
+        options = [p for p in self.positions.values() if p.quantity and p.instrument.is_option]
+        return sorted((p for p in options if p.instrument.expires <= now), key=lambda p: p.instrument.expires)
+
     def price(self, con_id: int, now: datetime) -> Decimal:
         """What one share is worth at a moment: its last price, or the midpoint of a pair."""
         return self.market.quote(con_id, now).last

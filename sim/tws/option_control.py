@@ -1,4 +1,4 @@
-"""What can be arranged of options over the control port: quotes, volatilities and dividends."""
+"""What can be arranged of options over the control port: quotes, volatilities, dividends, and how options end."""
 
 from datetime import date
 from decimal import Decimal
@@ -8,10 +8,11 @@ from aiohttp import web
 from pydantic import Field
 
 from sim.control import Answer, Body, Wrong, post
-from sim.tws import chains, contracts
+from sim.tws import chains, contracts, hours
 from sim.tws.bodies import Price
 from sim.tws.contracts import Instrument
 from sim.tws.optionmarket import Dividend, OptionPin
+from sim.tws.views import describe_execution
 
 if TYPE_CHECKING:
     from sim.tws.server import TwsServer
@@ -40,6 +41,25 @@ class DividendBody(Body):
     symbol: str
     ex_date: date | None = None
     amount: Price | None = None
+
+
+class EndBody(Body):
+    """Which option that is held: by its con_id, or by all of its terms. Without a quantity all of it."""
+
+    con_id: int | None = None
+    symbol: str = ""
+    expiry: str = ""
+    strike: Price | None = None
+    right: Right | None = None
+    quantity: Annotated[int, Field(ge=1)] | None = None
+    account: str = ""
+
+
+class ExpireBody(Body):
+    """Without a symbol those of all symbols, without an expiry those of today and before."""
+
+    symbol: str = ""
+    expiry: str = ""
 
 
 def underlying(symbol: str) -> Instrument:
@@ -117,7 +137,54 @@ def routes(server: "TwsServer") -> list[web.RouteDef]:
             ],
         }
 
+    def ended(body: EndBody, long: bool) -> Answer:
+        """The executions of an exercise or an assignment."""
+        chosen = contracts.BY_ID.get(body.con_id) if body.con_id is not None else None
+        if body.con_id is None:
+            if body.strike is None or body.right is None:
+                raise Wrong("say con_id, or symbol, expiry, strike and right")
+            chosen = named_option(body.symbol, body.expiry, body.strike, body.right, server, over=True)
+        account = body.account or next(iter(server.engine.ledger.accounts))
+        held = server.engine.ledger.positions.get((account, chosen.con_id)) if chosen else None
+        if chosen is None or not chosen.is_option or held is None or held.quantity * (1 if long else -1) <= 0:
+            what = chosen.local_symbol if chosen else body.con_id
+            raise Wrong(f"{account} is not {'long' if long else 'short'} {what}: there is nothing to end")
+        quantity = Decimal(body.quantity) if body.quantity else abs(held.quantity)
+        if quantity > abs(held.quantity):
+            raise Wrong(f"{account} holds {held.quantity} {chosen.local_symbol}, not {quantity}")
+        made = server.engine.end(held, quantity, True, server.clock.now())
+        server.faults.fire("exercise" if long else "assign")
+        server.flush()
+        return {"executions": [describe_execution(one) for one in made]}
+
+    def assign(body: EndBody) -> Answer:
+        """Assign a short option now, wholly or by a quantity, as its holder's early exercise would; the shares move at the strike."""
+        return ended(body, long=False)
+
+    def exercise(body: EndBody) -> Answer:
+        """Exercise a long option now, as its owner would in TWS; the shares move at the strike."""
+        return ended(body, long=True)
+
+    def expire(body: ExpireBody) -> Answer:
+        """Do now what the close of the last day does to the options held: a cent in the money is exercised or assigned, the rest is gone."""
+        symbol, day = body.symbol.upper(), body.expiry.replace("-", "")
+        now = server.clock.now()
+        today = now.astimezone(hours.NEW_YORK).strftime("%Y%m%d")
+        made = []
+        for held in list(server.engine.ledger.positions.values()):
+            one = held.instrument
+            due = f"{one.expiry:%Y%m%d}" if one.expiry else ""
+            wanted = due == day if day else due <= today
+            if held.quantity and one.is_option and symbol in {"", one.symbol} and wanted:
+                made += server.engine.end(held, abs(held.quantity), None, now)
+        server.faults.fire("expire", len(made))
+        server.tick()
+        return {"executions": [describe_execution(one) for one in made]}
+
     return [
+        post("/tws/assign", EndBody, assign),
+        post("/tws/exercise", EndBody, exercise),
+        post("/tws/expire", ExpireBody, expire),
         post("/tws/option", OptionBody, option),
         post("/tws/volatility", VolatilityBody, volatility),
         post("/tws/dividend", DividendBody, dividend),

@@ -216,6 +216,16 @@ def _contract(reader: Reader) -> Contract:
     )
 
 
+def _contract_without_primary(reader: Reader) -> Contract:
+    """The contract of an exercise, which alone has no primary exchange."""
+    con_id, symbol, sec_type, expiry = reader.integer(), reader.text(), reader.text(), reader.text()
+    strike = reader.number()
+    right, multiplier, exchange, currency, local_symbol, trading_class = reader.texts(6)
+    return Contract(
+        con_id, symbol, sec_type, expiry, strike or None, right, multiplier, exchange, "", currency, local_symbol, trading_class
+    )  # fmt: skip
+
+
 _KINDS: Mapping[str, Callable[[Reader], Any]] = {
     "_": Reader.text,
     "text": Reader.text,
@@ -223,6 +233,7 @@ _KINDS: Mapping[str, Callable[[Reader], Any]] = {
     "flag": Reader.flag,
     "number": Reader.number,
     "contract": _contract,
+    "short_contract": _contract_without_primary,
 }
 
 
@@ -373,6 +384,10 @@ _REQUESTS: Mapping[int, tuple[str, str | Callable[[Reader, int], dict[str, Any]]
     16: ("all_open_orders", "_:_"),
     17: ("managed_accounts", "_:_"),
     20: ("historical_data", _historical_data),
+    21: (
+        "exercise_options",
+        "_:_ request_id:int contract:short_contract action:int quantity:int account:text override:int",
+    ),
     25: ("cancel_historical_data", "_:_ request_id:int"),
     49: ("current_time", "_:_"),
     50: ("realtime_bars", "_:_ request_id:int contract:contract size:int what:text regular:flag options:_"),
@@ -422,6 +437,7 @@ WRITES = frozenset(
     [
         "place_order",
         "cancel_order",
+        "exercise_options",
         "global_cancel",
         "open_orders",
         "auto_open_orders",

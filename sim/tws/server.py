@@ -274,6 +274,14 @@ class TwsServer:
             session.orders.tell_commission(execution)
         self.note("commission", **describe_execution(execution))
 
+    def settled(self, execution: Execution) -> None:
+        """Listener: an option ended by itself. Client 0 hears of it, as of what is done in TWS; the others when they ask."""
+        for session in self._ready():
+            if session.client_id == 0:
+                session.orders.tell_execution(execution)
+                session.orders.tell_commission(execution)
+        self.note("settled", **describe_execution(execution))
+
     def failed(self, order: Order, code: int, text: str) -> None:
         """Listener: an error about an order."""
         for session in self._audience(order):

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from sim.tws import answers, generic
+from sim.tws import answers, combos, generic
 from sim.tws.contracts import Instrument
 from sim.tws.desks.info import BBO, LETTERS, only
 from sim.tws.errors import Refused
@@ -41,6 +41,7 @@ class Subscription:
     kind: int
     codes: list[int] = field(default_factory=list)
     quotes: bool = True
+    legs: tuple[Leg, ...] = ()
     sent: dict[int, tuple[Decimal, int]] = field(default_factory=dict)
     said: dict[int, object] = field(default_factory=dict)
     volume: int = -1
@@ -76,7 +77,10 @@ class DataDesk:
     ) -> None:
         """The ticks of an instrument, or one snapshot; generic ticks only with a stream."""
         session = self._session
-        instrument = only(contract, session.now)
+        if contract.sec_type == "BAG":
+            instrument = combos.instrument(legs, (), session.now)
+        else:
+            instrument = only(contract, session.now)
         codes, quotes = _generic(generic, snapshot or regulatory, instrument)
         permission = session.server.data_for(instrument.symbol)
         where = f"{instrument.symbol} {instrument.listing}/TOP/ALL"
@@ -89,7 +93,7 @@ class DataDesk:
                 request_id, 10167, "Requested market data is not subscribed. Displaying delayed market data."
             )
         kind = LIVE if permission == "live" else DELAYED
-        subscription = Subscription(instrument, kind, codes, quotes)
+        subscription = Subscription(instrument, kind, codes, quotes, legs)
         session.send(
             answers.tick_request_parameters(
                 request_id, instrument.min_tick, BBO if instrument.is_share else ""
@@ -166,6 +170,9 @@ class DataDesk:
             return
         delayed, send, instrument = subscription.kind == DELAYED, self._session.send, subscription.instrument
         moment = self._session.now - _DELAY if delayed else self._session.now
+        if subscription.legs:
+            self._send_combination(request_id, subscription, moment)
+            return
         quote, day = (
             self._market.quote(instrument.con_id, moment),
             self._market.day(instrument.con_id, moment),
@@ -188,6 +195,18 @@ class DataDesk:
                 )
             )
             send(answers.tick_string(request_id, 88 if delayed else 45, str(int(quote.at.timestamp()))))
+
+    def _send_combination(self, request_id: int, subscription: Subscription, moment: datetime) -> None:
+        """Bid and ask of a combination, which may be below zero; there is nothing else to tell of one."""
+        quote = combos.quote(self._market, subscription.legs, moment)
+        kinds = (66, 67) if subscription.kind == DELAYED else (1, 2)
+        for kind, price, size in zip(
+            kinds, (quote.bid, quote.ask), (quote.bid_size, quote.ask_size), strict=True
+        ):
+            if subscription.sent.get(kind) != (price, size):
+                subscription.sent[kind] = (price, size)
+                self._session.send(answers.tick_price(request_id, kind, price, size, int(kind in {1, 2})))
+                self._session.send(answers.tick_size(request_id, _SIZE_OF[kind], size))
 
     def _send_computations(
         self, request_id: int, subscription: Subscription, quote: Quote, moment: datetime

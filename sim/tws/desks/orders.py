@@ -7,7 +7,7 @@ from sim.tws import combos, history
 from sim.tws import order_answers as answers
 from sim.tws.book import Execution, Order
 from sim.tws.desks.info import only
-from sim.tws.errors import Refused
+from sim.tws.errors import Refused, invalid
 from sim.tws.terms import Contract, Terms
 
 if TYPE_CHECKING:
@@ -55,6 +55,16 @@ class OrderDesk:
             self._engine.place(
                 self._client_id, request_id, instrument, exchange, terms, session.now, session.received_ns
             )
+
+    def on_exercise_options(
+        self, request_id: int, contract: Contract, action: int, quantity: int, account: str, override: int
+    ) -> None:
+        """Exercise an option that is held, or let it lapse."""
+        option, accounts = only(contract, self._session.now), self._engine.ledger.accounts
+        account = account or next(iter(accounts))
+        if not option.is_option or account not in accounts:
+            raise invalid("An exercise needs an option and an account")
+        self._engine.exercise(account, option, action, quantity, bool(override), self._session.now)
 
     def on_cancel_order(self, request_id: int) -> None:
         """Take an order back."""
