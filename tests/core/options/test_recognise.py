@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from core.model import Leg, Order, OrderState, Position, Right, Role
 from core.options.plan import Group, Strategy
-from core.options.recognise import groups, key_of, secured, unencumbered
+from core.options.recognise import EXACT_UP_TO, groups, key_of, secured, unencumbered
 from core.options.strategies import STRATEGIES, name_of
 from tests.core.options.made import DECEMBER, JANUARY, SHARES, held, leg, legs, legs_of, order, position
 
@@ -318,40 +318,43 @@ def test_as_many_calls_are_covered_as_can_be(positions: tuple[Position, ...]) ->
     assert unencumbered(SHARES, "AAPL", positions, ()) == shares - 100 * bare
 
 
-SIMPLE = st.builds(
-    lambda side, quantity, word, expiry: (side, quantity, word, expiry),
-    st.sampled_from(["BUY", "SELL"]),
-    st.integers(1, 3),
-    st.sampled_from(["C95", "C105", "P95", "P105"]),
-    st.sampled_from([DECEMBER, JANUARY]),
+LEGS = st.dictionaries(
+    st.tuples(st.sampled_from(["S", "C95", "C105", "P90", "P95"]), st.sampled_from([DECEMBER, JANUARY])),
+    st.sampled_from([-1, 1]),
+    min_size=1,
+    max_size=3,
+).map(
+    lambda of: combined(
+        tuple(leg(word, sign * (100 if word == "S" else 1), day) for (word, day), sign in of.items())
+    )
 )
 
 
-@given(HOLDINGS, st.lists(SIMPLE, max_size=4))
+def combined(of: tuple[Leg, ...]) -> tuple[Leg, ...]:
+    return tuple(
+        {one.con_id: one for one in of}.values()
+    )  # shares have no expiry, so they may be there twice
+
+
+@given(HOLDINGS, st.lists(st.tuples(LEGS, st.integers(1, 2)), max_size=3))
 def test_no_way_to_be_filled_leaves_less(
-    positions: tuple[Position, ...], orders: list[tuple[str, int, str, date]]
+    positions: tuple[Position, ...], orders: list[tuple[tuple[Leg, ...], int]]
 ) -> None:
-    """What is promised to working orders is enough whichever of them trade, and is not more than the worst of these ways takes."""
-    working = [
-        order(side, quantity, word, expiry, number=n)
-        for n, (side, quantity, word, expiry) in enumerate(orders, 1)
-    ]
-    free = unencumbered(SHARES, "AAPL", positions, working)
-    cash = secured("AAPL", positions, working)
+    """What is promised to working orders is enough whichever of them trade, and however much of each; and no more than the worst of it."""
+    working = [order("BUY", quantity, of, number=n) for n, (of, quantity) in enumerate(orders, 1)]
     frees, cashes = [], []
-    for taken in product((False, True), repeat=len(working)):
+    for counts in product(*(range(quantity + 1) for _, quantity in orders)):
         after = {p.con_id: p for p in positions}
-        for one, is_in in zip(working, taken, strict=True):
-            if is_in:
-                before = after.get(one.con_id) or Position(
-                    "DU1", one.con_id, "AAPL", "USD", Decimal(0), None, option=one.option
-                )
-                change = one.side.sign * one.quantity
+        for (of, _), count in zip(orders, counts, strict=True):
+            for one in of:
+                nothing = Position("DU1", one.con_id, "AAPL", "USD", Decimal(0), None, option=one.option)
+                before = after.get(one.con_id, nothing)
+                change = one.ratio * count
                 after[one.con_id] = replace(before, signed_quantity=before.signed_quantity + change)
         frees.append(unencumbered(SHARES, "AAPL", list(after.values()), ()))
         cashes.append(secured("AAPL", list(after.values()), ()))
-    assert free == min(frees)
-    assert cash == max(cashes)
+    assert unencumbered(SHARES, "AAPL", positions, working) == min(frees)
+    assert secured("AAPL", positions, working) == max(cashes)
 
 
 @given(HOLDINGS, st.integers(1, 12))
@@ -363,3 +366,11 @@ def test_many_combinations_at_work_are_taken_at_their_worst(
     working = [order("BUY", 1, roll, number=n) for n in range(1, count + 1)]
     before = unencumbered(SHARES, "AAPL", positions, working[:-1])
     assert unencumbered(SHARES, "AAPL", positions, working) <= before
+
+
+def test_beyond_a_few_combinations_only_what_they_sell_is_counted() -> None:
+    """Every way to fill 40 orders cannot be tried; each calendar would cover its own call, which is then not believed."""
+    calendar = (leg("C105", -1), leg("C110", 1, JANUARY))
+    working = [order("BUY", 1, calendar, number=n) for n in range(1, 41)]
+    assert unencumbered(SHARES, "AAPL", held(S=5000), working[:EXACT_UP_TO]) == 5000
+    assert unencumbered(SHARES, "AAPL", held(S=5000), working) == 1000
