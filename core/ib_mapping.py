@@ -174,7 +174,7 @@ def market_rule(details: ib.ContractDetails) -> int | None:
     """The number of the rule that says its ticks where it is routed smartly; None where none is named."""
     rules = dict(zip(details.validExchanges.split(","), details.marketRuleIds.split(","), strict=False))
     named = rules.get(ROUTE, "")
-    return int(named) if named.isascii() and named.isdigit() else None
+    return int(named) if named.isascii() and named.isdigit() and len(named) < 10 else None
 
 
 def steps(told: Iterable[ib.PriceIncrement]) -> tuple[tuple[Decimal, Decimal], ...]:

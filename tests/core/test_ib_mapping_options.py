@@ -356,6 +356,7 @@ def test_whatever_comes_is_read_or_refused(
         ("CBOE,SMART", "109", None),
         ("SMART", "", None),
         ("SMART", "x", None),
+        ("SMART", "9" * 5000, None),
         ("", "", None),
     ],
 )
