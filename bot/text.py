@@ -792,7 +792,7 @@ def _end_line(ending: Ending, trade: Trade, moved: Trade | None, zone: ZoneInfo)
         lines.append(f"   {_traded(done)} · {money(done.quantity * done.price, done.currency)}")
     charged = [t for t in of if t.commission]
     lines += [f"   {_costs(charged)}"] if charged else []  # the broker takes nothing for it as a rule
-    lines += [gain.lstrip("\n")] if (gain := _gains(of)) else []
+    lines += [gain.lstrip("\n")] if (gain := _gains(of[-1:])) else []  # of an exercise, that of the shares
     return "\n".join([*lines, f"   {_when(trade, zone)}"])
 
 

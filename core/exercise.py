@@ -54,7 +54,7 @@ def endings(executions: Iterable[Execution]) -> tuple[Ending, ...]:
 
     Shares belong to an end where account, second, symbol and currency are the same, their price is the strike, their number is contracts
     times multiplier, and they move the way that the right goes; each belongs to one end only. Where several ends fit, it is the one
-    whose key is next before that of the shares.
+    whose id has the same beginning, as parts of one event have, else the one whose key is next before that of the shares.
     """
     newest: dict[str, Execution] = {}
     for execution in executions:
@@ -95,20 +95,32 @@ def _bucket(of: Execution, side: Side, price: Decimal, quantity: Decimal) -> tup
 
 def _paired(options: list[Execution], shares: list[Execution]) -> list[Ending]:
     """Each of `shares` with one of `options` of the same bucket, both in the order of their keys."""
-    either = bool(shares) and len(options) > len(shares) and len({(o.con_id, o.side) for o in options}) > 1
     left = list(options)
     belongs: dict[str, Execution] = {}
-    for one in shares[: len(options)]:
+    for one in shares:
+        own = next((option for option in left if _event_of(option) == _event_of(one)), None)
+        if own is not None:
+            left.remove(own)
+            belongs[own.key] = one
+    loose = [one for one in shares if one not in belongs.values()]
+    either = bool(loose) and len(left) > len(loose) and len({(o.con_id, o.side) for o in left}) > 1
+    doubtful = {option.key for option in left} if either else set()
+    for one in loose[: len(left)]:
         before = [option for option in left if option.key < one.key]
         option = before[-1] if before else left[0]
         left.remove(option)
         belongs[option.key] = one
     return [
-        Ending(option, _how(option), belongs[option.key], either)
+        Ending(option, _how(option), belongs[option.key], option.key in doubtful)
         if option.key in belongs
-        else Ending(option, How.EXPIRED, None, either or _is_early(option))
+        else Ending(option, How.EXPIRED, None, option.key in doubtful or _is_early(option))
         for option in options
     ]
+
+
+def _event_of(execution: Execution) -> str:
+    """The id before the number of the part, which is the same for all parts of one event; of an id without parts the id itself."""
+    return execution.key.rpartition(".")[0] or execution.key
 
 
 def _is_early(end: Execution) -> bool:

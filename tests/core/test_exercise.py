@@ -131,3 +131,14 @@ def test_too_early_to_expire() -> None:
     assert [e.doubtful for e in endings([ended(Side.SELL, late)])] == [True]
     assert [e.doubtful for e in endings([ended(Side.SELL, late), moved(Side.BUY)])] == [False]
     assert [e.doubtful for e in endings([ended(Side.SELL, CALL)])] == [False]
+
+
+def test_parts_of_one_event() -> None:
+    """Where the ids tell which shares came with which option, there is no doubt, in whatever order the keys stand."""
+    call = ended(Side.SELL, CALL, 1)
+    put, shares = ended(Side.BUY, PUT, 2), replace(moved(Side.BUY), exec_id="0000e0d5.00000001.02.01")
+    assert [(e.how, e.doubtful) for e in endings([put, shares, call])] == [
+        (How.EXERCISED, False), (How.EXPIRED, False),
+    ]  # fmt: skip
+    other = replace(shares, exec_id="0000e0d5.00000002.02.01")
+    assert told([put, shares, call, other]) == [("EXERCISED", True), ("ASSIGNED", True)]
