@@ -58,6 +58,8 @@ HALF, ZERO = Decimal("0.5"), Decimal(0)
 GIVES_WAY = HALF
 """How far from the middle to the other side of the market an entry may be repriced, where its owner names no limit."""
 ROWS = 8
+LOOKS = 8
+"""How many options are looked at to find strikes by their deltas."""
 ABOUT_A_MONTH = ExpiryWish()
 OFFERED_DAYS, OFFERED_STRIKES = 30, 7
 QUOTES_SECONDS = 60.0
@@ -230,17 +232,21 @@ class Planner:
             strategies.terms(
                 strategy, [w.price or ZERO for w in wishes], chain, expiry
             )  # says how many it takes
-        days = max((expiry - self.today).days, 1)
+        deltas: dict[tuple[Decimal, Right], float] = {}
+        aims = [
+            (wish, outline.right_of(place)) for place, wish in enumerate(wishes) if wish.delta is not None
+        ]
+        if aims:
+            if spot is None:
+                raise BadInput(
+                    f"The price of {underlying.symbol} is not known now: name the strikes, for example 190."
+                )
+            deltas = await self._deltas(underlying, chain, aims, expiry, spot)
         found = []
         for place, wish in enumerate(wishes):
-            right, deltas = outline.right_of(place), None
-            if wish.delta is not None:
-                if spot is None:
-                    raise BadInput(
-                        f"The price of {underlying.symbol} is not known now: name the strikes, for example 190."
-                    )
-                deltas = await self._deltas(underlying, chain, wish, expiry, days, spot, right)
-            found.append(chains.pick_strike(chain.strikes, wish, spot, right, deltas))
+            right = outline.right_of(place)
+            known = {strike: delta for (strike, of), delta in deltas.items() if of is right}
+            found.append(chains.pick_strike(chain.strikes, wish, spot, right, known))
         if all(w.delta is not None for w in wishes):
             found = _spread_out(found, chain.strikes)
         return tuple(found)
@@ -249,25 +255,45 @@ class Planner:
         self,
         underlying: Instrument,
         chain: Chain,
-        wish: StrikeWish,
+        aims: Sequence[tuple[StrikeWish, Right]],
         expiry: date,
-        days: int,
         spot: Decimal,
-        right: Right,
-    ) -> dict[Decimal, float]:
-        """The deltas of the few strikes that can be the one that is meant: the broker's, or else ours from what he quotes."""
-        near = chains.candidates(chain.strikes, wish, spot, days, None, right)
+    ) -> dict[tuple[Decimal, Right], float]:
+        """The broker's deltas of the few strikes that can be the ones that are meant.
+
+        The volatility of the option at the money says about where they are, so that two looks are enough for any number of strikes.
+        """
+        days = max((expiry - self.today).days, 1)
+        _, (nearest,) = chains.page(chain.strikes, spot, None, 1)
+        at_the_money = await self._look(underlying, chain, expiry, [(nearest, Right.CALL)])
+        volatility = next((q.volatility for q in at_the_money.values() if q.volatility), None)
+        each = max(LOOKS // len(aims), 2)
+        wanted: dict[tuple[Decimal, Right], None] = {}
+        for wish, right in aims:
+            near = chains.candidates(chain.strikes, wish, spot, days, volatility, right)
+            if volatility is not None:  # they lie around the aim, the likeliest in the middle
+                cut = max((len(near) - each) // 2, 0)
+                near = near[cut : cut + each]
+            wanted |= dict.fromkeys((strike, right) for strike in near)
+        told = at_the_money | await self._look(underlying, chain, expiry, list(wanted))
+        return {which: quote.delta for which, quote in told.items() if quote.delta is not None}
+
+    async def _look(
+        self,
+        underlying: Instrument,
+        chain: Chain,
+        expiry: date,
+        which: Sequence[tuple[Decimal, Right]],
+    ) -> dict[tuple[Decimal, Right], OptionQuote]:
+        """The markets of some options of one expiry, those that exist and have one."""
         wanted = [
-            OptionTerms(expiry, strike, right, chain.multiplier, chain.trading_class) for strike in near
+            OptionTerms(expiry, strike, right, chain.multiplier, chain.trading_class)
+            for strike, right in which
         ]
-        found = [i for i in await self._broker.options(underlying, wanted) if i is not None]
-        told = await self._quotes(found)
-        deltas = {}
-        for instrument in found:
-            quote = told.get(instrument.con_id)
-            if quote is not None and quote.delta is not None and instrument.option is not None:
-                deltas[instrument.option.strike] = quote.delta
-        return deltas
+        found = await self._broker.options(underlying, wanted)
+        told = await self._quotes([i for i in found if i is not None])
+        seen = {key: told.get(i.con_id) for key, i in zip(which, found, strict=True) if i is not None}
+        return {key: quote for key, quote in seen.items() if quote is not None}
 
     def _has_shares(self, underlying: Instrument, legs: Sequence[Leg], quantity: Decimal) -> bool:
         """Whether the shares of a strategy are held already and stand behind nothing else."""
