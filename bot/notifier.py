@@ -14,7 +14,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from html import unescape
@@ -167,6 +167,11 @@ class OutboxSender:
             text = "<b>Telegram was out of reach. Meanwhile:</b>\n\n" + "\n\n".join(filter(None, worded))
             return _Parcel(together, text, (), pages(text))
         message = _next(queue)
+        if message.is_edit and message is not queue[0]:
+            # What it changes may wait here under the name that it had before: progress that has become a card.
+            names = {row.id: row.subject for row in await self._outbox.waiting()}
+            queue[:] = [replace(m, subject=names.get(m.id, m.subject)) for m in queue]
+            message = _next(queue)
         if message.is_edit and any(
             m.is_edit and m.subject == message.subject and m.id > message.id for m in queue
         ):
