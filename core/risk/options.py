@@ -14,7 +14,9 @@ ZERO, HUNDRED = Decimal(0), Decimal(100)
 
 def legs_fit(ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial | None:
     """Its legs are one thing: all on the same shares, and what it opens on the same day."""
-    problem = plans.misfit(ticket, plans.split(ticket, beside(ticket, snapshot))[1], snapshot.plan)
+    known = snapshot.positions is not None  # else `loss_bounded` says that nothing can be measured
+    opening = plans.split(ticket, beside(ticket, snapshot))[1] if known else ()
+    problem = plans.misfit(ticket, opening, snapshot.plan)
     return Denial("LEGS", problem, remedy="one of the strategies: /help options") if problem else None
 
 
@@ -170,14 +172,14 @@ def cash_secured(ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial 
         )  # fmt: skip
     if after * rate <= account.cash:
         return None
-    room = account.cash - before * rate
+    room, takes = account.cash - before * rate, (after - before) * rate
     return Denial(
         "NOT_SECURED",
         f"If it is assigned, the shares cost more than the cash that is there{' beside other puts' if before else ''}.",
         f"{after * rate:,.2f} {account.currency}",
         f"{account.cash:,.2f} {account.currency}",
         "a lower strike, or BULL_PUT_SPREAD, whose loss is bounded by a second put; what covers another put is closed with it",
-        fits=max(int(room * ticket.quantity / ((after - before) * rate)), 0) or None,
+        fits=max(int(room * ticket.quantity / takes), 0) or None if takes > 0 else None,
     )
 
 
@@ -248,7 +250,7 @@ def plan_risk(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | No
         f"{lost:,.2f} {account.currency}",
         f"{allowed:,.2f} {account.currency}",
         "fewer contracts, or strikes nearer to each other",
-        fits=max(int(allowed * ticket.quantity / lost), 0) or None,
+        fits=max(int(allowed * ticket.quantity / lost), 0) or None if lost > 0 else None,
     )
 
 

@@ -89,7 +89,7 @@ def relatives(
 
 def applied(ticket: Ticket, legs: Sequence[Leg], positions: Sequence[Position]) -> tuple[Position, ...]:
     """The holdings as they are when these legs of it have traded."""
-    left = {leg.con_id: leg for leg in legs}
+    left = {leg.con_id: leg for leg in combine.merged(legs)}
     found = []
     for position in positions:
         leg = left.pop(position.con_id, None)
@@ -121,9 +121,10 @@ def split(ticket: Ticket, beside: Beside) -> tuple[tuple[Leg, ...], tuple[Leg, .
 
     What covers a call or a put that stays owed opens that risk when it is sold, so it does not count as closing.
     """
-    closing = []
-    for leg in legs_of(ticket):
-        moved, have = leg.ratio * ticket.quantity, beside.held.get(leg.con_id, ZERO)
+    closing, legs = [], legs_of(ticket)
+    for leg in legs:
+        ratio = sum(other.ratio for other in legs if other.con_id == leg.con_id)
+        moved, have = ratio * ticket.quantity, beside.held.get(leg.con_id, ZERO)
         under_way = sum(
             (abs(m) for o in beside.working if not o.protects for con, m in o.moves(o.remaining) if con == leg.con_id and m * moved > 0),
             ZERO,
@@ -141,7 +142,6 @@ def split(ticket: Ticket, beside: Beside) -> tuple[tuple[Leg, ...], tuple[Leg, .
         for leg in closing
         if not (leg.ratio < 0 and (leg.option.right if leg.option else None) in bares)
     }
-    legs = legs_of(ticket)
     return tuple(leg for leg in legs if leg.con_id in kept), tuple(
         leg for leg in legs if leg.con_id not in kept
     )

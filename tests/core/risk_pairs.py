@@ -132,10 +132,10 @@ def well(r: Random) -> World:
     now = OPEN + timedelta(minutes=r.randrange(300), days=r.randrange(3))
     if r.random() < 0.1:
         now = r.choice(CLOCKS)
-    kind = r.choices(("STK", "OPT", "CASH"), (16, 3, 1))[0]
+    kind, multiplier = r.choices((("STK", 1), ("STK", 100), ("CASH", 1)), (16, 3, 1))[0]
     instrument = Instrument(
         265598, "AAPL", kind, "SMART", "NASDAQ", "USD", "", r.choice((CENT, CENT, D("0.05"))),
-        D(100 if kind == "OPT" else 1), HOURS, "US/Eastern",
+        D(multiplier), HOURS, "US/Eastern",
     )  # fmt: skip
     side, leaving = r.choice(((BUY, False),) * 6 + ((SELL, True), (SELL, True), (BUY, True)))
     ask = r.choice((D(100), D(50), D(200), D(40), D(25), D(10), D(5), D(4), D(2), D("0.30")))
@@ -147,7 +147,7 @@ def well(r: Random) -> World:
     if bid >= ask:
         ask = bid + instrument.min_tick
     far = ask if side is BUY else bid
-    many = D(r.randrange(1, 6 if kind == "OPT" else 60))
+    many = D(r.randrange(1, 6 if multiplier > 1 else 60))
     sign = side.sign
     ticks = r.randrange(1, 4) * instrument.min_tick
     on_tick: dict[str, Any] = {"order_type": OrderType.MARKET, "limit_price": None, "stop_price": None}
@@ -479,7 +479,7 @@ def symbols(w: World) -> None:
 
 @trouble
 def size(w: World) -> None:
-    name = "max_order_contracts" if w.ticket.instrument.kind == "OPT" else "max_order_shares"
+    name = w.r.choice(("max_order_shares", "max_order_shares", "max_order_contracts"))
     w.limit(**{name: w.near(w.ticket.quantity, D(1))})
 
 
@@ -526,7 +526,6 @@ def collar(w: World) -> None:
     if market is None or market <= 0:
         return
     name = "max_collar_percent_below_5" if market < 5 else "max_collar_percent"
-    name = "max_collar_percent_options" if t.instrument.kind == "OPT" else name
     through = w.r.randrange(1, 9) * t.instrument.min_tick
     limit = market + t.side.sign * through
     w.order(order_type=OrderType.LIMIT, limit_price=limit, stop_price=None)

@@ -1,9 +1,10 @@
 """The gate once more, slowly and written apart from it: the words of docs/risk.md as plain loops over fractions, which never round.
 
-It imports the nouns and nothing else of the product. `verdict` says the codes of every denial in their order; none means that the order may leave.
+It imports the nouns and nothing else of the product; what only options and combinations are asked stands in `risk_plan_reference`.
+`verdict` says the codes of every denial in their order; none means that the order may leave.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -11,25 +12,26 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from core.model import Mode, Order, OrderType, Role, Side, Ticket, TradingState
-
-State = Mapping[str, Any]
-Limits = Mapping[str, Any]
+from tests.core import risk_plan_reference as plans
+from tests.core.risk_plan_reference import Limits, State, may_still_trade, rate_of
 
 NEW_YORK = ZoneInfo("America/New_York")
 PLACES = {"US/Eastern": NEW_YORK, "EST": NEW_YORK, "Europe/London": ZoneInfo("Europe/London")}
-ENDED = ("FILLED", "CANCELLED", "REJECTED", "NOT_AT_BROKER")
 
 
 def verdict(ticket: Ticket, state: State, limits: Limits) -> list[str]:
     """The code of each denial, in the order in which a person reads them."""
+    state = {**state, "kept": {}}  # what several rules ask for is worked out once
     if not all(is_figure(f) for f in own_figures(ticket, state)):
         return ["NOT_A_NUMBER"]
     leaving = only_closes(ticket, state)
     if not leaving and not all(is_figure(f) for f in other_figures(state)):
         return ["NOT_A_NUMBER"]
     found = []
-    for binds_exits, needed, rule in GATE:
+    for binds_exits, needed, rule, *only in GATE:
         if leaving and not binds_exits:
+            continue
+        if only and only[0] != plans.is_plan(ticket):
             continue
         if any(is_missing(limits[name]) for name in needed):
             found.append("LIMIT_MISSING")
@@ -74,7 +76,7 @@ def own_figures(ticket: Ticket, state: State) -> list[Decimal | None]:
     for order in state["working"]:
         if order.con_id == thing.con_id:
             found += order_figures(order)
-    return found
+    return found + plans.figures(ticket, state)
 
 
 def other_figures(state: State) -> list[Decimal | None]:
@@ -131,28 +133,22 @@ def certainly_held(ticket: Ticket, state: State) -> Fraction | None:
     return ours if abs(ours) <= abs(theirs) else theirs
 
 
-def may_still_trade(order: Order) -> Fraction:
-    """What an order may still add, by the larger of its terms and those that are asked."""
-    if order.state.value in ENDED:
-        return Fraction(0)
-    most = Fraction(order.quantity)
-    if order.change is not None and Fraction(order.change.quantity) > most:
-        most = Fraction(order.change.quantity)
-    left = most - Fraction(order.filled)
-    return left if left > 0 else Fraction(0)
-
-
 def waiting(ticket: Ticket, state: State, side: Side) -> Fraction:
-    """What works on a side of the same thing; stops and targets that protect do not count."""
-    result = Fraction(0)
+    """What works on a side of the same thing, as a part of something else too; stops and targets that protect do not count."""
+    result, sign = Fraction(0), 1 if side == Side.BUY else -1
     for order in state["working"]:
-        if order.con_id == ticket.instrument.con_id and order.side == side and order.role == Role.ENTRY:
-            result += may_still_trade(order)
+        if order.role == Role.ENTRY and ticket.instrument.con_id in {
+            order.con_id,
+            *(leg.con_id for leg in order.legs),
+        }:
+            result += max(sign * plans.moves(order).get(ticket.instrument.con_id, Fraction(0)), Fraction(0))
     return result
 
 
 def only_closes(ticket: Ticket, state: State) -> bool:
     """Whether the order, with everything that waits beside it, can at most bring the holding to zero."""
+    if plans.is_plan(ticket):
+        return plans.plan_closes(ticket, state)
     held = certainly_held(ticket, state)
     if held is None:
         return False
@@ -184,17 +180,6 @@ def worst(ticket: Ticket, state: State) -> Fraction | None:
     return shown if shown > 0 else market
 
 
-def rate_of(currency: str, state: State) -> Fraction | None:
-    """Base currency for one of another."""
-    account = state["account"]
-    if account is None:
-        return None
-    if currency == account.currency:
-        return Fraction(1)
-    told = account.rates.get(currency)
-    return None if told is None else Fraction(told)
-
-
 def unit_value(ticket: Ticket, state: State) -> Fraction | None:
     """What one share or contract of it is worth in base currency."""
     price, rate = worst(ticket, state), rate_of(ticket.instrument.currency, state)
@@ -205,6 +190,8 @@ def unit_value(ticket: Ticket, state: State) -> Fraction | None:
 
 def value(ticket: Ticket, state: State) -> Fraction | None:
     """What the order is worth in base currency."""
+    if plans.is_plan(ticket):
+        return plans.plan_value(ticket, state)
     unit = unit_value(ticket, state)
     return None if unit is None else unit * Fraction(ticket.quantity)
 
@@ -268,6 +255,8 @@ def approved(ticket: Ticket, state: State, limits: Limits) -> str:
 def books(ticket: Ticket, state: State, limits: Limits) -> str:
     for drift in state["drifts"]:
         if drift.con_id == ticket.instrument.con_id:
+            return "POSITION_DRIFT"
+        if plans.is_plan(ticket) and drift.symbol == ticket.instrument.symbol:
             return "POSITION_DRIFT"
     return ""
 
@@ -414,7 +403,11 @@ def covered(ticket: Ticket, state: State, limits: Limits) -> str:
     held = certainly_held(ticket, state)
     if held is None:
         return "POSITION_UNKNOWN"
-    return "SHORT_SALE" if Fraction(ticket.quantity) + waiting(ticket, state, Side.SELL) > held else ""
+    if Fraction(ticket.quantity) + waiting(ticket, state, Side.SELL) > held:
+        return "SHORT_SALE"
+    world = plans.World(ticket, state)
+    world.working = [o for o in world.working if o.role == Role.ENTRY]  # a stop moves away
+    return "COVERS_CALL" if Fraction(ticket.quantity) > world.free(dict(world.least)) else ""
 
 
 def own_order(ticket: Ticket, state: State, limits: Limits) -> str:
@@ -465,7 +458,9 @@ def symbol(ticket: Ticket, state: State, limits: Limits) -> str:
 def size(ticket: Ticket, state: State, limits: Limits) -> str:
     in_shares = ticket.instrument.kind in ("STK", "CASH")
     most = limits["max_order_shares"] if in_shares else limits["max_order_contracts"]
-    return "ORDER_SIZE" if ticket.quantity > most else ""
+    if any(ticket.quantity * abs(leg.ratio) > most for leg in ticket.instrument.legs if leg.option):
+        return "ORDER_SIZE"
+    return "ORDER_SIZE" if ticket.quantity > most and not ticket.instrument.legs else ""
 
 
 def order_value(ticket: Ticket, state: State, limits: Limits) -> str:
@@ -503,9 +498,7 @@ def collar(ticket: Ticket, state: State, limits: Limits) -> str:
     market = far_side(ticket, state)
     if market is None or market <= 0:
         return "COLLAR"
-    if ticket.instrument.kind in ("OPT", "FOP"):
-        width = max(market * Fraction(limits["max_collar_percent_options"]) / 100, Fraction(5, 100))
-    elif market < 5:
+    if market < 5:
         width = market * Fraction(limits["max_collar_percent_below_5"]) / 100
     else:
         width = market * Fraction(limits["max_collar_percent"]) / 100
@@ -539,8 +532,23 @@ def gross_exposure(ticket: Ticket, state: State, limits: Limits) -> str:
         if p.market_value is None or rate is None:
             return "GROSS_EXPOSURE"
         worth += abs(Fraction(p.market_value)) * rate
-    for order in state["working"]:
+    on_its_way = worth_on_its_way(state["working"], state["positions"], state)
+    if on_its_way is None:
+        return "GROSS_EXPOSURE"
+    worth += on_its_way
+    return "GROSS_EXPOSURE" if worth * 100 > whole * Fraction(limits["max_gross_exposure_percent"]) else ""
+
+
+def worth_on_its_way(orders: Iterable[Order], positions: Iterable[Any], state: State) -> Fraction | None:
+    """What everything that works is worth; None where that of one is not known."""
+    result = Fraction(0)
+    for order in orders:
         if order.role != Role.ENTRY or may_still_trade(order) == 0:
+            continue
+        if order.kind != "STK" and order.worth is not None:
+            if order.quantity == 0:
+                return None
+            result += Fraction(order.worth) * may_still_trade(order) / Fraction(order.quantity)
             continue
         rate, named = rate_of(order.currency, state), None
         if limits_of(order):
@@ -548,17 +556,31 @@ def gross_exposure(ticket: Ticket, state: State, limits: Limits) -> str:
         elif order.stop_price is not None and order.stop_price != 0:
             named = Fraction(order.stop_price)
         else:
-            for p in state["positions"]:
+            for p in positions:
                 if p.con_id == order.con_id:
                     named = None if p.market_price is None else Fraction(p.market_price)
                     break
         if named is not None and rate is not None:
-            worth += abs(named * may_still_trade(order)) * rate
+            result += abs(named * may_still_trade(order)) * Fraction(order.multiplier) * rate
         elif named is None and order.worth is not None:
-            worth += Fraction(order.worth)
+            result += Fraction(order.worth)
         else:
-            return "GROSS_EXPOSURE"
-    return "GROSS_EXPOSURE" if worth * 100 > whole * Fraction(limits["max_gross_exposure_percent"]) else ""
+            return None
+    return result
+
+
+def plan_cap(ticket: Ticket, state: State, limits: Limits) -> str:
+    worth = value(ticket, state)
+    if worth is None or state["positions"] is None:
+        return "POSITION_CAP"
+    if worth <= 0:
+        return ""
+    mine = [o for o in state["working"] if o.symbol == ticket.instrument.symbol]
+    mine = [o for o in mine if o.owner is None or o.worth is not None]
+    held, on_its_way = plans.held_at_risk(ticket, state), worth_on_its_way(mine, (), state)
+    if held is None or on_its_way is None:
+        return "POSITION_CAP"
+    return "POSITION_CAP" if worth + held + on_its_way > Fraction(limits["max_position_size"]) else ""
 
 
 def trade_risk(ticket: Ticket, state: State, limits: Limits) -> str:
@@ -664,10 +686,9 @@ def liquidity(ticket: Ticket, state: State, limits: Limits) -> str:
     return "EXCESS_LIQUIDITY" if free / whole * 100 < Fraction(limits["min_excess_liquidity_percent"]) else ""
 
 
-Rule = Callable[[Ticket, State, Limits], str]
-
-COLLARS = ("max_collar_percent", "max_collar_percent_below_5", "max_collar_percent_options")
-GATE: list[tuple[bool, tuple[str, ...], Rule]] = [
+COLLARS = ("max_collar_percent", "max_collar_percent_below_5")
+OPTIONS, SHARES = True, False
+GATE: list[tuple[Any, ...]] = [
     (False, (), state_of_trading),
     (True, (), no_analyst_when_halted),
     (True, (), connection),
@@ -675,28 +696,39 @@ GATE: list[tuple[bool, tuple[str, ...], Rule]] = [
     (True, ("max_approval_age_seconds",), approved),
     (False, (), books),
     (True, ("max_quote_age_seconds",), price),
+    (True, ("max_quote_age_seconds",), plans.priced, OPTIONS),
     (False, ("max_drift_percent",), moved_since_card),
     (False, (), delayed),
     (False, ("max_spread_percent",), spread),
+    (False, ("max_spread_percent_options",), plans.plan_spread, OPTIONS),
     (False, ("max_jump_percent",), jump),
     (False, (), halted_there),
     (False, (), session),
     (False, ("entries_in_reset_window",), reset_window),
     (True, (), quantity),
-    (True, ("max_price_factor",), prices),
+    (True, (), plans.legs_fit, OPTIONS),
+    (True, (), plans.only_limit, OPTIONS),
+    (True, (), plans.expired, OPTIONS),
+    (True, ("max_price_factor",), prices, SHARES),
     (True, (), stop_side),
     (True, (), bracket),
-    (True, (), covered),
-    (True, (), own_order),
+    (True, (), covered, SHARES),
+    (False, (), plans.loss_ends, OPTIONS),
+    (False, (), plans.secured, OPTIONS),
+    (True, (), own_order, SHARES),
+    (True, (), plans.meets_own, OPTIONS),
     (False, ("allowed_symbols", "denied_symbols"), symbol),
     (False, ("max_order_shares", "max_order_contracts"), size),
     (False, ("max_order_value_base",), order_value),
     (False, ("max_hour_value_base",), hour_value),
     (False, ("max_day_value_base",), day_value),
-    (False, COLLARS, collar),
-    (False, ("max_position_size",), position_cap),
+    (False, COLLARS, collar, SHARES),
+    (False, ("max_collar_percent", "max_collar_percent_options"), plans.plan_collar, OPTIONS),
+    (False, ("max_position_size",), position_cap, SHARES),
+    (False, ("max_position_size",), plan_cap, OPTIONS),
     (False, ("max_gross_exposure_percent",), gross_exposure),
-    (False, ("max_portfolio_risk", "assumed_stop_atr"), trade_risk),
+    (False, ("max_portfolio_risk", "assumed_stop_atr"), trade_risk, SHARES),
+    (False, ("max_portfolio_risk", "assumed_stop_atr"), plans.plan_risk, OPTIONS),
     (False, ("reduce_at_day_loss_percent", "halt_at_day_loss_percent"), day_loss),
     (False, ("same_order_seconds",), same_again),
     (False, ("max_orders_per_minute",), per_minute),
@@ -705,4 +737,4 @@ GATE: list[tuple[bool, tuple[str, ...], Rule]] = [
     (False, ("halt_at_rejects",), rejections),
     (False, ("min_excess_liquidity_percent",), liquidity),
 ]
-"""(whether it binds an order that only closes, the limits that it needs, the rule), in their order."""
+"""(whether it binds an order that only closes, the limits that it needs, the rule, whether it is for options or shares only), in their order."""
