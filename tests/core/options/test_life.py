@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
@@ -243,6 +244,19 @@ def test_a_spread_that_ends_in_the_money_is_both() -> None:
         ("exercised", Decimal(100)),
         ("assigned", Decimal(105)),
     ]
+
+
+def test_shares_that_could_be_of_either_leave_both_unclear() -> None:
+    """A long call and a short put of one strike end in one second, and 100 shares come: exercised or assigned, nobody can tell."""
+    found = explained(
+        [move(1, "SELL", 1, "0", C100), move(2, "BUY", 1, "0", P100), move(3, "BUY", 100, "100")]
+    )
+    assert [event.kind.value for event in found] == ["unclear", "unclear"]
+
+
+def test_an_option_of_unknown_terms_is_unclear() -> None:
+    unknown = replace(move(1, "SELL", 1, "0", C100), option=None)
+    assert [event.kind.value for event in explained([unknown])] == ["unclear"]
 
 
 def test_a_correction_keeps_the_key() -> None:
