@@ -158,6 +158,10 @@ async def running(
             clock,
         )
 
+        async def do_what_is_due() -> None:
+            await schedule.look()
+            await nudging.look()
+
         desk = Desk(
             executor,
             cards,
@@ -172,10 +176,11 @@ async def running(
             settings,
             started_at,
             poller.last_poll_seconds,
-            schedule.look,
+            do_what_is_due,
             backups,
         )
         nudging = Nudging(desk, book, notifier)
+        keeper.after_compare.append(nudging.compared)
         dispatcher = Dispatcher(chat, desk, ledger, notifier, lanes)
         await book.load()
         await trading.load()

@@ -39,10 +39,15 @@ class Nudging:
     def __init__(self, desk: Desk, book: OrderBook, notifier: Notifier) -> None:
         self._desk, self._book, self._notifier = desk, book, notifier
         self._done: Occasion | None = None
+        self._changed = asyncio.Event()
+
+    async def compared(self) -> None:
+        """The books agree with the broker's: what is held is known, and the next look need not wait."""
+        self._changed.set()
 
     async def run(self) -> None:
         """Look whenever an order or a holding has changed, and now and then, for ever."""
-        changed = asyncio.Event()
+        changed = self._changed
         with self._book.watched(changed):
             while True:
                 changed.clear()
@@ -110,6 +115,7 @@ class Nudging:
         """When options were first looked at with this database: what an account did before is no news."""
         told = await self._desk.ledger.recall(SINCE)
         if told is None:
+            now = now.replace(microsecond=0)  # the broker's times have no parts of seconds
             await self._desk.ledger.remember(SINCE, now.isoformat())
             return now
         return datetime.fromisoformat(told)
