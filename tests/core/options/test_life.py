@@ -92,6 +92,12 @@ def test_short_legs_in_the_money(quantities: dict[str, int], spot: str, labels: 
     assert set(told(found)) <= {"in_the_money"}
 
 
+def test_in_the_money_is_said_on_the_last_day_too_and_not_after() -> None:
+    spots = {"AAPL": Decimal(106)}
+    assert told(nudges(SPREAD, spots, {}, {}, DECEMBER)) == ["expiry", "in_the_money"]
+    assert nudges(SPREAD, spots, {}, {}, DECEMBER + timedelta(1)) == ()
+
+
 def test_in_the_money_is_said_once_whatever_the_price_does() -> None:
     keys = [
         nudge.key

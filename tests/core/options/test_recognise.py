@@ -231,6 +231,8 @@ def test_an_account_full_of_options_is_read_in_time() -> None:
         (held(S=100, C100=1, C105=-1), [order("BUY", 1, legs(C100=-1, C105=1))], 100),
         (held(S=100), [order("SELL", 1, legs(C100=1, C105=-1))], 100),
         (held(S=100), [order("BUY", 1, (leg("C105", 1), leg("C110", -1, JANUARY)))], 0),
+        # Of two that undo each other one may trade alone.
+        (held(S=100), [order("BUY", 1, legs(C105=-1, P95=1)), order("BUY", 1, legs(C105=1, P95=-1), number=2)], 0),
         # Other symbols have nothing to do with it.
         ((*held(S=100), position("C105", -1, symbol="MSFT")), [order("SELL", 1, "C105", symbol="MSFT")], 100),
     ],
@@ -280,6 +282,7 @@ def test_a_sale_that_moves_stops_has_their_shares() -> None:
         (held(P90=1, P95=-1), [order("BUY", 1, legs(P90=-1, P95=1))], 0),
         (held(P95=-1), [order("BUY", 1, (leg("P95", 1), leg("P90", -1, JANUARY)))], 9500),
         (held(P90=-1), [order("BUY", 1, (leg("P90", 1), leg("P95", -1, JANUARY)))], 9500),
+        ((), [order("BUY", 1, legs(C105=-1, P95=1)), order("BUY", 1, legs(C105=1, P95=-1), number=2)], 9500),
         ((position("P95", -1, symbol="MSFT"),), [], 0),
     ],
 )  # fmt: skip
