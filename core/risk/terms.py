@@ -1,6 +1,6 @@
 """What the rules look at: the owner's limits, one moment of the desk, and what an order is measured by."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import ROUND_FLOOR, Decimal
@@ -100,15 +100,16 @@ class Snapshot:
             replace(p, signed_quantity=self.held(p.con_id) or Decimal(0)) for p in self.positions or ()
         )
 
-    def least(self) -> tuple[Position, ...]:
-        """What is there at least of everything that either count knows: of what is owed, the more. Empty while nothing is known."""
-        ours = {p.con_id: p for p in (*(self.told or ()), *(self.positions or ()))}
+    def least(self, lines: Iterable[Position]) -> tuple[Position, ...]:
+        """What is there at least of each of these: the smaller of both counts, of what is owed the more."""
 
         def fewer(con_id: int) -> Decimal:
             counted, told = self._sum(self.positions, con_id), self._sum(self.told, con_id)
-            return min(count for count in (counted, told, Decimal("Infinity")) if count is not None)
+            return min(count for count in (counted, told) if count is not None)
 
-        return tuple(replace(p, signed_quantity=fewer(p.con_id)) for p in ours.values())
+        return tuple(
+            replace(p, signed_quantity=fewer(p.con_id)) for p in {p.con_id: p for p in lines}.values()
+        )
 
     def held(self, con_id: int) -> Decimal | None:
         """The signed holding that is certain: of our count and the broker's word (`told`) the one nearer to zero; None while unknown.
@@ -252,9 +253,10 @@ def beside(ticket: Ticket, snapshot: Snapshot) -> plans.Beside:
     shares = next((leg.con_id for leg in legs if leg.option is None), plans.NO_SHARES)
     if snapshot.plan is not None:
         shares = snapshot.plan.shares_id
-    least, working = plans.relatives(thing.symbol, thing.currency, shares, snapshot.least(), snapshot.working)
+    lines = (*(snapshot.told or ()), *(snapshot.positions or ()))
+    mine, working = plans.relatives(thing.symbol, thing.currency, shares, lines, snapshot.working)
     held = {leg.con_id: snapshot.held(leg.con_id) or Decimal(0) for leg in legs}
-    return plans.Beside(shares, held, least, working)
+    return plans.Beside(shares, held, snapshot.least(mine), working)
 
 
 def judged(ticket: Ticket, snapshot: Snapshot) -> plans.Judged | None:

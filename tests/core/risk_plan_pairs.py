@@ -130,7 +130,7 @@ def plan_ticket(w: World, legs: tuple[Leg, ...], quantity: int) -> None:
 def plan_pair(r: Random) -> tuple[Ticket, Snapshot, Limits]:
     """A random plan, its moment, and its owner's limits."""
     w = plan_well(r)
-    count = r.choices((0, 1, 2, 3, 4, 6), (31, 18, 19, 16, 10, 6))[0]
+    count = r.choices((0, 1, 2, 3, 4, 6), (18, 18, 20, 20, 14, 10))[0]
     own = sorted(r.sample(range(len(TROUBLES)), k=min((count + 1) // 2, len(TROUBLES))))
     # A line of the holdings in another currency than its twin's is no world: `same_letters` and `loose` do it here.
     every = [do for do in risk_pairs.TROUBLES if do is not risk_pairs.unvalued]
@@ -278,12 +278,6 @@ def remade(w: World, of: Callable[[OptionTerms], OptionTerms]) -> None:
 
 
 @trouble
-def expired(w: World) -> None:
-    day = (w.s.now - timedelta(hours=5)).date() + timedelta(days=w.r.choice((-1, -1, 0)))
-    remade(w, lambda option: replace(option, expiry=day))
-
-
-@trouble
 def quote_of_a_leg(w: World) -> None:
     leg = w.r.choice(legs_of(w))
     patience = timedelta(seconds=w.limits.max_quote_age_seconds or 0)
@@ -377,13 +371,6 @@ def misfits(w: World) -> None:
         ]
     if w.r.random() < 0.15:
         w.order(side=SELL)
-    elif w.r.random() < 0.2:
-        remade(
-            w,
-            lambda o: replace(
-                o, **w.r.choice(({"strike": D(0)}, {"multiplier": D(10)}, {"trading_class": "AAPL1"}))
-            ),
-        )
     else:
         w.order(instrument=replace(thing, **w.r.choice(some)))
 
@@ -598,6 +585,19 @@ def risked(w: World) -> None:
 def size(w: World) -> None:
     times = max((abs(leg.ratio) for leg in w.ticket.instrument.legs if leg.option), default=1)
     w.limit(max_order_contracts=w.near(w.ticket.quantity * times, D(1)))
+
+
+@trouble
+def other_terms(w: World) -> None:
+    """The last of all, so that whatever works or is held knows the options by the same terms."""
+    change: dict[str, Any] = w.r.choice(({"strike": D(0)}, {"multiplier": D(10)}, {"trading_class": "AAPL1"}))
+    remade(w, lambda option: replace(option, **change))
+
+
+@trouble
+def expired(w: World) -> None:
+    day = (w.s.now - timedelta(hours=5)).date() + timedelta(days=w.r.choice((-1, -1, 0)))
+    remade(w, lambda option: replace(option, expiry=day))
 
 
 def wild(w: World) -> None:

@@ -42,7 +42,10 @@ class Found:
     @property
     def too_rare(self) -> list[str]:
         """Rules that denied in too few pairs; what is counted beside them is a limit that is not set, and a figure that is none."""
-        return [name for name in self.names if self.fired[name] < LEAST_FIRED * self.pairs]
+        names = self.names
+        if self.make is plan_pair:  # what holds for every order is tried with shares
+            names = [row.rule.__name__ for row in risk.RULES if row.plans]
+        return [name for name in names if self.fired[name] < LEAST_FIRED * self.pairs]
 
     @property
     def names(self) -> list[str]:
