@@ -295,7 +295,7 @@ def option_facts(
 ) -> tuple[Fact, ...]:
     """One fact for each option on offer that has both a bid and an ask, behind what there is to cover it with; empty where nothing is on offer.
 
-    `free` is how many shares are held that no sale and no written call takes, None where that is not known. `now` is aware.
+    `free` is how many shares are held that no sale, stop, target or written call takes, None where that is not known. `now` is aware.
     """
     tradable = [leg for leg in offered if two_sided(leg)]
     if not tradable:
@@ -305,7 +305,12 @@ def option_facts(
     cash = account.cash if account else None
     cover = (
         Fact("cash", _plain(cash), account.currency if account else "", "cash of the account"),
-        Fact("free_shares", _exact(free), "shares", "shares of it that no sale and no written call takes"),
+        Fact(
+            "free_shares",
+            _exact(free),
+            "shares",
+            "shares of it that no sale, stop, target or written call takes",
+        ),
     )
     return (*cover, *(_option_fact(instrument.symbol, leg, today, several) for leg in tradable))
 

@@ -23,10 +23,8 @@ EXPOSURE_LIMIT = Decimal(25)
 """Percent of the account in one name at which the rule stops buying more."""
 STOP_ATR, TARGET_ATR = Decimal(2), Decimal(3)
 FEWEST_SIGNALS = 3
-CALM_RSI, HOT_RSI = Decimal(30), Decimal(70)
-"""Beyond these a move is stretched, and the demo limits what it can lose with a spread of options, where there are any."""
 SPREAD_TICKERS = frozenset({"NVDA"})
-"""Shares that the demo trades by spreads whatever their RSI, so that a demonstration has one."""
+"""Shares that the demo trades by spreads of options, where there are any; by name, so that everybody knows when one comes."""
 
 
 class Band(NamedTuple):
@@ -131,9 +129,8 @@ def levels(verdict: Verdict, values: Values) -> tuple[Decimal, Decimal] | None:
 
 def option_plan(verdict: Verdict, facts: Facts) -> dict[str, Any] | None:
     """A spread of the two strikes next to the price, in the first expiry on offer that has them; None where it has no reason to propose one."""
-    price, rsi = facts.values.get("price"), facts.values.get("rsi14", Decimal(50))
-    stretched = not CALM_RSI < rsi < HOT_RSI
-    if price is None or verdict == "HOLD" or not (stretched or facts.ticker in SPREAD_TICKERS):
+    price = facts.values.get("price")
+    if price is None or verdict == "HOLD" or facts.ticker not in SPREAD_TICKERS:
         return None
     right, name = ("C", "BULL_CALL_SPREAD") if verdict == "BUY" else ("P", "BEAR_PUT_SPREAD")
     for expiry in sorted({option.expiry for option in facts.options}):
@@ -142,9 +139,8 @@ def option_plan(verdict: Verdict, facts: Facts) -> dict[str, Any] | None:
         above = [strike for strike in there if strike > price]
         if not (below and above):
             continue
-        why = "the move is stretched" if stretched else f"{facts.ticker} moves a lot"
         return {
-            "why": f"{LABEL} {why}, and a spread limits what can be lost.",
+            "why": f"{LABEL} {facts.ticker} moves a lot, and a spread limits what can be lost.",
             "strategy": name,
             "expiry": expiry.isoformat(),
             "strikes": [float(max(below)), float(min(above))],
