@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from core.decision import DECISION_SCHEMA, HORIZONS, Decision, Verdict, read_decision
 from core.errors import DecisionError
-from core.facts import AGREES, Fact, prompt
+from core.facts import AGREES, Fact, option_facts, prompt
 from core.model import Leg, OptionQuote, OptionTerms, ProposedPlan, Right
 from core.options.plan import PlanLeg, Strategy
 from core.options.strategies import STRATEGIES
@@ -500,3 +500,27 @@ def test_no_odd_plan_gets_through(change: dict[str, Any], from_good: bool) -> No
     assert told is not None
     assert told.expiry == DEC
     assert set(told.strikes) <= {Decimal(strike) for strike in STRIKES}
+
+
+@given(
+    chain=offers(),
+    price=st.decimals("220", "255", places=2),
+    atr=st.decimals("1", "20", places=2),
+    verdict=st.sampled_from(["BUY", "SELL", "HOLD"]),
+)
+def test_reads_the_plans_of_the_demo(
+    chain: tuple[PlanLeg, ...], price: Decimal, atr: Decimal, verdict: Any
+) -> None:
+    """Whatever is on offer, the demo's plan over facts, prompt, schema and text is one that can be traded."""
+    nvda = replace(AAPL, symbol="NVDA")
+    supplied = (
+        *(Fact(name, str(value), "", "") for name, value in (("price", price), ("atr14", atr))),
+        *option_facts(nvda, chain, None, None, NOW),
+    )
+    answer = conform(
+        decide(read_facts(prompt(supplied, "NVDA", [], "5d1f00aa")), verdict), dict(DECISION_SCHEMA)
+    )
+    told = read_decision(json.dumps(answer), "NVDA", supplied, chain).option_plan
+    assert (told is None) == (answer["option_plan"] is None)
+    if verdict == "HOLD":
+        assert told is None
