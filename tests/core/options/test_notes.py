@@ -96,7 +96,16 @@ def test_dividends(
 
 def test_the_last_day_is_named() -> None:
     assert "It expires today." in notes(legs(C100=1), SPOT, None, {}, DECEMBER)
-    assert not any("expires today" in one for one in notes(legs(C100=1), SPOT, None, {}, TODAY))
+    assert notes(legs(C100=1), SPOT, None, {}, DECEMBER - timedelta(1)) == (LONG,)
+    assert "It expired on 18 Dec 26." in notes(legs(C100=1), SPOT, None, {}, DECEMBER + timedelta(1))
+
+
+def test_a_little_in_the_money_is_enough_for_the_dividend() -> None:
+    some, last = legs(C95=-1), Dividend(DECEMBER, Decimal("0.25"))
+    values: dict[int, Decimal | None] = {some[0].con_id: Decimal("0.10")}
+    said = EXPECT.replace("10 Dec 26", "18 Dec 26")
+    assert said in notes(some, Decimal("95.01"), last, values, TODAY)
+    assert said not in notes(some, Decimal(95), last, values, TODAY)
 
 
 @given(
