@@ -66,7 +66,8 @@ def test_every_setting_is_one() -> None:
 def test_the_page_is_read() -> None:
     """The tests above had something to look at: every part of the page was found."""
     assert (len(NAMED), len(TESTS), len(SENTENCES)) >= (10, 20, 20)
-    assert {"/option", "/strategy"} <= {command for command, later in NAMED if later}
+    assert {"/option", "/strategy", "/chain"} <= {command for command, later in NAMED if not later}
+    assert "/export" in {command for command, later in NAMED if later}
     assert [what for what in CHECKS if re.search(rf"\d\. {what} \|", PAGE)] == list(CHECKS)
 
 

@@ -148,6 +148,7 @@ async def test_strategy_from_chat_to_filled_and_closed(desk: House) -> None:
         assert line in card["text"], card["text"]
     picture = await phone.sees(lambda m: m["id"] > card["id"] and "gain and loss at expiry" in m["text"])
     assert "BULL_CALL_SPREAD 180/185" in picture["text"]
+    assert picture["photo"]["width"] == 1280
     told = await sent(desk, card, "FILLED BUY 2 AAPL BULL_CALL_SPREAD 180/185")
     assert "2 debit 2.20 · $440.00 paid" in told["text"]
     orders = (await desk.control.book())["orders"]
@@ -171,10 +172,10 @@ async def test_strategy_from_chat_to_filled_and_closed(desk: House) -> None:
 async def test_a_strategy_is_rolled_as_one(desk: House) -> None:
     """Roll closes what is held and opens the same a month later in one order; the card says what goes and what comes."""
     phone, day = desk.phone, expiry(desk, 20)
-    await desk.control.post(
-        "/tws/fills", improves=0
-    )  # the later legs are not pinned, and trade in the middle
     await pin(desk, day, C180="5.00", C185="2.80")
+    for later in chains.expiries(desk.world.clock.now()):
+        if day < later <= day + timedelta(days=50):
+            await pin(desk, later, C180="6.00", C185="3.70")
     card = await phone.asks(f"/strategy bull call spread AAPL 180/185 {day} 1", "BUY 1 AAPL BULL_CALL_SPREAD")
     await sent(desk, card, "FILLED BUY 1 AAPL BULL_CALL_SPREAD")
     before = await held(desk)
@@ -183,14 +184,14 @@ async def test_a_strategy_is_rolled_as_one(desk: House) -> None:
     card = await phone.hears("ROLL 1 AAPL BULL_CALL_SPREAD 180/185 .* to .*Goes:.*Comes:", after=shown["id"])
     goes, _, comes = card["text"].partition("Comes:")
     assert goes.count(f"{day.day} {day:%b %y}") >= 3
-    later = re.findall(r"buy 1 · 180 C (\d+ \w+ \d+)", comes)
-    assert len(later) == 1
-    assert later[0] != f"{day.day} {day:%b %y}"
+    after_that = re.findall(r"buy 1 · 180 C (\d+ \w+ \d+)", comes)
+    assert len(after_that) == 1
+    assert after_that[0] != f"{day.day} {day:%b %y}"
     await sent(desk, card, "FILLED ROLL 1 AAPL BULL_CALL_SPREAD")
     after = await held(desk)
     assert sorted(after.values()) == ["-1", "1"]
     assert not set(after) & set(before)
-    await phone.asks("/positions", f"1 AAPL BULL_CALL_SPREAD 180/185 {later[0]}")
+    await phone.asks("/positions", f"1 AAPL BULL_CALL_SPREAD 180/185 {after_that[0]}")
 
 
 async def test_wizard_leads_to_a_card(desk: House) -> None:
