@@ -1,5 +1,6 @@
 """The payoff picture: right figures, nothing over anything else, and nothing imported before it is wanted."""
 
+import gc
 import json
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
@@ -219,6 +221,17 @@ def test_two_at_once_are_what_they_are_alone() -> None:
     for thread in threads:
         thread.join()
     assert together == alone
+
+
+def test_nothing_of_a_picture_stays() -> None:
+    told = facts("bull call spread 100/105")
+    gc.collect()
+    before = {id(each) for each in gc.get_objects() if isinstance(each, Figure)}
+    for _ in range(3):
+        draw("payoff", told)
+    with pytest.raises(KeyError):
+        draw("payoff", {name: told[name] for name in told if name != "today"})
+    assert not [each for each in gc.get_objects() if isinstance(each, Figure) and id(each) not in before]
 
 
 def test_nothing_heavy_is_imported_before_it_is_wanted() -> None:
