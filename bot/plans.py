@@ -121,11 +121,19 @@ def facts(preview: PlanPreview, account: Account | None) -> list[str]:
         lines += greek_lines(preview.greeks, currency)
     lines += margin_lines(preview, account)
     if preview.risk is not None and preview.action is not Action.CLOSE:
-        base = account.currency if account else currency
-        lines.append(f"Risk {money(preview.risk, base)}{_share(preview.risk, account)}")
+        lines.append(risk_line(preview.risk, preview.outcome, account, currency))
     lines += text.time_lines(ticket)
     lines += [f"ℹ️ {escape(note)}" for note in preview.notes]
     return lines
+
+
+def risk_line(risk: Decimal, outcome: Outcome | None, account: Account | None, currency: str) -> str:
+    """What it counts for under the limit on the risk of a trade: its worst case, or, where shares are behind it, an assumed stop of theirs."""
+    base = account.currency if account else currency
+    worst = None if outcome is None else outcome.max_loss
+    at_worst = base != currency or worst is None or risk >= worst
+    what = "Risk" if at_worst else "Measured by an assumed stop of the share:"
+    return f"{what} {money(risk, base)}{_share(risk, account)}"
 
 
 def _share(risk: Decimal, account: Account | None) -> str:

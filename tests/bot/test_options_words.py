@@ -191,6 +191,15 @@ def test_unlimited_is_said_and_unknown_is_a_dash() -> None:
     assert not any("0.00" in line and "$200.00" not in line for line in shown)
 
 
+def test_a_plan_on_shares_says_by_what_its_risk_is_measured() -> None:
+    """A covered put that is measured by a stop of the share has no small "Risk": the largest loss stands above it."""
+    put = replace(PREVIEW, outcome=Outcome(Decimal(298), Decimal(17202), (Decimal(172),)), risk=Decimal(0))
+    shown = lines(plans.card(put, LINK, BASE, 120))
+    assert "Max gain $298.00 · max loss $17,202.00" in shown
+    assert "Measured by an assumed stop of the share: $0.00 (0.00% of the account)" in shown
+    assert not any(line.startswith("Risk") for line in shown)
+
+
 def test_denials_stand_on_the_card_with_what_would_pass() -> None:
     """A refusal is told as on the card of shares, counted in combinations."""
     denial = Denial("RISK_PER_TRADE", "It could lose too much.", "$4,000.00", "$2,000.00", fits=2)

@@ -296,3 +296,34 @@ async def test_expiry_and_assignment_explain_themselves(desk: House) -> None:
     assert "100 AAPL shares bought at 180.00 · $18,000.00" in told["text"]
     await phone.asks("/positions AAPL", "AAPL 40 @")
     assert not [m for m in await phone.chat() if "elsewhere" in m["text"]]
+
+
+async def test_a_plan_that_is_too_large_can_be_made_to_fit(desk: House) -> None:
+    """A refusal says how many would pass, and its button makes the card of so many."""
+    phone, day = desk.phone, expiry(desk)
+    await pin(desk, day, C180="5.00", C185="2.80")
+    card = await phone.asks(
+        f"/strategy bull call spread AAPL 180/185 {day} 400", r"What would pass: \d+ combinations"
+    )
+    (fits,) = (name for name in labels(card) if name.startswith("Make it "))
+    await phone.taps(fits, card)
+    count = fits.removeprefix("Make it ")
+    smaller = await phone.hears(
+        f"BUY {count} AAPL BULL_CALL_SPREAD.*Nothing is sent before", after=card["id"]
+    )
+    assert labels(smaller) == ["Send", "Discard"]
+    await phone.sees(lambda m: m["id"] == card["id"] and "replaced by a newer one" in m["text"])
+
+
+async def test_a_card_that_is_too_old_is_drawn_anew(desk: House) -> None:
+    """After its time a tap on Send sends nothing: the same plan at the prices of now, and that one can be sent."""
+    phone, day = desk.phone, expiry(desk)
+    await pin(desk, day, C180="5.00", C185="2.80")
+    card = await phone.asks(f"/strategy bull call spread AAPL 180/185 {day} 1", "BUY 1 AAPL BULL_CALL_SPREAD")
+    await desk.control.post("/clock", advance=130)
+    await pin(desk, day, C180="5.10", C185="2.80")
+    await phone.taps("Send", card)
+    fresh = await phone.hears("too old to send.*BUY 1 AAPL BULL_CALL_SPREAD.*230.00 debit", after=card["id"])
+    assert await held(desk) == {}
+    await sent(desk, fresh, "FILLED BUY 1 AAPL BULL_CALL_SPREAD")
+    assert sorted((await held(desk)).values()) == ["-1", "1"]
