@@ -97,7 +97,7 @@ def margin(
     cash: Mapping[str, Decimal],
     holdings: Iterable[tuple[Instrument, Decimal, Decimal]],
     rates: Mapping[str, Decimal],
-    spots: Mapping[int, Decimal],
+    spots: Mapping[int, Decimal] | None = None,
 ) -> Margin:
     """The figures of an account from its cash by currency, its holdings (what, how many, at which price) and the rates of their currencies.
 
@@ -120,7 +120,7 @@ def margin(
     abroad = sum(
         (abs(amount) * rates[currency] for currency, amount in cash.items() if currency != BASE), Decimal(0)
     )
-    tied = abroad * _FOREX_MARGIN + optionmargin.requirement(holdings, spots)
+    tied = abroad * _FOREX_MARGIN + optionmargin.requirement(holdings, spots or {})
     return Margin(
         *(
             cents(amount)

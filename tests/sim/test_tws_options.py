@@ -390,9 +390,11 @@ async def test_what_becomes_of_an_option_at_its_close(
         await leap(desk)
         made = [one for one in (await desk.tws.book())["executions"] if one["con_id"] in {option, 265598}][1:]
         assert len((await desk.tws.book())["executions"]) - before == len(made)
-        told = [(one["con_id"], one["side"], float(one["price"]), int(one["quantity"])) for one in made]
-        assert told[0] == (option, gone, 0, 2)
-        assert await desk.position(option) == (D(0), D(0))
+        told: list[tuple[int, str, float, int]] = [
+            (one["con_id"], one["side"], float(one["price"]), int(one["quantity"])) for one in made
+        ]
+        assert told[0] == (option, gone, 0.0, 2)
+        assert (await desk.position(option))[0] == 0
         if shares is None:
             assert len(made) == 1
             assert await desk.cash() == cash

@@ -138,6 +138,8 @@ def size(message: int, several: list[Fields]) -> str:
     if message in LISTS:
         (head, tail), fields = LISTS[message], several[0]
         return f"{head}+{(len(fields) - head - tail) // int(fields[head - 1])}n{'+1' * tail}"
+    if message == IN.SECURITY_DEFINITION_OPTION_PARAMETER:
+        return "7+2n"  # two lists, whose lengths the calendar decides
     if message == IN.SYMBOL_SAMPLES:
         return f"2+{next(each for each in (6, 8) if _samples(several[0], each))}n+"
     sizes = {len(fields) for fields in several}

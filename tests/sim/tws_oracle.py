@@ -200,14 +200,24 @@ def index(symbol: str = "SPX", exchange: str = "CBOE") -> Contract:
     return stock(symbol, exchange, "IND")
 
 
+def option(expiry: str, strike: float, right: str) -> Contract:
+    """An option on AAPL."""
+    contract = stock(kind="OPT")
+    contract.lastTradeDateOrContractMonth, contract.strike, contract.right = expiry, strike, right
+    return contract
+
+
+def leg(con_id: int, action: str) -> ComboLeg:
+    """One of something in a combination."""
+    made = ComboLeg()
+    made.conId, made.ratio, made.action, made.exchange = con_id, 1, action, "SMART"
+    return made
+
+
 def combination() -> Contract:
-    """Two legs."""
+    """Two legs, on two different shares."""
     contract = stock(kind="BAG")
-    contract.comboLegs = []
-    for con_id, action in ((265598, "BUY"), (272093, "SELL")):
-        leg = ComboLeg()
-        leg.conId, leg.ratio, leg.action, leg.exchange = con_id, 1, action, "SMART"
-        contract.comboLegs.append(leg)
+    contract.comboLegs = [leg(265598, "BUY"), leg(272093, "SELL")]
     return contract
 
 

@@ -7,7 +7,9 @@ from itertools import pairwise
 from operator import eq
 from typing import Any
 
+import pytest
 from ibapi.const import UNSET_DOUBLE
+from ibapi.contract import Contract
 from ibapi.execution import ExecutionFilter
 from ibapi.order import Order
 from ibapi.order_cancel import OrderCancel
@@ -23,7 +25,19 @@ from ibapi.softdollartier import SoftDollarTier
 from ibapi.tag_value import TagValue
 
 from tests.sim.tws_kit import CALM
-from tests.sim.tws_oracle import Client, Told, combination, comparable, index, order, pair, said, stock
+from tests.sim.tws_oracle import (
+    Client,
+    Told,
+    combination,
+    comparable,
+    index,
+    leg,
+    option,
+    order,
+    pair,
+    said,
+    stock,
+)
 
 Post = Callable[[str, dict[str, Any]], object]
 """The control port: a path and a body."""
@@ -46,6 +60,7 @@ def tour(client: Client, post: Post) -> None:
     fills_and_lists(client)
     currencies(client)
     indices(client)
+    options(client, post)
     nonsense(client)
 
 
@@ -553,18 +568,124 @@ def fills_and_lists(client: Client) -> None:
     assert comparable(conditional.conditions) == comparable(conditions())
 
 
+def options(client: Client, post: Post) -> None:
+    """A chain, an option with its quotes and Greeks, orders for it and for a combination, what is held of them, and an exercise."""
+    told = client.ask(
+        client.reqSecDefOptParams,
+        300,
+        "AAPL",
+        "",
+        "STK",
+        265598,
+        until="securityDefinitionOptionParameterEnd",
+    )
+    classes = told.all("securityDefinitionOptionParameter")
+    _, _, on, trading_class, multiplier, expiries, strikes = next(one for one in classes if one[1] == "SMART")
+    assert (on, trading_class, multiplier) == (265598, "AAPL", "100")
+    expiry = sorted(expiries)[5]
+    assert 150.0 in strikes
+    found = []
+    for number, strike in ((301, 150.0), (302, 155.0)):
+        asked = option(expiry, strike, "C")
+        _, details = client.ask(client.reqContractDetails, number, asked, until="contractDetailsEnd").last(
+            "contractDetails"
+        )
+        shown = details.contract
+        assert (shown.lastTradeDateOrContractMonth, shown.strike, shown.right) == (expiry, strike, "C")
+        assert (details.underConId, details.underSymbol, details.realExpirationDate) == (
+            265598,
+            "AAPL",
+            expiry,
+        )
+        assert len(details.marketRuleIds.split(",")) == len(details.validExchanges.split(","))
+        found.append(shown)
+    client.reqMarketDataType(1)
+    told = client.ask(
+        client.reqMktData, 303, found[0], "100,101,106,456", False, False, [],
+        until="tickString", that=lambda number, kind, _: (number, kind) == (303, 59),
+    )  # fmt: skip
+    computed = {said[1]: said for said in told.all("tickOptionComputation")}
+    assert {10, 11, 12, 13} <= computed.keys()
+    _, _, _, volatility, delta, price, dividends, gamma, vega, theta, spot = computed[13]
+    assert volatility == pytest.approx(0.254)
+    assert 0 < delta < 1 < price
+    assert min(gamma, vega, -theta) > 0
+    assert (dividends is not None, spot) == (True, 150.01)
+    assert {27, 28, 29, 30} <= {kind for _, kind, _ in told.all("tickSize")}
+    client.cancelMktData(303)
+    combination_orders(client, post, found)
+
+
+def combination_orders(client: Client, post: Post, found: list[Contract]) -> None:
+    """Orders for one option and for a spread of two, from the preview to the list of what is done."""
+    told = client.ask(
+        client.placeOrder, 304, found[0], order("LMT", 1, lmtPrice=50.0), until="commissionAndFeesReport"
+    )
+    _, contract, fill = told.last("execDetails")
+    assert (contract.secType, contract.strike, contract.multiplier, fill.shares) == ("OPT", 150.0, "100", 1)
+    spread = stock(kind="BAG")
+    spread.comboLegs = [leg(one.conId, side) for one, side in zip(found, ("BUY", "SELL"), strict=True)]
+    assert errors(client.ask(client.reqContractDetails, 305, spread, until="error")) == [(305, 321)]
+    told = client.ask(
+        client.reqMktData,
+        306,
+        spread,
+        "",
+        False,
+        False,
+        [],
+        until="tickPrice",
+        that=lambda _, kind, *__: kind == 2,
+    )
+    client.cancelMktData(306)
+    asked = order("LMT", 2, lmtPrice=-1.5, whatIf=True)
+    _, shown, _, state = client.ask(client.placeOrder, 307, spread, asked, until="openOrder").last(
+        "openOrder"
+    )
+    assert (shown.conId, shown.tradingClass, state.commissionAndFees) == (28812380, "COMB", 2.6)
+    told = client.ask(
+        client.placeOrder, 308, spread, order("LMT", 2, lmtPrice=-1.5, orderRef="spread"), until="orderStatus"
+    )
+    _, shown, made, _ = told.last("openOrder")
+    assert (shown.secType, made.lmtPrice) == ("BAG", -1.5)
+    assert [(one.conId, one.ratio, one.action) for one in shown.comboLegs] == [
+        (one.conId, 1, side) for one, side in zip(found, ("BUY", "SELL"), strict=True)
+    ]
+    told = client.hear(
+        "commissionAndFeesReport", lambda said: said.execId.endswith(".03.01"), post, "/tws/fill", {"order": "spread", "price": 2}
+    )  # fmt: skip
+    kinds = [(contract.secType, fill.side, fill.shares) for _, contract, fill in told.all("execDetails")]
+    assert kinds == [("BAG", "BOT", 2), ("OPT", "BOT", 2), ("OPT", "SLD", 2)]
+    told = client.ask(client.reqCompletedOrders, False, until="completedOrdersEnd")
+    [done] = [made for contract, made, _ in told.all("completedOrder") if contract.secType == "BAG"]
+    assert (done.filledQuantity, done.lmtPrice) == (2, -1.5)
+    held = client.ask(client.reqPositions, until="positionEnd").all("position")
+    assert {contract.strike: quantity for _, contract, quantity, _ in held if contract.secType == "OPT"} == {
+        150.0: 3,
+        155.0: -2,
+    }
+    told = client.ask(
+        client.exerciseOptions, 309, found[0], 1, 1, "DU1234567", 1, "", "", False,
+        until="execDetails", that=lambda _, contract, __: contract.secType == "STK",
+    )  # fmt: skip
+    closed, bought = told.all("execDetails")
+    assert (closed[2].price, closed[2].side, closed[2].permId) == (0.0, "SLD", 0)
+    assert (bought[2].price, bought[2].shares, bought[2].orderRef) == (150.0, 100, "")
+    client.hear("commissionAndFeesReport")
+
+
 def nonsense(client: Client) -> None:
     """Errors: what cannot be cancelled, bought, or understood."""
     assert errors(client.ask(client.cancelOrder, 77, OrderCancel(), until="error")) == [(77, 10147)]
     assert errors(client.ask(client.cancelOrder, 1, OrderCancel(), until="error")) == [(1, 10148)]
-    told = client.ask(client.placeOrder, 60, stock(), order("MKT", 1_000_000), until="orderStatus")
-    assert (told.last("orderStatus")[1], errors(told)) == ("Inactive", [(60, 201)])
-    assert errors(client.ask(client.placeOrder, 61, stock("NOSUCH"), order("MKT"), until="error")) == [
-        (61, 200)
+    told = client.ask(client.placeOrder, 360, stock(), order("MKT", 1_000_000), until="orderStatus")
+    assert (told.last("orderStatus")[1], errors(told)) == ("Inactive", [(360, 201)])
+    assert errors(client.ask(client.placeOrder, 361, stock("NOSUCH"), order("MKT"), until="error")) == [
+        (361, 200)
     ]
     assert errors(
-        client.ask(client.placeOrder, 62, stock(), order("LMT", lmtPrice=1.001), until="error")
-    ) == [(62, 110)]
+        client.ask(client.placeOrder, 362, stock(), order("LMT", lmtPrice=1.001), until="error")
+    ) == [(362, 110)]
     assert errors(client.ask(client.reqMarketDataType, 9, until="error")) == [(-1, 321)]
     assert errors(client.ask(client.reqScannerParameters, until="error")) == [(-1, 506)]
 
