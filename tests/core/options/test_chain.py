@@ -72,6 +72,15 @@ def test_without_a_wish_a_monthly_one_is_preferred_where_it_is_about_a_month_awa
     assert pick_expiry(chain(date(2027, 6, 18), date(2028, 1, 21)), ExpiryWish(), TODAY) == date(2027, 6, 18)
 
 
+def test_about_a_month_is_thirty_days_and_a_monthly_one_may_be_eighteen_off() -> None:
+    near = chain(TODAY + timedelta(29), TODAY + timedelta(32))
+    assert pick_expiry(near, ExpiryWish(), TODAY) == TODAY + timedelta(29)
+    january = date(2027, 1, 15)
+    both = chain(date(2026, 12, 28), january)
+    assert pick_expiry(both, ExpiryWish(), january - timedelta(48)) == january
+    assert pick_expiry(both, ExpiryWish(), january - timedelta(49)) == date(2026, 12, 28)
+
+
 @pytest.mark.parametrize(
     ("there", "wish", "sentence"),
     [
