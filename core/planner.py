@@ -58,6 +58,8 @@ HALF, ZERO = Decimal("0.5"), Decimal(0)
 GIVES_WAY = HALF
 """How far from the middle to the other side of the market an entry may be repriced, where its owner names no limit."""
 ROWS = 8
+NEAR = 6
+"""How many strikes are tried in place of one that an expiry does not have."""
 LOOKS = 8
 """How many options are looked at to find strikes by their deltas."""
 ABOUT_A_MONTH = ExpiryWish()
@@ -172,13 +174,14 @@ class Planner:
         wanted = [
             replace(leg.option, expiry=later, trading_class=chain.trading_class) for leg in old if leg.option
         ]
-        options = await self._contracts(underlying, wanted)
-        new = tuple(
-            Leg(options[want].con_id, leg.ratio, options[want].option)
-            for leg, want in zip(old, wanted, strict=True)
-        )
+        contracts = [await self._nearest(underlying, want, chain) for want in wanted]
+        new = tuple(Leg(i.con_id, leg.ratio, i.option) for leg, i in zip(old, contracts, strict=True))
+        if strategies.name_of(new) is not strategies.name_of(old):
+            raise BadInput(
+                f"Its strikes are not listed for {later.day} {later:%b %y}: /chain {group.symbol} {later} shows which there are."
+            )
         label = strategies.label(group.strategy, group.legs, group.symbol)
-        name = f"Roll {label} to {later.day} {later:%b %y}"
+        name = f"Roll {label} to {_where_to(old, new)}"
         legs = combine.merged(combine.opposite(old), new)
         terms = self._terms(underlying, legs, name, group.count, ())
         return await self._draw(terms, owner, None, group.strategy, spot)
@@ -214,6 +217,17 @@ class Planner:
                 f"There is no {missing[0].label(underlying.symbol)}: /chain {underlying.symbol} {missing[0].expiry} shows which there are."
             )
         return {want: one for want, one in zip(wanted, found, strict=True) if one is not None}
+
+    async def _nearest(self, underlying: Instrument, wanted: OptionTerms, chain: Chain) -> Instrument:
+        """The contract that is wanted, or, where its strike is not listed at that expiry, the one nearest to it. Raises BadInput."""
+        (exact,) = await self._broker.options(underlying, [wanted])
+        if exact is not None:
+            return exact
+        near = sorted(chain.strikes, key=lambda strike: (abs(strike - wanted.strike), strike))[:NEAR]
+        found = await self._broker.options(underlying, [replace(wanted, strike=strike) for strike in near])
+        return next((i for i in found if i is not None), None) or next(
+            iter((await self._contracts(underlying, [wanted])).values())
+        )
 
     async def _strikes(
         self,
@@ -657,6 +671,16 @@ def _market_value(
     if bid is None or ask is None:
         return None
     return abs(bid + ask) / 2 * combine.multiplier_of(legs) * ticket.quantity
+
+
+def _where_to(old: Sequence[Leg], new: Sequence[Leg]) -> str:
+    """The new expiry, and the new strikes where they are not the old ones."""
+    options = [leg.option for leg in new if leg.option]
+    strikes = sorted({option.strike for option in options})
+    day = f"{options[0].expiry.day} {options[0].expiry:%b %y}"
+    if strikes == sorted({leg.option.strike for leg in old if leg.option}):
+        return day
+    return f"{'/'.join(f'{strike.normalize():f}' for strike in strikes)} {day}"
 
 
 def _on_tick(price: Decimal, tick: Decimal, rounding: str) -> Decimal:
