@@ -234,7 +234,7 @@ def _of_order(order: Order) -> Iterator[Decimal | None]:
         yield from (order.change.quantity, order.change.limit_price)
 
 
-def _around(snapshot: Snapshot) -> Iterator[Decimal | None]:
+def _around(ticket: Ticket, snapshot: Snapshot) -> Iterator[Decimal | None]:
     """What an entry is measured by besides."""
     account, forecast = snapshot.account, snapshot.what_if
     yield snapshot.atr
@@ -242,6 +242,7 @@ def _around(snapshot: Snapshot) -> Iterator[Decimal | None]:
     if account:
         yield from (account.net_liquidation, account.excess_liquidity, account.day_gain, account.worth_before)
         yield from account.rates.values()
+        yield account.cash if is_plan(ticket) else None
     if forecast:
         yield from (forecast.equity_with_loan_after, forecast.maintenance_margin_after)
         yield forecast.maintenance_margin_change
@@ -268,7 +269,7 @@ def check(
     known = _measurable(_own(ticket, snapshot))
     if known:
         exits = protects or reduces(ticket, snapshot)
-        known = exits or _measurable(_around(snapshot))
+        known = exits or _measurable(_around(ticket, snapshot))
     if not known:
         # Nothing can be measured against a figure that is no number, so no further rule is asked.
         return (

@@ -1,9 +1,9 @@
 """The rules that only options and combinations have: a limit, a market for every leg, an end to the loss, and cover for what is owed."""
 
 from dataclasses import replace
-from decimal import Decimal
+from decimal import ROUND_FLOOR, Decimal
 
-from core.model import Account, Denial, OrderType, Ticket
+from core.model import Account, Denial, OrderType, Side, Ticket
 from core.options import combine
 from core.risk import plans
 from core.risk.bounds import EXCHANGE, exposure
@@ -17,7 +17,7 @@ def legs_fit(ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial | No
     known = snapshot.positions is not None  # else `loss_bounded` says that nothing can be measured
     opening = plans.split(ticket, beside(ticket, snapshot))[1] if known else ()
     problem = plans.misfit(ticket, opening, snapshot.plan)
-    return Denial("LEGS", problem, remedy="one of the strategies: /help options") if problem else None
+    return Denial("LEGS", problem, remedy="/help strategy lists what can be opened") if problem else None
 
 
 def plan_limit(ticket: Ticket, _snapshot: Snapshot, _limits: Limits) -> Denial | None:
@@ -93,6 +93,8 @@ def plan_spread(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | 
     wide = (ask - bid) * HUNDRED / gross
     if wide <= limits.max_spread_percent_options:
         return None
+    if not ticket.instrument.legs and ticket.side is Side.SELL:
+        bid, ask = -ask, -bid
     return Denial(
         "SPREAD",
         f"Bid and ask of {ticket.instrument.label} lie far apart: {bid:f} / {ask:f}.",
@@ -122,7 +124,7 @@ def plan_collar(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | 
     width += abs(shares) * limits.max_collar_percent / HUNDRED
     if limit - ask <= width:
         return None
-    edge = ask + width
+    edge = (ask + width).quantize(combine.TICK, ROUND_FLOOR)
     shown = edge if ticket.instrument.legs else edge * ticket.side.sign
     given = ticket.worst_limit
     return Denial(
@@ -139,14 +141,20 @@ def loss_bounded(ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial 
     long or shares behind them that cover nothing else.
     """
     around = beside(ticket, snapshot)
+    known = snapshot.plan is not None and snapshot.positions is not None
+    if known and not plans.split(ticket, around)[1]:
+        return None
     before = plans.free_shares(ticket, (), around)
     after = plans.free_shares(ticket, plans.legs_of(ticket), around)
+    covered = known and after >= min(before, ZERO)
     found = judged(ticket, snapshot)
-    if found is None:
+    if not known or (covered and found is None):
         return Denial(
-            "LOSS_UNKNOWN", "What it could lose cannot be measured: a price is missing, or its legs do not fit.", remedy="try again in a few seconds"
-        )  # fmt: skip
-    if after >= min(before, ZERO) and plans.new_loss(found) is not None:
+            "LOSS_UNKNOWN",
+            "What it could lose cannot be measured: a price is missing, or its legs do not fit.",
+            remedy="try again in a few seconds",
+        )
+    if covered and found is not None and plans.new_loss(found) is not None:
         return None
     symbol = ticket.instrument.symbol
     return Denial(
@@ -256,11 +264,12 @@ def plan_risk(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | No
 
 def plan_crossing(ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial | None:
     """No leg meets an order of ours that rests on the other side of it."""
-    mine = {leg.con_id: leg.ratio for leg in plans.legs_of(ticket)}
+    legs = plans.legs_of(ticket)
     for order in snapshot.working:
         if order.protects or order.remaining <= 0 or order.cancel_requested_at is not None:
             continue
-        if any(moved * mine.get(con_id, 0) < 0 for con_id, moved in order.moves(order.remaining)):
+        moves = order.moves(order.remaining)
+        if any(leg.con_id == con_id and moved * leg.ratio < 0 for con_id, moved in moves for leg in legs):
             return Denial(
                 "CROSSING",
                 f"Your own order #{order.number} ({order.label}) works on the other side of one of its legs.",

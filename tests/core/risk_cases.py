@@ -1,14 +1,28 @@
-"""Every rule of the gate with the cases that it has to get right, as a table: what passes, what does not, both sides of each edge, what is
+"""Every rule for shares with the cases that it has to get right, as a table (options: `risk_plan_cases`): what passes, what does not, both sides of each edge, what is
 not known, what is no number, and an order that only closes a holding in the same trouble.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from core.model import Change, Drift, Mode, Order, OrderType, Role, Sent, Side, Ticket, Trading, TradingState
+from core.model import (
+    Change,
+    Drift,
+    Mode,
+    OptionTerms,
+    Order,
+    OrderType,
+    Right,
+    Role,
+    Sent,
+    Side,
+    Ticket,
+    Trading,
+    TradingState,
+)
 from core.risk import Limits, Snapshot
 from tests.values import (
     AAPL,
@@ -32,7 +46,8 @@ COVER = ticket(BUY, 10)
 """An order that only closes, where a hundred are sold short: a purchase, so that no rule can leave it alone for its side."""
 TICK = timedelta(microseconds=1)
 EURO = replace(BASE, currency="EUR", rates={"USD": D("0.80")})
-OPTION = replace(AAPL, kind="OPT", multiplier=D(100))
+HUNDREDS = replace(AAPL, multiplier=D(100))
+"""What counts by the hundred."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +140,9 @@ def thing(**changes: Any) -> Any:
     return replace(AAPL, **changes)
 
 
+EARLIER = OptionTerms(date(2026, 4, 17), D(105), Right.CALL)
+CALL = position(-1, 9, option=replace(EARLIER, expiry=date(2026, 6, 19)), kind="OPT")
+"""A call that is owed."""
 DRIFT = Drift("DU1", AAPL.con_id, "AAPL", "USD", D(30), D(40), D(100))
 MARKET_SELL = ticket(SELL)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -143,10 +161,6 @@ def reject(ago: timedelta) -> Sent:
 
 def filled(ago: timedelta = MINUTE, **changes: Any) -> Sent:
     return sent(HOUR * 9, filled_at=NOW - ago, **changes)
-
-
-def options(price: str) -> Ticket:
-    return ticket(limit=price, instrument=OPTION)
 
 
 CASES: dict[str, Row] = {
@@ -500,12 +514,39 @@ CASES: dict[str, Row] = {
             (case(MARKET_SELL, -20), "SHORT_SALE"),
             (case(MARKET_SELL, 12, working=(works(SELL, 4),)), "SHORT_SALE"),
             (case(MARKET_SELL, 12, told=(position(4),)), "SHORT_SALE"),
+            (case(MARKET_SELL, positions=(position(105), CALL)), "COVERS_CALL"),
+            (case(MARKET_SELL, positions=(position(105),), told=(position(105), CALL)), "COVERS_CALL"),
+            (
+                case(MARKET_SELL, 105, working=(works(SELL, 1, kind="OPT", con_id=9, option=CALL.option),)),
+                "COVERS_CALL",
+            ),
         ),
         edges=(
             (case(ticket(SELL, 10), 10), case(ticket(SELL, 11), 10)),
             (
                 case(ticket(SELL, 6), 10, working=(works(SELL, 4),)),
                 case(ticket(SELL, 7), 10, working=(works(SELL, 4),)),
+            ),
+            (
+                case(MARKET_SELL, positions=(position(110), CALL)),
+                case(MARKET_SELL, positions=(position(109), CALL)),
+            ),
+            (
+                case(
+                    MARKET_SELL, positions=(position(10), CALL, replace(CALL, con_id=8, signed_quantity=D(1)))
+                ),
+                case(
+                    MARKET_SELL,
+                    positions=(
+                        position(10),
+                        CALL,
+                        replace(CALL, con_id=8, signed_quantity=D(1), option=EARLIER),
+                    ),
+                ),
+            ),
+            (
+                case(MARKET_SELL, positions=(position(10), replace(CALL, currency="EUR"))),
+                case(MARKET_SELL, positions=(position(10), CALL)),
             ),
         ),
         missing=((case(MARKET_SELL, None), "POSITION_UNKNOWN"),),
@@ -514,6 +555,7 @@ CASES: dict[str, Row] = {
             case(MARKET_SELL, 10, told=(position("NaN"),)),
             case(MARKET_SELL, 10, working=(works(SELL, "NaN"),)),
             case(MARKET_SELL, 10, working=(works(SELL, 4, filled=NAN),)),
+            case(MARKET_SELL, positions=(position(10), replace(CALL, signed_quantity=NAN))),
         ),
         why={"leaves": "an order that only closes is covered: that is what closing means"},
     ),
@@ -600,14 +642,17 @@ CASES: dict[str, Row] = {
         why={**YES_OR_NO, "missing": "a list that is not there is a missing limit"},
     ),
     "order_size": Row(
-        passes=(case(), case(ticket(instrument=OPTION))),
+        passes=(case(), case(ticket(instrument=thing(kind="FUT"), quantity=50))),
         denies=(
             (case(ticket(quantity=10_500)), "ORDER_SIZE"),
-            (case(ticket(quantity=51, instrument=OPTION)), "ORDER_SIZE"),
+            (case(ticket(quantity=51, instrument=thing(kind="FUT"))), "ORDER_SIZE"),
         ),
         edges=(
             (case(ticket(quantity=10_000)), case(ticket(quantity=10_001))),
-            (case(ticket(quantity=50, instrument=OPTION)), case(ticket(quantity=51, instrument=OPTION))),
+            (
+                case(ticket(quantity=50, instrument=thing(kind="FUT"))),
+                case(ticket(quantity=51, instrument=thing(kind="FUT"))),
+            ),
             (
                 case(ticket(quantity=10_000, instrument=thing(kind="CASH"))),
                 case(ticket(quantity=10_001, instrument=thing(kind="CASH"))),
@@ -621,7 +666,7 @@ CASES: dict[str, Row] = {
         passes=(case(),),
         denies=(
             (case(ticket(quantity=500)), "ORDER_VALUE"),
-            (case(ticket(quantity=3, instrument=OPTION)), "ORDER_VALUE"),
+            (case(ticket(quantity=3, instrument=HUNDREDS)), "ORDER_VALUE"),
         ),
         edges=(
             (case(ticket(quantity=250)), case(ticket(quantity=251))),
@@ -699,13 +744,6 @@ CASES: dict[str, Row] = {
                 case(ticket(limit="5.10"), quote=quote(ask="5")),
                 case(ticket(limit="5.11"), quote=quote(ask="5")),
             ),
-            (case(options("4.40"), quote=quote(ask="4")), case(options("4.41"), quote=quote(ask="4"))),
-            (
-                case(ticket(limit="4.40", instrument=thing(kind="FOP")), quote=quote(ask="4")),
-                case(ticket(limit="4.41", instrument=thing(kind="FOP")), quote=quote(ask="4")),
-            ),
-            (case(options("0.35"), quote=quote(ask="0.30")), case(options("0.36"), quote=quote(ask="0.30"))),
-            (case(options("0.55"), quote=quote(ask="0.50")), case(options("0.56"), quote=quote(ask="0.50"))),
         ),
         missing=(
             (case(ticket(limit="100"), quote=None), "COLLAR"),
@@ -740,7 +778,7 @@ CASES: dict[str, Row] = {
             ),
             (case(ticket(quantity=150), -50), case(ticket(quantity=151), -50)),
             (case(ticket(quantity=125), account=EURO), case(ticket(quantity=126), account=EURO)),
-            (case(ticket(quantity=1, instrument=OPTION)), case(ticket(quantity=2, instrument=OPTION))),
+            (case(ticket(quantity=1, instrument=HUNDREDS)), case(ticket(quantity=2, instrument=HUNDREDS))),
         ),
         missing=(
             (case(ENTRY, None), "POSITION_CAP"),
@@ -833,7 +871,7 @@ CASES: dict[str, Row] = {
                 case(ticket(quantity=125, stop_loss=D(80)), account=EURO),
                 case(ticket(quantity=126, stop_loss=D(80)), account=EURO),
             ),
-            (case(ticket(quantity=6, instrument=OPTION)), case(ticket(quantity=7, instrument=OPTION))),
+            (case(ticket(quantity=6, instrument=HUNDREDS)), case(ticket(quantity=7, instrument=HUNDREDS))),
             (
                 case(ticket(quantity=100, limit="99", stop_loss=D(79))),
                 case(ticket(quantity=100, limit="99.01", stop_loss=D(79))),

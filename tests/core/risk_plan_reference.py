@@ -514,12 +514,14 @@ def expired(ticket: Ticket, state: State, limits: Limits) -> str:
 
 
 def loss_ends(ticket: Ticket, state: State, limits: Limits) -> str:
-    plan, world = opened(ticket, state), World(ticket, state)
-    if plan is None:
+    if state["plan"] is None or state["positions"] is None:
         return "LOSS_UNKNOWN"
+    plan, world = opened(ticket, state), World(ticket, state)
     before, after = world.free(dict(world.least)), world.free(world.with_legs(ticket, parts(ticket)))
     if after < before and after < 0:
         return "UNLIMITED_LOSS"
+    if plan is None:
+        return "LOSS_UNKNOWN"
     return "UNLIMITED_LOSS" if plan.endless else ""
 
 

@@ -25,7 +25,7 @@ def verdict(ticket: Ticket, state: State, limits: Limits) -> list[str]:
     if not all(is_figure(f) for f in own_figures(ticket, state)):
         return ["NOT_A_NUMBER"]
     leaving = only_closes(ticket, state)
-    if not leaving and not all(is_figure(f) for f in other_figures(state)):
+    if not leaving and not all(is_figure(f) for f in other_figures(ticket, state)):
         return ["NOT_A_NUMBER"]
     found = []
     for binds_exits, needed, rule, *only in GATE:
@@ -79,7 +79,7 @@ def own_figures(ticket: Ticket, state: State) -> list[Decimal | None]:
     return found + plans.figures(ticket, state)
 
 
-def other_figures(state: State) -> list[Decimal | None]:
+def other_figures(ticket: Ticket, state: State) -> list[Decimal | None]:
     """What is asked of an order that opens or adds, besides."""
     found: list[Decimal | None] = [state["atr"]]
     if state["quote"] is not None:
@@ -88,6 +88,8 @@ def other_figures(state: State) -> list[Decimal | None]:
     if account is not None:
         found += [account.net_liquidation, account.excess_liquidity, account.day_gain, account.worth_before]
         found += list(account.rates.values())
+        if plans.is_plan(ticket):
+            found.append(account.cash)
     if forecast is not None:
         found += [forecast.equity_with_loan_after, forecast.maintenance_margin_after]
         found.append(forecast.maintenance_margin_change)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from core import risk
 from core.model import Denial
-from tests.core.risk_cases import CASES, Case
+from tests.core.risk_cases import Case
+from tests.core.risk_plan_cases import CASES
 
 ROWS = {row.rule.__name__: row for row in risk.RULES}
 

@@ -1,6 +1,6 @@
 """Every rule: passes, denies, holds on both sides of its edge, says no where something is not known or is no number, and lets out whoever only closes.
 
-The cases stand in `risk_cases`, the words that a person reads in `risk_words.txt`; here is what is asked of them, and what no single case shows.
+The cases stand in `risk_cases` and `risk_plan_cases`, the words that a person reads in `risk_words.txt`; here is what is asked of them, and what no single case shows.
 """
 
 import itertools
@@ -32,7 +32,6 @@ from core.model import (
 )
 from core.risk import Limits, RuleRow, Snapshot, bounds
 from tests.core.risk_cases import (
-    CASES,
     COVER,
     ENTRY,
     EURO,
@@ -47,6 +46,9 @@ from tests.core.risk_cases import (
     works,
 )
 from tests.core.risk_pairs import pair
+from tests.core.risk_plan_cases import CASES, CLOSE, HELD, LONG, SHARED, plan
+from tests.core.risk_plan_cases import FITTING as PLANS_FITTING
+from tests.core.risk_plan_pairs import plan_pair
 from tests.values import AAPL, ACCOUNT, BASE, LINK, NOW, QUOTE, WHAT_IF, approval, position, snapshot, ticket
 
 BUY, SELL = Side.BUY, Side.SELL
@@ -143,15 +145,23 @@ def test_an_order_that_only_closes(name: str, one: Case) -> None:
 
 
 def test_all_is_well() -> None:
-    """A plain purchase on a good day meets no denial, and neither does a plain cover or sale."""
+    """A plain purchase on a good day meets no denial, and neither does a plain cover or sale, of options too."""
     assert all_say(case()) == all_say(leaving()) == all_say(case(ticket(SELL), 10)) == []
+    assert all_say(plan(LONG)) == all_say(plan(CLOSE, HELD)) == []
+
+
+@pytest.mark.parametrize(("name", "one", "code"), SHARED)
+def test_a_rule_for_every_order_is_asked_of_plans(name: str, one: Case, code: str) -> None:
+    """Measured by the most that they can lose, and by the leg that has most contracts."""
+    assert alone(name, one) == code
+    assert code == "" or code in all_say(one)
 
 
 # --- which rules bind whom --------------------------------------------------------------------------------------------
 
 BINDS_EXITS = {
     "analyst_halted", "connected", "account_agrees", "approval", "price_known", "quantity_sane", "price_sane", "stop_side",
-    "bracket_sides", "sale_covered", "crossing",
+    "bracket_sides", "sale_covered", "crossing", "plan_priced", "legs_fit", "plan_limit", "not_expired", "plan_crossing",
 }  # fmt: skip
 
 
@@ -163,7 +173,7 @@ def test_the_rules_that_bind_exits() -> None:
 def test_the_rules_that_bind_new_prices_of_protection() -> None:
     """A stop that is moved sells what is held anyway, so neither the holding nor an order of ours stands in its way."""
     bound = {name for name, row in ROWS.items() if row.binds_exits and row.binds_protection}
-    assert bound == BINDS_EXITS - {"sale_covered", "crossing"}
+    assert bound == BINDS_EXITS - {"sale_covered", "crossing", "plan_crossing"}
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -172,6 +182,7 @@ def test_protection_is_bound_by_its_own_rules(name: str) -> None:
     one = CASES[name].leaves
     if one is None:
         one = case(ticket(SELL, 11), 10) if name == "sale_covered" else case(ticket(quantity=101))
+        one = CASES[name].denies[0][0] if ROWS[name].plans else one
     told = codes(risk.check(one.ticket, one.moment, one.limits, protects=True))
     code = alone(name, one)
     assert code
@@ -215,11 +226,19 @@ def needed() -> Iterator[Any]:
 def test_a_limit_that_is_missing_denies(row: RuleRow, name: str, bad: Any) -> None:
     """It denies what it would bound, says which it is, and holds an order that only closes where the rule does."""
     limits = {name: bad}
-    (denial,) = risk.check(ENTRY, case().moment, replace(LIMITS, **limits))
-    assert denial.code == "LIMIT_MISSING"
-    assert name.upper() in denial.message
-    assert denial.remedy == f"set {name.upper()}"
-    assert all_say(leaving(limits=limits)) == (["LIMIT_MISSING"] if row.binds_exits else [])
+    entry, exits = (
+        (case(limits=limits), leaving(limits=limits))
+        if not row.plans
+        else (plan(LONG, limits=limits), plan(CLOSE, HELD, limits=limits))
+    )
+    asking = [r for r in risk.RULES if name in r.needs and r.plans in (None, bool(row.plans))]
+    denials = risk.check(entry.ticket, entry.moment, entry.limits)
+    assert len(denials) == len(asking) > 0
+    for denial in denials:
+        assert denial.code == "LIMIT_MISSING"
+        assert name.upper() in denial.message
+        assert denial.remedy == f"set {name.upper()}"
+    assert all_say(exits) == ["LIMIT_MISSING"] * sum(r.binds_exits for r in asking)
 
 
 def test_every_limit_is_needed_by_a_rule() -> None:
@@ -275,10 +294,10 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
     ]  # fmt: skip
 
 
-@given(st.integers(0, 2**32))
-def test_every_verdict_is_a_value(seed: int) -> None:
+@given(st.integers(0, 2**32), st.booleans())
+def test_every_verdict_is_a_value(seed: int, options: bool) -> None:
     """No order makes a rule raise; each denial is a code with a sentence, told once for each rule that denies, in their order."""
-    asked, moment, limits = pair(Random(seed))
+    asked, moment, limits = (plan_pair if options else pair)(Random(seed))
     told = risk.check(asked, moment, limits)
     for denial in told:
         assert denial.code.replace("_", "").isupper()
@@ -290,7 +309,8 @@ def test_every_verdict_is_a_value(seed: int) -> None:
     if None in [getattr(limits, f.name) for f in fields(limits)] or "LIMIT_MISSING" in codes(told):
         return
     exits = risk.reduces(asked, moment)
-    single = [row.rule(asked, moment, limits) for row in risk.RULES if row.binds_exits or not exits]
+    rows = [row for row in risk.RULES if row.plans in (None, options)]
+    single = [row.rule(asked, moment, limits) for row in rows if row.binds_exits or not exits]
     assert told == tuple(denial for denial in single if denial is not None)
 
 
@@ -324,7 +344,7 @@ amounts = st.decimals("0.01", 200_000, places=2)
     name=st.sampled_from(FITTING),
     quantity=st.integers(1, 30_000),
     cents=st.integers(1, 50_000),
-    kind=st.sampled_from([("STK", 1), ("OPT", 100), ("CASH", 1)]),
+    kind=st.sampled_from([("STK", 1), ("STK", 100), ("FUT", 100), ("CASH", 1)]),
     rate=st.decimals("0.0050", 200, places=4),
     room=amounts,
     held=st.integers(-300, 300),
@@ -415,7 +435,7 @@ def test_rules_that_a_smaller_quantity_does_not_cure_offer_none() -> None:
         name for name, row in CASES.items() for one, _ in row.denies
         for denial in [ROWS[name].rule(one.ticket, one.moment, one.limits)] if denial and denial.fits is not None
     }  # fmt: skip
-    assert offering == set(FITTING)
+    assert offering == {*FITTING, *PLANS_FITTING}
 
 
 # --- who gets out, and what an exit is --------------------------------------------------------------------------------

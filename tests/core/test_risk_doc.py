@@ -7,7 +7,7 @@ import pytest
 
 from bot.settings import Settings
 from core.risk import RULES, Limits
-from tests.core.risk_cases import CASES
+from tests.core.risk_plan_cases import CASES
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "risk.md"
 
