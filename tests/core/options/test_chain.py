@@ -240,12 +240,18 @@ def test_candidates_without_a_volatility_come_near(
 
 
 def test_candidates_without_a_right_serve_both() -> None:
-    wish, spot = StrikeWish(delta=Decimal("0.30")), Decimal(200)
-    both = candidates(STRIKES, wish, spot, 30, 0.3)
+    wish, spot, fine = (
+        StrikeWish(delta=Decimal("0.30")),
+        Decimal(200),
+        tuple(Decimal(n) for n in range(150, 251)),
+    )
+    both = candidates(fine, wish, spot, 30, 0.3)
     assert len(both) == 8
     for right in Right:
-        deltas = {one: delta_of(one, right, spot, 30, 0.3) for one in STRIKES}
-        assert pick_strike(STRIKES, wish, spot, right, deltas) in both
+        deltas = {one: delta_of(one, right, spot, 30, 0.3) for one in fine}
+        assert pick_strike(fine, wish, spot, right, deltas) in both
+    assert all(one > spot for one in candidates(fine, wish, spot, 30, 0.3, Right.CALL))
+    assert all(one < spot for one in candidates(fine, wish, spot, 30, 0.3, Right.PUT))
 
 
 def test_only_a_delta_needs_a_look() -> None:
