@@ -16,7 +16,7 @@ from core.ports import Clock
 
 log = logging.getLogger(__name__)
 
-EVERY_SECONDS = 10.0
+EVERY_SECONDS = 5.0
 """How long each price gets to be taken."""
 TICKS = (Decimal("0.10"), Decimal("0.05"), Decimal("0.01"))
 """The ticks that prices of options have; an order says by its two limits which it is on."""

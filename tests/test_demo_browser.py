@@ -300,3 +300,56 @@ async def test_a_denial_made_to_fit_and_the_panic_ladder_in_a_browser(tmp_path: 
     await expect(bubble(page, "ACTIVE: trading is open again")).to_be_visible()
     await pictures(page, "resumed")
     await demo.stop()
+
+
+async def test_an_options_strategy_in_a_browser(tmp_path: Path, page: Page) -> None:
+    """From the wizard to a filled bull call spread, its payoff looked at, rolled to the next month, and closed."""
+    demo = await Demo.start(tmp_path)
+    await page.goto(demo.address)
+    await expect(bubble(page, "Connected")).to_be_visible()
+
+    await say(page, "/chain AAPL")
+    chain = bubble(page, "AAPL options.*strike +bid/ask")
+    await expect(chain).to_contain_text("SIMULATED")
+    await pictures(page, "chain")
+
+    await say(page, "/strategy AAPL")
+    await tap(bubble(page, "What do you expect of AAPL"), "I think it rises")
+    await tap(bubble(page, "How much may it lose at most"), re.escape("$500"))
+    await tap(bubble(page, "By when"), "About 1 month")
+    found = bubble(page, "What fits, the plainest first")
+    await pictures(page, "wizard")
+    await tap(found, "BULL_CALL_SPREAD")
+    card = bubble(page, "BUY \\d+ AAPL BULL_CALL_SPREAD.*Nothing is sent before")
+    for words in ("Max gain", "max loss", "Break-even", "likely", "Margin", "assigned"):
+        await expect(card).to_contain_text(words)
+    payoff = bubble(page, "AAPL BULL_CALL_SPREAD.*gain and loss at expiry").locator("img")
+    await expect(payoff).to_be_visible()
+    assert await payoff.evaluate("image => image.decode().then(() => image.naturalWidth)") > 500
+    await pictures(page, "payoff")
+    await card.scroll_into_view_if_needed()
+    await pictures(page, "plan")
+    await tap(card, "Send")
+    await expect(bubble(page, "FILLED BUY \\d+ AAPL BULL_CALL_SPREAD.*paid")).to_be_visible(timeout=60_000)
+
+    await say(page, "/positions")
+    held = bubble(page, "Positions.*AAPL BULL_CALL_SPREAD.*days left")
+    await pictures(page, "strategies-held")
+    old = await held.get_by_role("button", name=re.compile("^Close AAPL")).inner_text()
+    await tap(held, "Roll AAPL")
+    await tap(bubble(page, "ROLL \\d+ AAPL BULL_CALL_SPREAD.*Comes:.*Nothing is sent before"), "Send")
+    await expect(bubble(page, "FILLED ROLL \\d+ AAPL BULL_CALL_SPREAD")).to_be_visible(timeout=60_000)
+    await say(page, "/positions")
+    later = bubble(page, "Positions.*AAPL BULL_CALL_SPREAD.*days left")
+    await expect(later.get_by_role("button", name=old)).to_have_count(0)  # not the list of before
+    await tap(later, "Close AAPL")
+    closing = bubble(page, "CLOSE \\d+ AAPL BULL_CALL_SPREAD.*Nothing is sent before")
+    await pictures(page, "plan-closing")
+    await tap(closing, "Send")
+    await expect(bubble(page, "FILLED CLOSE \\d+ AAPL BULL_CALL_SPREAD")).to_be_visible(timeout=60_000)
+    await say(page, "/positions")
+    await expect(bubble(page, "Positions")).not_to_contain_text("BULL_CALL_SPREAD")
+    await say(page, "/trades")
+    await expect(bubble(page, "Trades.*CLOSE \\d+ AAPL BULL_CALL_SPREAD")).to_be_visible()
+    await pictures(page, "plan-trades")
+    await demo.stop()
