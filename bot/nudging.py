@@ -25,7 +25,9 @@ log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 60.0
 PATIENCE = timedelta(seconds=30)
-"""How long the shares of an option that is gone may take to be told before it is said that nobody knows why."""
+"""How long the shares of an option that is gone may take to be told before it is said that none moved with it, or that nobody knows why."""
+AWAITED = (life.EventKind.EXPIRED, life.EventKind.UNCLEAR)
+"""What every end of an option looks like until its shares are told, which comes behind it."""
 REMEMBERED = timedelta(days=14)
 AFTER_OPEN = timedelta(minutes=2)
 """The first prices of a session are no guide."""
@@ -40,6 +42,7 @@ class Nudging:
         self._desk, self._book, self._notifier = desk, book, notifier
         self._done: Occasion | None = None
         self._changed = asyncio.Event()
+        self._awaits = False
 
     async def compared(self) -> None:
         """The books agree with the broker's: what is held is known, and the next look need not wait."""
@@ -58,7 +61,7 @@ class Nudging:
                 except Exception:
                     log.exception("options are looked at again in a minute")
                 try:
-                    async with asyncio.timeout(LOOK_SECONDS):
+                    async with asyncio.timeout(PATIENCE.total_seconds() if self._awaits else LOOK_SECONDS):
                         await changed.wait()
                 except TimeoutError:
                     continue
@@ -93,7 +96,7 @@ class Nudging:
     async def _ended(self) -> None:
         """Options that came to an end without an order, and whatever else the broker moved by himself."""
         now = self._desk.clock.now()
-        known = await self._since(now)
+        known, self._awaits = await self._since(now), False
         executions = [
             e for e in await self._desk.ledger.executions_since(now - REMEMBERED) if e.time >= known
         ]
@@ -101,7 +104,8 @@ class Nudging:
             return
         events = life.explained(executions)
         for event in events:
-            if event.kind is life.EventKind.UNCLEAR and now - event.at < PATIENCE:
+            if event.kind in AWAITED and now - event.at < PATIENCE:
+                self._awaits = True
                 continue
             await self._say(
                 f"ended:{event.key}", Notice("option_ended", plans.ended_facts(event), urgent=True)
