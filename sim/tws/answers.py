@@ -253,6 +253,7 @@ def option_computation(
     kind: int,
     volatility: float | None,
     of: Model,
+    vega: float,
     price: float,
     dividends: float,
     spot: float,
@@ -260,7 +261,7 @@ def option_computation(
     """What a price of an option means: volatility and Greeks. -1 (of a volatility) and -2 (of a Greek) is what cannot be told."""
     told: list[object] = [-1 if volatility is None else _number(volatility)]
     told += [-2 if volatility is None else _number(of.delta), _number(price), _number(dividends)]
-    told += [-2 if volatility is None else _number(one) for one in (of.gamma, of.vega, of.theta)]
+    told += [-2 if volatility is None else _number(one) for one in (of.gamma, vega, of.theta)]
     return message(21, request_id, kind, 0, *told, _number(spot))
 
 

@@ -62,6 +62,7 @@ def _week(day: date) -> int:
     return (day - _FIRST_FRIDAY + timedelta(6)).days // 7
 
 
+@lru_cache(maxsize=1024)
 def closes(expiry: date) -> datetime:
     """The moment at which options of an expiry are over, aware UTC."""
     return hours.session(expiry)[1]

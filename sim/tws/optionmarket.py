@@ -9,6 +9,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from sim.tws import hours, pricing
@@ -84,8 +85,7 @@ class OptionMarket:
             return self.arranged[symbol]
         if symbol not in _DIVIDENDS:
             return []
-        amount, first = Decimal(_DIVIDENDS[symbol]), self.anchor + _AHEAD
-        return [Dividend(_session_from(first + n * _QUARTER), amount) for n in range(-4, _QUARTERS)]
+        return list(_quarterly(Decimal(_DIVIDENDS[symbol]), self.anchor + _AHEAD))
 
     def next_dividend(self, symbol: str, now: datetime) -> Dividend | None:
         """The next one that who buys now will get."""
@@ -115,22 +115,34 @@ class OptionMarket:
         return pin.volatility
 
     def _model(self, option: Instrument, spot: float, volatility: float, now: datetime) -> Model:
-        left = option.expires - now
-        strike, exact = float(option.strike), left < _EXACT
-        size = _SHORT_BUCKET if left < _SOON else _BUCKET
-        seconds = now.timestamp()
-        start = seconds if exact else seconds // size * size
-        base = spot if exact else math.exp(round(math.log(spot) / _GRID) * _GRID)
-        years = (option.expires.timestamp() - start) / _YEAR
-        of = pricing.model(base, strike, option.right, years, volatility, self._due(option.symbol, start))
-        moved, days = spot - base, (seconds - start) / 86_400
+        base, years, due, days = self._terms(option, spot, now)
+        strike = float(option.strike)
+        of = pricing.model(base, strike, option.right, years, volatility, due)
+        moved = spot - base
         worth = of.value + of.delta * moved + of.gamma * moved**2 / 2 + of.theta * days
         worth = max(worth, pricing.intrinsic(spot, strike, option.right))
         return of._replace(value=worth, delta=max(-1.0, min(1.0, of.delta + of.gamma * moved)))
 
+    def _terms(
+        self, option: Instrument, spot: float, now: datetime
+    ) -> tuple[float, float, pricing.Dividends, float]:
+        """Where an option is worked out: price of the underlying, years left, dividends; and how many days ago that was."""
+        left = option.expires - now
+        seconds, exact = now.timestamp(), left < _EXACT
+        size = _SHORT_BUCKET if left < _SOON else _BUCKET
+        start = seconds if exact else seconds // size * size
+        base = spot if exact else math.exp(round(math.log(spot) / _GRID) * _GRID)
+        years = (option.expires.timestamp() - start) / _YEAR
+        return base, years, self._due(option.symbol, start), (seconds - start) / 86_400
+
+    def vega(self, option: Instrument, now: datetime) -> float:
+        """By how much an option's value changes for a point of volatility."""
+        base, years, due, _ = self._terms(option, float(self.spot(option, now)), now)
+        volatility = self.volatility_of(option, now)
+        return pricing.vega(base, float(option.strike), option.right, years, volatility, due)
+
     def _due(self, symbol: str, seconds: float) -> pricing.Dividends:
-        known = ((_goes_ex(one).timestamp() - seconds, float(one.amount)) for one in self.dividends(symbol))
-        return tuple((round(left / _YEAR, 9), amount) for left, amount in known if left > 0)
+        return _ahead(tuple(self.dividends(symbol)), seconds)
 
     def present_dividends(self, option: Instrument, now: datetime) -> float:
         """What the dividends are worth now that are paid before an option is over."""
@@ -138,19 +150,25 @@ class OptionMarket:
         return pricing.present_value(self._due(option.symbol, now.timestamp()), years)
 
     def implied(self, option: Instrument, price: Decimal, now: datetime) -> float | None:
-        """The volatility that a price of an option means; None where it means none."""
-        of, spot = self.model(option, now), float(self.spot(option, now))
-        if of.vega <= 0 or (option.expires - now) < timedelta(0):
+        """The volatility that a price of an option means; None where it means none. Exact for a quote fixed by hand, close for one near the value."""
+        spot, years = float(self.spot(option, now)), (option.expires - now).total_seconds() / _YEAR
+        strike = float(option.strike)
+        beyond = float(price) - pricing.intrinsic(spot, strike, option.right)
+        if beyond <= 0 or years <= 0:
             return None
-        off = float(price) - of.value
-        if abs(off) <= 0.1 * of.value:
-            near = self.volatility_of(option, now) + off / of.vega / 100
-            return near if near > 0 else None
-        years = (option.expires - now).total_seconds() / _YEAR
-        due = self._due(option.symbol, now.timestamp())
-        return pricing.implied_volatility(
-            float(price), round(spot, 2), float(option.strike), option.right, round(years, 5), due
-        )
+        pin = self.pinned(option.con_id, now)
+        if pin is not None and pin.bid is not None:
+            due = self._due(option.symbol, now.timestamp() // _BUCKET * _BUCKET)
+            return pricing.implied_volatility(
+                float(price), round(spot, 2), strike, option.right, round(years, 5), due
+            )
+        own = self.model(option, now).value - pricing.intrinsic(spot, strike, option.right)
+        vega = self.vega(option, now)
+        if own <= 0 or vega <= 0:
+            return None
+        # what is worth more than exercise brings grows about evenly in its logarithm
+        near = self.volatility_of(option, now) + math.log(beyond / own) * own / vega / 100
+        return near if near > 0 else None
 
     # -- quotes
 
@@ -198,9 +216,22 @@ class OptionMarket:
         return int(self.open_interest(option) * 0.3 * uniform(option.con_id, day.toordinal()) * part)
 
 
+@lru_cache(maxsize=64)
+def _quarterly(amount: Decimal, first: date) -> tuple[Dividend, ...]:
+    return tuple(Dividend(_session_from(first + n * _QUARTER), amount) for n in range(-4, _QUARTERS))
+
+
+@lru_cache(maxsize=1024)
 def _goes_ex(dividend: Dividend) -> datetime:
     """When a share is first traded without a dividend."""
     return hours.session(dividend.ex_date)[0]
+
+
+@lru_cache(maxsize=4096)
+def _ahead(dividends: tuple[Dividend, ...], seconds: float) -> pricing.Dividends:
+    """Those that are still to come at a moment (seconds since 1970), by years."""
+    known = ((_goes_ex(one).timestamp() - seconds, float(one.amount)) for one in dividends)
+    return tuple((round(left / _YEAR, 9), amount) for left, amount in known if left > 0)
 
 
 def _session_from(day: date) -> date:

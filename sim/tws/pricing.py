@@ -23,12 +23,11 @@ Dividends = tuple[tuple[float, float], ...]
 
 
 class Model(NamedTuple):
-    """An option's value a share, and by how much it changes: for a dollar (delta, and its own change gamma), a point of volatility, a day."""
+    """An option's value a share, and by how much it changes: for a dollar (delta, and its own change gamma), and a day."""
 
     value: float
     delta: float
     gamma: float
-    vega: float
     theta: float
 
 
@@ -63,7 +62,7 @@ def model(
     """The value of an American option and its Greeks. An option without time is worth what exercise brings."""
     if years <= 0 or volatility * math.sqrt(years) < _NARROW:
         worth = intrinsic(spot, strike, right)
-        return Model(worth, 0.0 if not worth else 1.0 if right == "C" else -1.0, 0.0, 0.0, 0.0)
+        return Model(worth, 0.0 if not worth else 1.0 if right == "C" else -1.0, 0.0, 0.0)
     due = tuple(one for one in dividends if 0 < one[0] < years)
     if not due and right == "C":
         return _european_call(spot, strike, years, volatility)
@@ -77,15 +76,12 @@ def _european_call(spot: float, strike: float, years: float, volatility: float) 
     of = library.BlackCalculator(
         library.PlainVanillaPayoff(library.Option.Call, strike), spot / discount, deviation, discount
     )
-    return Model(
-        of.value(), of.delta(spot), of.gamma(spot), of.vega(years) / 100, of.theta(spot, years) / DAYS_A_YEAR
-    )
+    return Model(of.value(), of.delta(spot), of.gamma(spot), of.theta(spot, years) / DAYS_A_YEAR)
 
 
 def _american(
     spot: float, strike: float, right: str, years: float, volatility: float, due: Dividends
 ) -> Model:
-    above = _option(spot, strike, right, years, volatility + _VOLATILITY_BUMP, due)
     if due:
         of = _option(spot, strike, right, years, volatility, due)
         value, delta, gamma = of.NPV(), of.delta(), of.gamma()
@@ -101,8 +97,16 @@ def _american(
         theta = RATE * (value - spot * delta) - 0.5 * (volatility * spot) ** 2 * gamma
         theta = 0.0 if value <= intrinsic(spot, strike, right) + 1e-9 else theta / DAYS_A_YEAR
     worth = max(value, intrinsic(spot, strike, right), 0.0)
-    vega = max(above.NPV() - value, 0.0) / (_VOLATILITY_BUMP * 100)
-    return Model(worth, max(-1.0, min(1.0, delta)), max(gamma, 0.0), vega, theta)
+    return Model(worth, max(-1.0, min(1.0, delta)), max(gamma, 0.0), theta)
+
+
+def vega(
+    spot: float, strike: float, right: str, years: float, volatility: float, dividends: Dividends = ()
+) -> float:
+    """By how much the value changes for a point of volatility."""
+    below = model(spot, strike, right, years, volatility, dividends).value
+    above = model(spot, strike, right, years, volatility + _VOLATILITY_BUMP, dividends).value
+    return max(above - below, 0.0) / (_VOLATILITY_BUMP * 100)
 
 
 def _option(

@@ -79,7 +79,8 @@ def test_greeks_are_slopes(spot: float, volatility: float, years: float, right: 
     more, less = (
         pricing.model(spot, at, right, years, volatility + change).value for change in (0.005, -0.005)
     )
-    assert of.vega == pytest.approx(more - less, abs=2e-3 * spot / 100 + 0.1 * of.vega)
+    vega = pricing.vega(spot, at, right, years, volatility)
+    assert vega == pytest.approx(more - less, abs=2e-3 * spot / 100 + 0.1 * vega)
     assert of.gamma >= 0
     assert of.theta <= 1e-3 * spot or right == "P"
 

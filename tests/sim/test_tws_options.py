@@ -506,3 +506,28 @@ async def test_options_and_combinations_survive_a_kill(tmp_path: Path) -> None:
         assert [leg["side"] for leg in (await desk.tws.order("waits"))["legs"]] == ["BUY", "SELL"]
         await desk.tws.post("/tws/fill", order="waits")
         assert (await desk.tws.order("waits"))["status"] == "Filled"
+
+
+async def test_the_execution_of_a_whole_combination_gets_lost() -> None:
+    """An armed fault strikes it like any other; the legs and the broker's book have what is missing."""
+    async with trading() as desk:
+        await desk.tws.post("/tws/lose", what="execution", count=1)
+        trade = desk.ib.placeOrder(await desk.bag(*CALL_SPREAD), LimitOrder("BUY", 1, 2.01))
+        await until(desk.ib, lambda: sum(1 for f in trade.fills if f.commissionReport.execId) == 2)
+        assert [f.contract.secType for f in trade.fills] == ["OPT", "OPT"]
+        kinds = [one["contract"]["type"] for one in (await desk.tws.book())["executions"]]
+        assert kinds == ["BAG", "OPT", "OPT"]
+        assert await desk.tws.fired("lose_execution") == 1
+
+
+async def test_a_leg_is_corrected_and_the_whole_is_not() -> None:
+    """A correction of a leg has the next revision and moves what that leg cost; that of the whole is refused."""
+    async with trading() as desk:
+        trade = await traded(desk, await desk.bag(*CALL_SPREAD), LimitOrder("BUY", 1, 2.01), 2)
+        whole, bought, _ = (f.execution.execId for f in trade.fills)
+        await desk.tws.post("/tws/correct", exec_id=whole, price=2, status=400)
+        told = await desk.tws.post("/tws/correct", exec_id=bought, price=3.60)
+        assert told["exec_id"] == bought.removesuffix("01") + "02"
+        assert (await desk.position(told["con_id"]))[1] == D("360.65")
+        [order] = (await desk.tws.book())["orders"]
+        assert (order["filled"], order["average"]) == ("1", "2.01")

@@ -1,5 +1,6 @@
 """Market data: live and delayed ticks, generic ones beside them, and snapshots."""
 
+import time
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -24,6 +25,8 @@ _POURED = {1: 1, 2: 1, 66: 0, 67: 0}
 _QUOTED = frozenset({1, 2, 66, 67})
 _COMPUTED = {"bid": 10, "ask": 11, "last": 12, "model": 13}
 """The types of live ticks that say what a price of an option means; those of delayed ones are 80 to 83."""
+_PATIENCE_SECONDS = 0.05
+"""How long everything else waits for the prices of options at most."""
 _HALTED, _DELAYED_HALTED = 49, 90
 _EXCHANGES = ((32, "bid"), (33, "ask"), (84, "last"))
 _NEEDS_SUBSCRIPTION = (
@@ -47,6 +50,11 @@ class Subscription:
     volume: int = -1
     halted: int | None = None
 
+    @property
+    def is_derived(self) -> bool:
+        """Whether its prices are worked out from those of something else, which takes a while."""
+        return self.instrument.is_option or self.instrument.is_combination
+
 
 class DataDesk:
     """Streams prices to a client."""
@@ -57,6 +65,7 @@ class DataDesk:
         self._wanted = LIVE
         self._ticks: dict[int, Subscription] = {}
         self._poured = 0
+        self._turn = 0
 
     # -- requests
 
@@ -116,10 +125,26 @@ class DataDesk:
     def tell(self) -> None:
         """What the market shows now, where it is not what was sent before."""
         for request_id, subscription in self._ticks.items():
-            self._send_ticks(request_id, subscription)
-            self._send_halt(request_id, subscription)
-            if subscription.codes:
-                self._send_generic(request_id, subscription, first=False)
+            if not subscription.is_derived:
+                self._tell_one(request_id, subscription)
+        self._tell_derived()
+
+    def _tell_one(self, request_id: int, subscription: Subscription) -> None:
+        self._send_ticks(request_id, subscription)
+        self._send_halt(request_id, subscription)
+        if subscription.codes:
+            self._send_generic(request_id, subscription, first=False)
+
+    def _tell_derived(self) -> None:
+        """Options in turn, as many as can be worked out in a moment: where there are many, each is shown anew every few ticks."""
+        derived = [number for number, one in self._ticks.items() if one.is_derived]
+        begun = time.perf_counter()
+        for told in range(len(derived)):
+            number = derived[(self._turn + told) % len(derived)]
+            self._tell_one(number, self._ticks[number])
+            if time.perf_counter() - begun > _PATIENCE_SECONDS:
+                self._turn = (self._turn + told + 1) % len(derived)
+                break
 
     def pour(self, count: int) -> int:
         """So many more ticks of what is followed, in turn: true prices with sizes that change each time. Returns how many were sent."""
@@ -229,7 +254,9 @@ class DataDesk:
                 subscription.said[kind] = known
                 volatility = own if name == "model" else options.implied(option, prices[name], moment)
                 self._session.send(
-                    answers.option_computation(request_id, kind, volatility, of, price, dividends, spot)
+                    answers.option_computation(
+                        request_id, kind, volatility, of, options.vega(option, moment), price, dividends, spot
+                    )
                 )
 
     def _send_generic(self, request_id: int, subscription: Subscription, first: bool) -> None:
