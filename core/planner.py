@@ -220,13 +220,13 @@ class Planner:
 
     async def _nearest(self, underlying: Instrument, wanted: OptionTerms, chain: Chain) -> Instrument:
         """The contract that is wanted, or, where its strike is not listed at that expiry, the one nearest to it. Raises BadInput."""
-        (exact,) = await self._broker.options(underlying, [wanted])
-        if exact is not None:
-            return exact
         near = sorted(chain.strikes, key=lambda strike: (abs(strike - wanted.strike), strike))[:NEAR]
-        found = await self._broker.options(underlying, [replace(wanted, strike=strike) for strike in near])
-        return next((i for i in found if i is not None), None) or next(
-            iter((await self._contracts(underlying, [wanted])).values())
+        for tried in ([wanted], [replace(wanted, strike=strike) for strike in near]):
+            found = next((i for i in await self._broker.options(underlying, tried) if i is not None), None)
+            if found is not None:
+                return found
+        raise BadInput(
+            f"There is nothing near {wanted.label(underlying.symbol)}: /chain {underlying.symbol} {wanted.expiry} shows what there is."
         )
 
     async def _strikes(
@@ -357,6 +357,7 @@ class Planner:
         partly = any(self._closes(leg, ticket, snapshot) for leg in legs)
         action = Action.CLOSE if closing else Action.ROLL if partly else Action.OPEN
         volatility = _volatility(opening or legs, told)
+        each = await self._greeks(legs, told, market.spot, dividend)
         return PlanPreview(
             ticket=ticket,
             action=action,
@@ -369,7 +370,7 @@ class Planner:
             outcome=payoff.outcome(judged.payoff, ticket.quantity) if judged and not closing else None,
             judged=opening,
             judged_price=judged.price if judged else None,
-            greeks=await self._greeks(legs, told, market.spot, dividend),
+            greeks=each.times(ticket.quantity) if each else None,
             probability=self._probability(
                 judged.payoff if judged else None, opening, market.spot, volatility
             ),

@@ -74,7 +74,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Greeks:
-    """Of one whole combination, in money: `delta` is per dollar that the underlying moves, `gamma` the change of that, `theta` a day,
+    """Of combinations as a whole, in money: `delta` is per dollar that the underlying moves, `gamma` the change of that, `theta` a day,
     `vega` a percentage point of volatility. `ours`: worked out here, because the broker told none.
     """
 
@@ -83,6 +83,11 @@ class Greeks:
     theta: float
     vega: float
     ours: bool = False
+
+    def times(self, count: Decimal) -> "Greeks":
+        """Those of so many."""
+        n = float(count)
+        return Greeks(self.delta * n, self.gamma * n, self.theta * n, self.vega * n, self.ours)
 
 
 @dataclass(frozen=True, slots=True)
