@@ -133,7 +133,7 @@ class Planner:
     async def again(self, ticket: Ticket, owner: int) -> PlanPreview:
         """The same legs and quantity at the market of now."""
         underlying = await self._broker.find(ticket.instrument.symbol)
-        gives_way = Decimal(1) if ticket.instrument.name.startswith("Close ") else GIVES_WAY
+        gives_way = Decimal(1) if risk.reduces(ticket, self._cards.moment(None)) else GIVES_WAY
         terms = Terms(underlying, ticket.instrument, ticket.side, ticket.quantity, gives_way=gives_way)
         spot = await self._quote(underlying)
         return await self._draw(terms, owner, ticket.decision_id, None, spot)
