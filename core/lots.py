@@ -26,7 +26,7 @@ from itertools import count
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
-from core.exercise import Ending, How, ends_option
+from core.exercise import Ending, How
 from core.exercise import endings as endings_of
 from core.model import Commission, Execution, OpeningLot, OptionTerms, Side
 
@@ -448,7 +448,7 @@ class _Part(_Deal):
 
 def _ended(history: Mapping[str, Execution]) -> dict[str, Ending]:
     """The ends of options, each by its own key and by that of the shares that it moved."""
-    if not any(execution.kind == "OPT" and ends_option(execution) for execution in history.values()):
+    if "OPT" not in {execution.kind for execution in history.values()}:
         return {}
     found: dict[str, Ending] = {}
     for ending in endings_of(history.values()):
