@@ -151,7 +151,7 @@ def spot_line(preview: PlanPreview) -> str:
 
 
 def leg_lines(preview: PlanPreview) -> list[str]:
-    """The legs, one in a line each; those of a roll under what goes and what comes."""
+    """The legs with their markets; those of a roll under what goes and what comes."""
     if preview.action is not Action.ROLL:
         return [leg_line(leg, preview.spot) for leg in preview.legs]
     first = min((leg.leg.option.expiry for leg in preview.legs if leg.leg.option), default=None)
@@ -161,18 +161,18 @@ def leg_lines(preview: PlanPreview) -> list[str]:
 
 
 def leg_line(leg: PlanLeg, spot: Quote | None = None) -> str:
-    """`buy 1 · 190 C 18 Dec 26 · 3.55/3.65 · IV 24% · Δ 0.51`."""
+    """`buy 1 · 190 C 18 Dec 26`, and below it, since a phone has no room beside it, `3.55/3.65 · IV 24% · Δ 0.51`."""
     ratio = leg.leg.ratio
     what = "shares" if leg.leg.option is None else option_name(leg.leg.option)
     head = f"{'buy' if ratio > 0 else 'sell'} {abs(ratio)} · {what}"
     quote = leg.quote or (spot if leg.leg.option is None else None)
     if quote is None:
-        return f"{head} · no price now"
-    parts = [head, f"{plain_price(quote.bid)}/{plain_price(quote.ask)}"]
+        return f"{head}\n   no price now"
+    parts = [f"{plain_price(quote.bid)}/{plain_price(quote.ask)}"]
     if leg.leg.option is not None and isinstance(quote, OptionQuote):
         parts += [f"IV{NBSP}{percent(quote.volatility)}", f"Δ{NBSP}{decimals(quote.delta)}"]
     late = [] if not quote.delayed else ["⚠️ DELAYED"]
-    return " · ".join([*parts, *late])
+    return f"{head}\n   {' · '.join([*parts, *late])}"
 
 
 def option_name(option: OptionTerms) -> str:
@@ -200,7 +200,7 @@ def price_line(preview: PlanPreview) -> str:
     reach = ""
     if final is not None and final != start:
         reach = f", {'at least' if final < 0 else 'at most'} {worded(ticket, final)}"
-    return f"Market {bid} / {ask} · starts at {worded(ticket, start)}{at_mid}{reach}, a share"
+    return f"Market {bid} / {ask} a share\nStarts at {worded(ticket, start)}{at_mid}{reach}"
 
 
 def _is_mid(preview: PlanPreview) -> bool:

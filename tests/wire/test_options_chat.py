@@ -143,7 +143,7 @@ async def test_strategy_from_chat_to_filled_and_closed(desk: House) -> None:
         "$440.00 debit at most",
         "Max gain $560.00 · max loss $440.00",
         "Break-even at expiry 182.20",
-        "starts at debit 2.20 (mid)",
+        "Starts at debit 2.20 (mid)",
     ):
         assert line in card["text"], card["text"]
     picture = await phone.sees(lambda m: m["id"] > card["id"] and "gain and loss at expiry" in m["text"])
@@ -163,7 +163,7 @@ async def test_strategy_from_chat_to_filled_and_closed(desk: House) -> None:
     card = await phone.hears(
         r"CLOSE 2 AAPL BULL_CALL_SPREAD 180/185.*\$600.00 credit at least", after=shown["id"]
     )
-    assert "starts at credit 3.00 (mid)" in card["text"]
+    assert "Starts at credit 3.00 (mid)" in card["text"]
     told = await sent(desk, card, "FILLED CLOSE 2 AAPL BULL_CALL_SPREAD")
     assert "$600.00 received" in told["text"]
     assert await held(desk) == {}
