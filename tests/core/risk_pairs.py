@@ -479,8 +479,7 @@ def symbols(w: World) -> None:
 
 @trouble
 def size(w: World) -> None:
-    name = w.r.choice(("max_order_shares", "max_order_shares", "max_order_contracts"))
-    w.limit(**{name: w.near(w.ticket.quantity, D(1))})
+    w.limit(max_order_shares=w.near(w.ticket.quantity, D(1)))
 
 
 @trouble

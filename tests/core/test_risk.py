@@ -25,6 +25,7 @@ from core.model import (
     OrderState,
     OrderType,
     Quote,
+    Right,
     Side,
     Ticket,
     Trading,
@@ -46,7 +47,7 @@ from tests.core.risk_cases import (
     works,
 )
 from tests.core.risk_pairs import pair
-from tests.core.risk_plan_cases import CASES, CLOSE, HELD, LONG, SHARED, plan
+from tests.core.risk_plan_cases import CASES, CLOSE, HELD, LONG, SHARED, leg, line, plan, single
 from tests.core.risk_plan_cases import FITTING as PLANS_FITTING
 from tests.core.risk_plan_pairs import plan_pair
 from tests.values import AAPL, ACCOUNT, BASE, LINK, NOW, QUOTE, WHAT_IF, approval, position, snapshot, ticket
@@ -394,6 +395,57 @@ def test_what_fits_passes_and_one_more_does_not(
     assert 1 <= denial.fits < quantity
     assert verdict(denial.fits) is None
     assert verdict(denial.fits + 1) is not None
+
+
+@given(
+    name=st.sampled_from([*PLANS_FITTING, "order_size", "order_value", "gross_exposure"]),
+    quantity=st.integers(1, 300),
+    strike=st.sampled_from([90, 95, 100, 110]),
+    cents=st.integers(1, 2_000),
+    owed_before=st.integers(0, 3),
+    room=st.decimals(1, 60_000, places=2),
+    rate=st.decimals("0.5", 2, places=3),
+)
+def test_what_fits_of_a_plan_passes_and_one_more_does_not(
+    name: str, quantity: int, strike: int, cents: int, owed_before: int, room: Decimal, rate: Decimal
+) -> None:
+    """The same of puts that are sold, beside others that are owed."""
+    limits = {
+        "max_position_size": room, "max_order_value_base": room, "max_order_contracts": room // 100, "max_gross_exposure_percent": room / 1000,
+    }  # fmt: skip
+    account = replace(EURO, cash=room, rates={"USD": rate}, net_liquidation=D(100_000))
+    before = [line(leg(Right.PUT, 85), -owed_before)] if owed_before else []
+
+    def verdict(many: int) -> Denial | None:
+        asked = single(SELL, leg(Right.PUT, strike), many, limit=f"{D(cents) / 100}")
+        one = plan(asked, *before, limits=limits, account=account, atr=D("2.5"))
+        return ROWS[name].rule(one.ticket, one.moment, one.limits)
+
+    denial = verdict(quantity)
+    if denial is None:
+        return
+    if denial.fits is None:
+        assert verdict(1) is not None
+        return
+    assert 1 <= denial.fits < quantity
+    assert verdict(denial.fits) is None
+    assert verdict(denial.fits + 1) is not None
+
+
+@pytest.mark.parametrize("one", [one for one, code in CASES["plan_collar"].denies if code])
+def test_the_edge_of_a_plans_collar_is_the_remedy(one: Case) -> None:
+    """The limit that a denial offers passes, and the next cent beyond it does not."""
+    denial = ROWS["plan_collar"].rule(one.ticket, one.moment, one.limits)
+    assert denial is not None
+    edge = D(denial.limit)
+    beyond = D("0.01") if one.ticket.instrument.legs else one.ticket.side.sign * D("0.01")
+
+    def at(limit: Decimal) -> Denial | None:
+        asked = replace(one.ticket, limit_price=limit, final_limit=limit)
+        return ROWS["plan_collar"].rule(asked, one.moment, one.limits)
+
+    assert at(edge) is None
+    assert at(edge + beyond) is not None
 
 
 PENNY = ticket(quantity=50, limit="0.01")
