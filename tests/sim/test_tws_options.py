@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from ib_async import (
     IB,
     ComboLeg,
@@ -19,7 +21,7 @@ from ib_async import (
     Position,
 )
 
-from sim.tws import chains, combos, contracts
+from sim.tws import chains, combos, contracts, optionmargin, pricing
 from sim.tws.market import Market
 from sim.tws.terms import Leg
 from tests.sim.option_kit import Desk, bag, traded, trading
@@ -317,6 +319,40 @@ async def test_what_a_strategy_ties_up(
         if not any(strike == 0 for _, strike, _ in legs):
             assert D(state.maintMarginChange) == D(margin)
         assert (await desk.tws.book())["orders"] == []
+
+
+LINES = st.lists(
+    st.tuples(st.sampled_from(["C", "P"]), st.sampled_from([90, 95, 100, 105, 110]), st.integers(1, 5), st.integers(0, 5)),
+    min_size=1, max_size=6,
+)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(lines=LINES, spot=st.integers(70, 130))
+def test_what_is_bounded_is_covered(lines: list[tuple[str, int, int, int]], spot: int) -> None:
+    """However options of one expiry are combined: where every short one has a long one, what they tie up is at least the most they can lose."""
+    now = datetime(2026, 11, 24, 16, tzinfo=UTC)
+    expiry = f"{chains.expiries(now)[5]:%Y%m%d}"
+    held: dict[contracts.Instrument, int] = {}
+    for right, strike, bought, further in lines:  # so many sold, and as many bought further out or in
+        other = strike + 5 * (further - 2) or 5
+        for at, quantity in ((strike, -bought), (other, bought)):
+            [option] = contracts.options(now, contracts.BY_ID[265598], expiry, D(at), right)
+            held[option] = held.get(option, 0) + quantity
+    prices = {
+        one: D(str(round(pricing.model(spot, float(one.strike), one.right, 0.1, 0.3).value, 2)))
+        for one in held
+    }
+    tied = optionmargin.requirement([(one, D(n), prices[one]) for one, n in held.items()], {265598: D(spot)})
+    worth = sum((n * prices[one] for one, n in held.items()), D(0))
+    ends = [
+        sum(
+            (n * D(str(pricing.intrinsic(at, float(one.strike), one.right))) for one, n in held.items()), D(0)
+        )
+        for at in range(0, 300, 5)
+    ]
+    assert tied >= 100 * (worth - min(ends))
+    assert tied >= 0
 
 
 async def test_what_no_account_can_bear_is_rejected() -> None:
