@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-ALL = ("tap", "card", "fifo", "ticks", "reconcile", "strangers", "halt")
+ALL = ("tap", "card", "fifo", "ticks", "reconcile", "strangers", "halt", "options")
 
 for name in sys.argv[1:] or ALL:
     print(f"== {name}")
