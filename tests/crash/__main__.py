@@ -22,9 +22,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.crash.flows import FLOWS
 from tests.crash.life import warm
 from tests.crash.named import FAULTS, Row
+from tests.crash.option_flows import FLOWS
 from tests.crash.oracle import summary
 from tests.crash.work import Job, serve
 

@@ -33,39 +33,54 @@ class Flow:
     from_birth: bool = False
     """Counts from the very start, and not from a moment of the story."""
     hour: int = HOUR
+    last_day: bool = False
+    """Plays on the last day of some options."""
+    symbol: str = ""
+    """Whose lots and holdings are asked for in the chat when everything has come to rest."""
 
 
 # --- what people see and do ---------------------------------------------------------------------------------------------
 
 
-async def _sent(stage: Stage, line: str, pattern: str, button: str = "Send") -> Json:
-    """A card that was asked for and sent. Who is told that it cannot be done right now tries again in a moment."""
+async def sent(stage: Stage, line: str, pattern: str, button: str = "Send") -> Json:
+    """A card that was asked for by a line, and sent."""
+
+    async def ask() -> Json:
+        return await stage.phone.asks(line, f"{pattern}|{LATER}")
+
+    return await sent_from(stage, ask, line, button)
+
+
+async def sent_from(
+    stage: Stage, ask: Callable[[], Awaitable[Json]], what: str, button: str = "Send"
+) -> Json:
+    """A card that `ask` brings, and sent. Who is told that it cannot be done right now tries again in a moment."""
     for _ in range(8):
-        said = await stage.phone.asks(line, f"{pattern}|{LATER}")
+        said = await ask()
         card = next(m for m in await stage.phone.chat() if m["id"] == said["id"])
         if not any(b["text"] == button for row in card["buttons"] for b in row):
             await stage.passes(2.0)
             continue
         for _ in range(8):
             name = await stage.tap(button, card)
-            told = len(await _not_sent(stage))
+            told = len(await not_sent(stage))
 
             async def answered(name: str = name, told: int = told) -> bool:
                 (state,) = stage.file(f"SELECT state FROM tickets WHERE ticket_id = '{name}'")
-                return state[0] != "open" or len(await _not_sent(stage)) > told
+                return state[0] != "open" or len(await not_sent(stage)) > told
 
-            await stage.until(answered, f"an answer to {button} of {line}")
+            await stage.until(answered, f"an answer to {button} of {what}")
             if stage.file(f"SELECT 1 FROM tickets WHERE ticket_id = '{name}' AND state <> 'open'"):
                 return card
             await stage.passes(2.0)
-    raise Lost(f"{line} cannot be sent, however often it is tried")
+    raise Lost(f"{what} cannot be sent, however often it is tried")
 
 
-async def _not_sent(stage: Stage) -> list[Json]:
+async def not_sent(stage: Stage) -> list[Json]:
     return [m for m in await stage.phone.chat() if "Not sent" in m["text"]]
 
 
-async def _shows(stage: Stage, terms: str, words: str) -> Json:
+async def shows(stage: Stage, terms: str, words: str) -> Json:
     """The newest card of the bot about an order with these terms, as soon as it says one of these words of it."""
     return await stage.phone.sees(
         lambda m: (
@@ -79,8 +94,8 @@ async def _shows(stage: Stage, terms: str, words: str) -> Json:
 
 async def _bought_with_bracket(stage: Stage) -> None:
     """Ten MSFT, with a stop and a target that stand."""
-    await _price(stage, "MSFT", 400.00)
-    await _sent(stage, "/buy MSFT 10 sl 380 tp 440", "BUY 10 MSFT")
+    await price(stage, "MSFT", 400.00)
+    await sent(stage, "/buy MSFT 10 sl 380 tp 440", "BUY 10 MSFT")
     await stage.phone.sees(
         lambda m: (
             "BUY 10 MSFT" in m["text"] and "FILLED 10/10" in m["text"] and m["text"].count("working") == 2
@@ -91,11 +106,11 @@ async def _bought_with_bracket(stage: Stage) -> None:
 
 async def _resting(stage: Stage, line: str = "/buy AAPL 10 @ 150", terms: str = "BUY 10 AAPL @ 150") -> Json:
     """A limit that rests; its card."""
-    await _sent(stage, line, terms)
-    return await _shows(stage, terms, STANDS)
+    await sent(stage, line, terms)
+    return await shows(stage, terms, STANDS)
 
 
-async def _cancelled(stage: Stage, terms: str) -> None:
+async def cancelled(stage: Stage, terms: str) -> None:
     """Tap Cancel, and again whenever the bot says that it was lost, until the order is over."""
     for _ in range(4):
         card = await stage.phone.sees(
@@ -131,12 +146,12 @@ async def _lost(stage: Stage) -> list[Json]:
 # --- what the market does ------------------------------------------------------------------------------------------------
 
 
-async def _price(stage: Stage, symbol: str, bid: float) -> None:
+async def price(stage: Stage, symbol: str, bid: float) -> None:
     """The market stands there; orders that it reaches trade before this returns."""
     await stage.control.post("/tws/price", symbol=symbol, bid=bid, ask=round(bid + 0.02, 2), last=round(bid + 0.01, 2))  # fmt: skip
 
 
-async def _orders(stage: Stage, symbol: str = "", *, side: str = "") -> list[Json]:
+async def working(stage: Stage, symbol: str = "", *, side: str = "") -> list[Json]:
     """The broker's orders that are not over, with their references."""
     return [
         o
@@ -147,7 +162,7 @@ async def _orders(stage: Stage, symbol: str = "", *, side: str = "") -> list[Jso
 
 async def _fill(stage: Stage, symbol: str, quantity: int | None = None) -> None:
     """The broker fills the purchase of a symbol, where it has one."""
-    for order in await _orders(stage, symbol, side="BUY"):
+    for order in await working(stage, symbol, side="BUY"):
         more = {} if quantity is None else {"quantity": quantity}
         await stage.control.post("/tws/fill", order=order["perm_id"], **more)
 
@@ -158,31 +173,31 @@ async def _fill(stage: Stage, symbol: str, quantity: int | None = None) -> None:
 async def market(stage: Stage) -> None:
     """A purchase at the market: card, tap, fill."""
     await stage.arm()
-    await _sent(stage, "/buy AAPL 10", "BUY 10 AAPL")
-    await _shows(stage, "BUY 10 AAPL", ENDED)
+    await sent(stage, "/buy AAPL 10", "BUY 10 AAPL")
+    await shows(stage, "BUY 10 AAPL", ENDED)
 
 
 async def limit(stage: Stage) -> None:
     """A limit that rests until the price comes."""
     await stage.arm()
     await _resting(stage)
-    await _price(stage, "AAPL", 149.0)
-    await _shows(stage, "BUY 10 AAPL", ENDED)
+    await price(stage, "AAPL", 149.0)
+    await shows(stage, "BUY 10 AAPL", ENDED)
 
 
 async def bracket(stage: Stage) -> None:
     """An entry with a stop and a target leaves as one."""
-    await _price(stage, "MSFT", 400.00)
+    await price(stage, "MSFT", 400.00)
     await stage.arm()
-    await _sent(stage, "/buy MSFT 10 sl 380 tp 440", "BUY 10 MSFT")
-    await _shows(stage, "BUY 10 MSFT", ENDED)
+    await sent(stage, "/buy MSFT 10 sl 380 tp 440", "BUY 10 MSFT")
+    await shows(stage, "BUY 10 MSFT", ENDED)
 
 
 async def stopped(stage: Stage) -> None:
     """The stop of a holding is hit, and its target goes with it."""
     await _bought_with_bracket(stage)
     await stage.arm()
-    await _price(stage, "MSFT", 379.00)
+    await price(stage, "MSFT", 379.00)
     await stage.phone.sees(
         lambda m: re.search("Stop hit: FILLED|SELL 10 MSFT stop[^\n]*\n[^\n]*FILLED", m["text"])
     )
@@ -192,7 +207,7 @@ async def cancel(stage: Stage) -> None:
     """A resting limit is cancelled by its button."""
     await _resting(stage)
     await stage.arm()
-    await _cancelled(stage, "BUY 10 AAPL @ 150")
+    await cancelled(stage, "BUY 10 AAPL @ 150")
 
 
 async def cancel_all(stage: Stage) -> None:
@@ -203,7 +218,7 @@ async def cancel_all(stage: Stage) -> None:
     await stage.phone.asks("/cancel all", "Cancel asked|no open order")
     for terms in ("BUY 10 AAPL @ 150", "BUY 5 MSFT @ 300"):
         await _over_or_lost(stage, terms, 0)
-        await _cancelled(stage, terms)
+        await cancelled(stage, terms)
 
 
 async def race(stage: Stage) -> None:
@@ -214,7 +229,7 @@ async def race(stage: Stage) -> None:
     await stage.press(card["buttons"][0][0]["data"], card)
     await stage.until(lambda: _asked(stage), "a cancel at the broker or in the file")
     await _fill(stage, "AAPL")
-    await _shows(stage, "BUY 10 AAPL @ 150", "FILLED")
+    await shows(stage, "BUY 10 AAPL @ 150", "FILLED")
 
 
 async def _asked(stage: Stage) -> bool:
@@ -238,7 +253,7 @@ async def modify_stop(stage: Stage) -> None:
 
 
 async def _changed(stage: Stage, line: str) -> None:
-    card = await _sent(stage, line, "CHANGE #")
+    card = await sent(stage, line, "CHANGE #")
     await stage.phone.sees(
         lambda m: (
             m["id"] >= card["id"] and re.search(r"Changed\.|Not changed|FILLED|not at the broker", m["text"])
@@ -251,8 +266,8 @@ async def bare(stage: Stage) -> None:
     """The broker refuses the stop of an entry that is filled: it is sent once more."""
     await stage.control.post("/tws/reject", type="STP", count=1)
     await stage.arm()
-    await _sent(stage, "/buy AAPL 10 sl 150 tp 250", "BUY 10 AAPL")
-    await _shows(stage, "BUY 10 AAPL", ENDED)
+    await sent(stage, "/buy AAPL 10 sl 150 tp 250", "BUY 10 AAPL")
+    await shows(stage, "BUY 10 AAPL", ENDED)
     await stage.passes(GUARDED)
 
 
@@ -260,8 +275,8 @@ async def bare_waits(stage: Stage) -> None:
     """The broker refuses the stop of an entry that rests: the entry is cancelled."""
     await stage.control.post("/tws/reject", type="STP", count=1)
     await stage.arm()
-    await _sent(stage, "/buy AAPL 10 @ 150 sl 140 tp 200", "BUY 10 AAPL")
-    await _shows(stage, "BUY 10 AAPL", ENDED)
+    await sent(stage, "/buy AAPL 10 @ 150 sl 140 tp 200", "BUY 10 AAPL")
+    await shows(stage, "BUY 10 AAPL", ENDED)
     await stage.passes(GUARDED)
 
 
@@ -274,8 +289,8 @@ async def approve(stage: Stage) -> None:
     """A proposal of the analyst is approved: an entry with a stop and a target."""
     await stage.control.post("/model/script", model="scripted-1", answers=[{"verdict": "BUY", "confidence": 78}] * 6)  # fmt: skip
     await stage.arm()
-    await _sent(stage, "/analyze MSFT", "BUY MSFT.*confidence 78%", "Approve")
-    await _shows(stage, "BUY \\d+ MSFT", ENDED)
+    await sent(stage, "/analyze MSFT", "BUY MSFT.*confidence 78%", "Approve")
+    await shows(stage, "BUY \\d+ MSFT", ENDED)
 
 
 def _with_model(stage: Stage) -> dict[str, Any]:
@@ -292,7 +307,7 @@ async def fill(stage: Stage) -> None:
     await _resting(stage)
     await stage.arm()
     await _fill(stage, "AAPL")
-    await _shows(stage, "BUY 10 AAPL", ENDED)
+    await shows(stage, "BUY 10 AAPL", ENDED)
 
 
 async def partial(stage: Stage) -> None:
@@ -302,15 +317,15 @@ async def partial(stage: Stage) -> None:
     for part in (3, 4, None):
         await _fill(stage, "AAPL", part)
         if part:
-            await _shows(stage, "BUY 10 AAPL", "partly|FILLED|not at")
-    await _shows(stage, "BUY 10 AAPL", ENDED)
+            await shows(stage, "BUY 10 AAPL", "partly|FILLED|not at")
+    await shows(stage, "BUY 10 AAPL", ENDED)
 
 
 async def sale(stage: Stage) -> None:
     """Protected shares are sold: the protection is taken down, then the sale."""
     await _bought_with_bracket(stage)
     await stage.arm()
-    await _sent(stage, "/sell MSFT all", "SELL 10 MSFT")
+    await sent(stage, "/sell MSFT all", "SELL 10 MSFT")
     await stage.phone.hears(
         "FILLED SELL 10 MSFT|sale did not happen|SELL 10 MSFT[^\n]*\n[^\n]*(FILLED|not at)"
     )
@@ -320,7 +335,7 @@ async def sale_of_a_part(stage: Stage) -> None:
     """Some protected shares are sold: the protection is made smaller, then the sale."""
     await _bought_with_bracket(stage)
     await stage.arm()
-    await _sent(stage, "/sell MSFT 4", "SELL 4 MSFT")
+    await sent(stage, "/sell MSFT 4", "SELL 4 MSFT")
     await stage.phone.hears("FILLED SELL 4 MSFT|sale did not happen|SELL 4 MSFT[^\n]*\n[^\n]*(FILLED|not at)")
 
 
@@ -328,14 +343,14 @@ async def reject(stage: Stage) -> None:
     """The broker rejects an order."""
     await stage.control.post("/tws/reject", code=201, message="Order rejected - reason:not today")
     await stage.arm()
-    await _sent(stage, "/buy AAPL 10 @ 150", "BUY 10 AAPL")
-    await _shows(stage, "BUY 10 AAPL", ENDED)
+    await sent(stage, "/buy AAPL 10 @ 150", "BUY 10 AAPL")
+    await shows(stage, "BUY 10 AAPL", ENDED)
 
 
 async def correction(stage: Stage) -> None:
     """The broker corrects a fill, first its price, then its quantity."""
-    await _sent(stage, "/buy AAPL 10", "BUY 10 AAPL")
-    await _shows(stage, "BUY 10 AAPL", "FILLED")
+    await sent(stage, "/buy AAPL 10", "BUY 10 AAPL")
+    await shows(stage, "BUY 10 AAPL", "FILLED")
     await stage.rest()
     await stage.arm()
     for change in ({"price": 171.5}, {"quantity": 9}):
@@ -350,7 +365,7 @@ async def elsewhere(stage: Stage) -> None:
     await stage.control.post("/tws/external", symbol="MSFT", side="BUY", quantity=3)
     await stage.control.post("/tws/external", symbol="MSFT", side="BUY", quantity=5, price=300, working=True)
     await stage.phone.asks("/orders", "BUY 5 MSFT|No open orders")
-    for order in await _orders(stage, "MSFT"):
+    for order in await working(stage, "MSFT"):
         await stage.control.post("/tws/cancel", order=order["perm_id"])
     await stage.rest()
 
@@ -365,13 +380,13 @@ async def cut(stage: Stage) -> None:
     await _fill(stage, "AAPL")
     await stage.phone.hears("Broker not reachable")
     await stage.control.post("/tws/refuse", on=False)
-    await _shows(stage, "BUY 10 AAPL", ENDED)
+    await shows(stage, "BUY 10 AAPL", ENDED)
 
 
 async def away(stage: Stage) -> None:
     """The bot was dead while one order filled, one was cancelled, one partly filled, a fill was corrected and somebody traded by hand."""
-    await _sent(stage, "/buy AAPL 2", "BUY 2 AAPL")
-    await _shows(stage, "BUY 2 AAPL", "FILLED")
+    await sent(stage, "/buy AAPL 2", "BUY 2 AAPL")
+    await shows(stage, "BUY 2 AAPL", "FILLED")
     await _resting(stage)
     await _resting(stage, "/buy MSFT 5 @ 300", "BUY 5 MSFT @ 300")
     await _resting(stage, "/buy AAPL 7 @ 140", "BUY 7 AAPL @ 140")
@@ -379,7 +394,7 @@ async def away(stage: Stage) -> None:
     await stage.strike(restart=False)
     (first,) = (await stage.control.book())["executions"]
     await stage.control.post("/tws/correct", exec_id=first["exec_id"], price=171.5)
-    orders = {float(o["quantity"]): o["perm_id"] for o in await _orders(stage)}
+    orders = {float(o["quantity"]): o["perm_id"] for o in await working(stage)}
     await stage.control.post("/tws/fill", order=orders[10])
     await stage.control.post("/tws/cancel", order=orders[5])
     await stage.control.post("/tws/fill", order=orders[7], quantity=3)
@@ -388,7 +403,7 @@ async def away(stage: Stage) -> None:
     stage.armed = True
     stage.begin()
     await stage.phone.hears("While you were away.*BUY 10 AAPL")
-    await _shows(stage, "BUY 10 AAPL", "FILLED")
+    await shows(stage, "BUY 10 AAPL", "FILLED")
 
 
 RESTING = (("/buy KO 5 @ 40", "BUY 5 KO @ 40"), ("/buy AAPL 10 @ 150", "BUY 10 AAPL @ 150"), ("/buy SPY 4 @ 400", "BUY 4 SPY @ 400"))  # fmt: skip
@@ -402,7 +417,7 @@ async def halt(stage: Stage) -> None:
     await stage.arm()
     await stage.phone.asks("/halt", "HALTED")
     for _, terms in RESTING:
-        await _shows(stage, terms, ENDED)
+        await shows(stage, terms, ENDED)
 
 
 async def flatten(stage: Stage) -> None:
@@ -427,8 +442,8 @@ async def flatten(stage: Stage) -> None:
 
 async def first_day(stage: Stage) -> None:
     """The very first start: no file yet, books to be opened; then a purchase."""
-    await _sent(stage, "/buy AAPL 10", "BUY 10 AAPL")
-    await _shows(stage, "BUY 10 AAPL", ENDED)
+    await sent(stage, "/buy AAPL 10", "BUY 10 AAPL")
+    await shows(stage, "BUY 10 AAPL", ENDED)
 
 
 FLOWS = {

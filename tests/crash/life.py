@@ -34,6 +34,9 @@ def warm() -> None:
         "apscheduler.triggers.interval",
         "numpy",
         "talib",
+        "QuantLib",
+        "matplotlib.backends.backend_agg",
+        "matplotlib.figure",
     ):
         importlib.import_module(name)
 

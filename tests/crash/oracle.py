@@ -13,6 +13,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from tests.crash import lots
+
 Json = dict[str, Any]
 Row = dict[str, Any]
 
@@ -52,6 +54,15 @@ class Books:
     waiting: int
     complaints: Sequence[str]
     log: str
+    lots: str = ""
+    """What the chat says of the lots of `symbol`; empty where nobody asked."""
+    symbol: str = ""
+    positions: str = ""
+    """What it says of the holdings of that symbol."""
+    events: Sequence[Json] = ()
+    """What the broker saw, in order."""
+    sends: int | None = None
+    """How many orders and changes the bot wrote to the socket; None where that cannot be known."""
     tally: Counter[str] = field(default_factory=Counter)
 
 
@@ -79,6 +90,17 @@ def read(database: Path) -> dict[str, list[Row]]:
         books.close()
 
 
+def _lots(books: Books) -> Iterator[str]:
+    """What the chat says of lots and of what was closed is what the broker's book comes to."""
+    if books.symbol:
+        openings = {
+            lot["con_id"]: (Decimal(lot["signed_quantity"]), Decimal(lot["average_cost"]))
+            for lot in books.tables["opening_lots"]
+        }
+        yield from lots.differences(books.book, openings, books.symbol, books.lots)
+        yield from lots.held_differently(books.book, books.symbol, books.positions)
+
+
 def differences(books: Books) -> list[str]:
     """Everything in which the books do not tell one story."""
     found: list[str] = list(books.complaints)
@@ -91,7 +113,13 @@ def differences(books: Books) -> list[str]:
         _orders,
         _absent,
         _executions,
+        _combinations,
+        _limits,
+        _sends,
         _positions,
+        _covered,
+        _ends,
+        _lots,
         _brackets,
         _cancels,
         _halted,
@@ -241,19 +269,143 @@ def _words(execution: tuple[Any, ...] | None) -> str:
     return "nothing" if execution is None else " ".join(map(str, execution))
 
 
+WHOLE = "BAG"
+
+
+def _combinations(books: Books) -> Iterator[str]:
+    """Of a combination the order is filled by its whole and the holdings move by its legs, in the ratios that were approved."""
+    tickets = {t["ticket_id"]: json.loads(t["ticket"])["instrument"] for t in books.tables["tickets"]}
+    theirs = {o["ref"]: o for o in _ours(books)}
+    for ours in books.tables["orders"]:
+        if ours["owner"] is None or ours["kind"] != WHOLE:
+            continue
+        name, ref = f"#{ours['number']} ({ours['name']})", ours["order_ref"]
+        ratios = {leg["con_id"]: int(leg["ratio"]) for leg in json.loads(ours["legs"])}
+        told = theirs.get(ref)
+        if told is not None:
+            at_broker = {
+                leg["con_id"]: leg["ratio"] * (1 if leg["side"] == "BUY" else -1) for leg in told["legs"]
+            }
+            if at_broker != ratios:
+                yield f"{name} has the legs {ratios}, at the broker {at_broker}"
+        approved = {leg["con_id"]: int(leg["ratio"]) for leg in tickets[_card(ref)]["legs"]}
+        if approved != ratios:
+            yield f"{name} has the legs {ratios}, approved were {approved}"
+        mine = [e for e in books.tables["executions"] if e["order_ref"] == ref]
+        whole = sum((Decimal(e["quantity"]) for e in mine if e["kind"] == WHOLE), Decimal(0))
+        if whole != Decimal(ours["filled"]):
+            yield f"{name} is filled by {ours['filled']}, its executions as a whole are {whole}"
+        for con_id, ratio in ratios.items():
+            moved = sum(
+                (
+                    Decimal(e["quantity"]) * (1 if e["side"] == "BUY" else -1)
+                    for e in mine
+                    if e["con_id"] == con_id
+                ),
+                Decimal(0),
+            )
+            if moved != ratio * Decimal(ours["filled"]):
+                yield f"{name}: {ours['filled']} are filled and the leg {con_id} (ratio {ratio}) moved by {moved}"
+
+
+def _limits(books: Books) -> Iterator[str]:
+    """No limit ever stood at the broker that was not on the card or between its two limits, and none went back."""
+    for ticket in books.tables["tickets"]:
+        terms = json.loads(ticket["ticket"])
+        if terms.get("modifies") or terms.get("final_limit") is None:
+            continue
+        first, last = Decimal(terms["limit_price"]), Decimal(terms["final_limit"])
+        stood = [
+            Decimal(e["limit"])
+            for e in books.events
+            if e["kind"] == "order" and e["ref"] == ticket["ticket_id"] and e["limit"]
+        ]
+        way = (last - first).copy_abs() and (last - first) / (last - first).copy_abs()
+        for before, after in zip([first, *stood], stood, strict=False):
+            if not min(first, last) <= after <= max(first, last):
+                yield f"{ticket['ticket_id']} stood at {after} at the broker, approved were {first} to {last}"
+            if (after - before) * way < 0:
+                yield f"the limit of {ticket['ticket_id']} went back from {before} to {after}"
+
+
+def _sends(books: Books) -> Iterator[str]:
+    """Where nothing else is wrong, every order and every change of its limit left once: as often as the broker saw other terms."""
+    if books.sends is None:
+        return
+    seen = {
+        (e["ref"], e["quantity"], e["limit"])
+        for e in books.events
+        if e["kind"] == "order" and not e["manual"]
+    }
+    if books.sends > len(seen):
+        yield f"{books.sends} orders and changes were sent, the broker saw {len(seen)}"
+
+
+def _covered(books: Books) -> Iterator[str]:
+    """However it came about, a call that is owed has a call or shares behind it."""
+    calls: dict[str, Decimal] = defaultdict(Decimal)
+    for p in books.book["positions"]:
+        kind, quantity = p["contract"]["type"], Decimal(p["quantity"])
+        if kind == "STK":
+            calls[p["symbol"]] += max(quantity, Decimal(0)) / 100
+        elif p["contract"]["right"] == "C":
+            calls[p["symbol"]] += quantity
+    yield from (
+        f"{-free} calls of {symbol} are owed and not covered" for symbol, free in calls.items() if free < 0
+    )
+
+
+def _ends(books: Books) -> Iterator[str]:
+    """What became of each option without an order was said, as what it was, and written down once; so is every other nudge."""
+    said = [m for m in books.tables["messages"] if m["kind"] in ("nudge", "option_ended")]
+    for facts, count in Counter((m["kind"], m["data"], m["chat"]) for m in said).items():
+        if count > 1:
+            yield f"said {count} times: {facts[0]} {facts[1][:160]}"
+    jobs = [j["job"] for j in books.tables["jobs"] if j["job"].startswith(("nudge:", "ended:"))]
+    if len(jobs) != len(said):
+        yield f"{len(jobs)} nudges and ends are marked as said, {len(said)} were"
+    shares = {
+        lots.event(e)
+        for e in books.book["executions"]
+        if lots.by_itself(e) and e["contract"]["type"] == "STK"
+    }
+    expected = 0
+    for e in books.book["executions"]:
+        if not lots.by_itself(e) or e["contract"]["type"] != "OPT":
+            continue
+        how = ("assigned" if e["side"] == "BOT" else "exercised") if lots.event(e) in shares else "expired"
+        what = f"{_plain(e['quantity'])} {lots.label(e['symbol'], e['contract'])}"
+        expected += 1
+        shown = sum(bool(re.search(rf"{re.escape(what)} (was |were )?{how}", m["text"])) for m in books.chat)
+        if not shown:
+            yield f"nobody said that {what} was {how}"
+        books.tally["ends shown twice"] += max(shown - 1, 0)
+    if expected != sum(job.startswith("ended:") for job in jobs):
+        yield f"{expected} options ended without an order, the file says {[j for j in jobs if j.startswith('ended:')]}"
+    for m in books.tables["messages"]:
+        if m["kind"] in ("drift", "elsewhere") and any(map(lots.by_itself, books.book["executions"])):
+            yield f"the end of an option was told as {m['kind']}: {m['data'][:160]}"
+
+
 def _positions(books: Books) -> Iterator[str]:
     """What the file knows of purchases and sales adds up to what is held."""
     held: dict[int, Decimal] = defaultdict(Decimal)
     for lot in books.tables["opening_lots"]:
         held[lot["con_id"]] += Decimal(lot["signed_quantity"])
     for e in books.tables["executions"]:
-        held[e["con_id"]] += Decimal(e["quantity"]) * (1 if e["side"] == "BUY" else -1)
+        if e["kind"] != WHOLE:  # of a combination the legs are held
+            held[e["con_id"]] += Decimal(e["quantity"]) * (1 if e["side"] == "BUY" else -1)
     told = {p["con_id"]: Decimal(p["quantity"]) for p in books.book["positions"]}
     for con_id in held.keys() | told.keys():
         if held.get(con_id, 0) != told.get(con_id, 0):
             yield f"position of {con_id}: {told.get(con_id, 0)} at the broker, {held.get(con_id, 0)} in the file"
+    moved: dict[int, Decimal] = defaultdict(Decimal)
+    for e in filter(lots.by_itself, books.book["executions"]):
+        moved[e["con_id"]] += Decimal(e["quantity"]) * (1 if e["side"] == "BOT" else -1)
     for p in books.book["positions"]:
-        if Decimal(p["quantity"]) < 0:
+        # An assignment may take shares that are not there; an order may not.
+        taken = min(moved[p["con_id"]], Decimal(0))
+        if p["contract"]["type"] == "STK" and Decimal(p["quantity"]) < taken:
             yield f"a short by accident: {p['quantity']} {p['symbol']}"
 
 
@@ -295,8 +447,13 @@ def _brackets(books: Books) -> Iterator[str]:
                 left = Decimal(o["quantity"]) - Decimal(o["filled"])
                 name = o["oca_group"] or str(o["perm_id"])
                 groups[name] = max(groups[name], left)
-        if sum(groups.values(), Decimal(0)) > Decimal(p["quantity"]):
+        if groups and sum(groups.values(), Decimal(0)) > Decimal(p["quantity"]) and not _writes(p):
             yield f"{sum(groups.values(), Decimal(0))} {p['symbol']} are on sale, {p['quantity']} are held"
+
+
+def _writes(position: Json) -> bool:
+    """Options may be sold that are not held; what has to stand behind them `_covered` looks at."""
+    return bool(position["contract"]["type"] == "OPT")
 
 
 def _sold(books: Books, con_id: int) -> bool:
@@ -419,7 +576,12 @@ def _news(books: Books) -> Iterator[str]:
         words = NEWS.get(ours["state"])
         if ours["owner"] is None or words is None or (ours["role"] != "ENTRY" and ours["state"] != "FILLED"):
             continue
-        what = rf"{ours['side']} {_plain(ours['quantity'])} {ours['symbol']}\b"
+        verb = (
+            ours["name"].partition(" ")[0].upper()
+            if ours["name"].startswith(("Close ", "Roll "))
+            else ours["side"]
+        )
+        what = rf"{verb} {_plain(ours['quantity'])} {ours['symbol']}\b"
         told = 0
         for message in shown:
             text = message["text"]
@@ -441,8 +603,9 @@ def _news(books: Books) -> Iterator[str]:
 def _jobs(books: Books) -> Iterator[str]:
     """A scheduled message is one row for its session, and was shown."""
     rows = [m for m in books.tables["messages"] if m["kind"] == "summary"]
-    if len(rows) != len(books.tables["jobs"]):
-        yield f"{len(books.tables['jobs'])} summaries were due, {len(rows)} are in the file"
+    due = [j for j in books.tables["jobs"] if not j["job"].startswith(("nudge:", "ended:"))]
+    if len(rows) != len(due):
+        yield f"{len(due)} summaries were due, {len(rows)} are in the file"
     shown = sum("Daily summary" in m["text"] for m in books.chat)
     if shown < len(rows):
         yield f"{len(rows)} summaries are in the file, {shown} were shown"

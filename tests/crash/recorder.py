@@ -28,7 +28,8 @@ KILLED = 137
 REQUESTS = {
     1: "reqMktData", 2: "cancelMktData", 3: "placeOrder", 4: "cancelOrder", 5: "reqOpenOrders", 6: "reqAccountUpdates", 7: "reqExecutions",
     9: "reqContractDetails", 15: "reqAutoOpenOrders", 16: "reqAllOpenOrders", 20: "reqHistoricalData", 25: "cancelHistoricalData",
-    49: "reqCurrentTime", 59: "reqMarketDataType", 61: "reqPositions", 71: "startApi", 99: "reqCompletedOrders",
+    49: "reqCurrentTime", 59: "reqMarketDataType", 61: "reqPositions", 71: "startApi", 78: "reqSecDefOptParams",
+    99: "reqCompletedOrders",
 }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import aiohttp
 
+from sim.tws import chains
 from sim.world import World
 from tests.crash.life import Json, Nursery
 from tests.crash.timeline import DriverSelector, Loop, Shared, quiet
@@ -91,6 +92,8 @@ class Stage(House):
     """The last message of the bot's file when its latest life began."""
     complaints: list[str] = field(default_factory=list)
     armed: bool = False
+    counted_from_start: bool = False
+    """Whether boundaries counted before the first order left."""
     step: float = STEP
     settled: float = SETTLED
     pid: int = 0
@@ -138,6 +141,7 @@ class Stage(House):
         """From here on boundaries count, and other things go wrong too where a seed says so."""
         for path, body in [*self.trouble, *(faults(self.chance) if self.chance is not None else [])]:
             await self.control.post(path, **body)
+        self.counted_from_start = not (await self.control.book())["orders"]
         self.armed = True
         self._aim()
 
@@ -299,12 +303,17 @@ FAULTS: tuple[tuple[float, tuple[str, Json]], ...] = (
 )
 
 
-def _to_hour(hour: int) -> float:
-    """Seconds until that hour (UTC) of the day that begins with the next HOUR: never before the day on which the bot was there first."""
+def _to_hour(hour: int, *, last_day: bool = False) -> float:
+    """Seconds until that hour (UTC) of the day that begins with the next HOUR: never before the day on which the bot was there first.
+
+    With `last_day` until that hour of the first day from then on on which options expire.
+    """
     now = datetime.now(UTC)  # noqa: TID251 - the driver sets the common clock
     then = now.replace(hour=HOUR, minute=0, second=0, microsecond=0)
-    begins = (then if then > now else then + timedelta(days=1)) - now
-    return (begins + timedelta(hours=(hour - HOUR) % 24)).total_seconds()
+    begins = then if then > now else then + timedelta(days=1)
+    while last_day and begins.date() not in chains.expiries(begins):
+        begins += timedelta(days=1)
+    return (begins + timedelta(hours=(hour - HOUR) % 24) - now).total_seconds()
 
 
 @contextlib.asynccontextmanager
@@ -336,7 +345,9 @@ def furnish(state: Path, base: Path | None) -> None:
         shutil.copy(base, state / "greenlight.db")
 
 
-def on_the_common_clock(shared: Shared, hour: int = HOUR) -> asyncio.Runner:
-    """A runner whose loop is the driver's; it begins at that hour of the day."""
-    shared.cells.ahead = _to_hour(hour)
+def on_the_common_clock(
+    shared: Shared, hour: int = HOUR, *, last_day: bool = False, later: timedelta = timedelta(0)
+) -> asyncio.Runner:
+    """A runner whose loop is the driver's; it begins at that hour of the day, or so much later."""
+    shared.cells.ahead = _to_hour(hour, last_day=last_day) + later.total_seconds()
     return asyncio.Runner(loop_factory=lambda: Loop(DriverSelector(shared)))

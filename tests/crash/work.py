@@ -13,19 +13,26 @@ import time
 import traceback
 from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from tests.crash import oracle
-from tests.crash.flows import FLOWS
 from tests.crash.life import Nursery
 from tests.crash.mutations import MUTATIONS
+from tests.crash.option_flows import FLOWS
 from tests.crash.real import real_stage
 from tests.crash.stage import Lost, Stage, on_the_common_clock, stage
 from tests.crash.timeline import Shared
 
+AFTER_THE_FIRST = timedelta(minutes=10)
+"""Runs begin when the life that left the file behind is over: what happened before the bot first looked is no news to it."""
 REAL_SECONDS = 90
 """Nothing takes so long; a run that does is a fault of the harness and ends it."""
+
+
+QUESTIONS = (("lots", "Lots of .*FIFO"), ("positions", "[Pp]osition"))
+"""What is asked about the symbol of a story when everything has come to rest."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +110,10 @@ class Worker:
         if job.real:
             result = asyncio.run(self._run(job, real_stage(self.folder / "run", self._base_of(job))))
         else:
-            with on_the_common_clock(self.shared, flow.hour) as runner:
+            began_at = on_the_common_clock(
+                self.shared, flow.hour, last_day=flow.last_day, later=AFTER_THE_FIRST
+            )
+            with began_at as runner:
                 place = stage(self.shared, self.nursery, self.folder / "run", self._base_of(job))
                 result = runner.run(self._run(job, place))
         signal.alarm(0)
@@ -130,11 +140,31 @@ class Worker:
                 await made.after_all()
             except (Lost, AssertionError, LookupError, ValueError) as lost:
                 made.complaints.append(f"{type(lost).__name__}: {lost}"[:600])
+            shown: dict[str, str] = {}
             try:
                 await made.rest()
+                for line, answer in QUESTIONS if flow.symbol else ():
+                    told = await made.phone.asks(f"/{line} {flow.symbol}", answer)
+                    shown[line] = told["text"]
+                    await made.rest()
+            except Lost as lost:
+                made.complaints.append(str(lost)[:600])
             finally:
                 await made.close()
             books = await self._books(made)
+            books.symbol, books.lots, books.positions = (
+                flow.symbol,
+                shown.get("lots", ""),
+                shown.get("positions", ""),
+            )
+            if (
+                flow.symbol
+                and chance is None
+                and not job.trouble
+                and not job.real
+                and made.counted_from_start
+            ):
+                books.sends = made.names.count("after send placeOrder")
             result.differences = oracle.differences(books)
             result.tally = dict(books.tally)
             result.names, result.died_at, result.lives = made.names, made.died_at, made.lives
@@ -151,6 +181,7 @@ class Worker:
         events = (await made.control.get("/telegram/events", after=0))["events"]
         return oracle.Books(
             book=await made.control.book(),
+            events=(await made.control.get("/tws/events", after=0))["events"],
             chat=await made.phone.chat(),
             said=[str(e.get("text", "")) for e in events],
             tables=oracle.read(made.database),
