@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from core import risk
-from core.model import OptionTerms, Right, Side, Ticket
+from core.model import OptionTerms, Position, Right, Side, Ticket
 from core.risk import Snapshot
 from tests.core.risk_cases import Case
 from tests.core.risk_plan_cases import (
@@ -75,6 +75,11 @@ def held(snapshot: Snapshot) -> list[Line]:
     ]
 
 
+def stock(snapshot: Snapshot) -> tuple[Position, ...]:
+    """The shares alone."""
+    return tuple(p for p in snapshot.positions or () if p.option is None)
+
+
 def added(asked: Ticket) -> tuple[list[Line], Decimal]:
     """What the plan brings when all of it trades at its furthest limit, and what is paid for it."""
     thing = asked.instrument
@@ -124,6 +129,11 @@ def test_no_plan_that_passes_loses_more_than_it_was_measured_at(seed: int) -> No
         ids = {x.con_id for x in asked.instrument.legs if x.option} or {asked.instrument.con_id}
         if risk.reduces(asked, snapshot) or ids & closes or before is None or after is None:
             continue
+        if largest_loss(*added(asked)) is None:
+            # Shares cover it: beside them alone, because what they make good elsewhere was measured whole when it was opened.
+            before, after = new_loss(asked, replace(snapshot, positions=stock(snapshot)))
+            assert before is not None
+            assert after is not None
         opened += 1
         worth = risk.value(asked, snapshot)
         assert worth is not None
