@@ -46,6 +46,8 @@ METHODS: dict[str, Method] = {"FIFO": _fifo}
 """By the name that an election is written down with."""
 
 _Told = TypeVar("_Told", Execution, Commission)
+BUY, SELL = Side.BUY, Side.SELL
+"""As names of their own: looking a member up in its class costs more than all else that is done with it, and it is done for every trade."""
 
 
 class Term(StrEnum):
@@ -60,6 +62,7 @@ class Term(StrEnum):
     UNKNOWN = "UNKNOWN"
 
 
+SHORT = Term.SHORT
 BROAD_INDEXES = frozenset({"SPX", "XSP", "OEX", "XEO", "NDX", "XND", "RUT", "MRUT", "DJX", "VIX"})
 """Their options are nonequity options under section 1256 (b) of the tax code: on broad indexes, not on shares or narrow ones."""
 
@@ -420,7 +423,7 @@ class _Deal:
             self.fee_left = (self.fee * left / self.whole).quantize(CENT) if fee and left else ZERO
             fee -= self.fee_left
         cost = self.price * quantity
-        return cost + fee if self.side is Side.BUY else cost - fee
+        return cost + fee if self.side is BUY else cost - fee
 
 
 class _End(_Deal):
@@ -498,13 +501,13 @@ def _close(lot: _Deal, deal: _Deal, zone: tzinfo) -> Closure:
         second = first  # nobody knows what it brought: neither gain nor loss, and provisional
     if opening.option is not None:
         term = _option_term(lot, deal, zone)
-    elif lot.side is Side.SELL:
-        term = Term.SHORT
+    elif lot.side is SELL:
+        term = SHORT
     else:
         term = _term(opening.time, closing.time, zone)
-    if lot.side is Side.SELL:
+    if lot.side is SELL:
         return Closure(opening, closing, quantity, first, second, term, not known, deal.how, moved)
-    if term is Term.SHORT and isinstance(opening, Assumed):
+    if term is SHORT and isinstance(opening, Assumed):
         term = Term.UNKNOWN  # it was held at that time, and who knows for how long before
     return Closure(opening, closing, quantity, second, first, term, not known, deal.how, moved)
 
