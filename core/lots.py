@@ -47,7 +47,7 @@ METHODS: dict[str, Method] = {"FIFO": _fifo}
 
 _Told = TypeVar("_Told", Execution, Commission)
 BUY, SELL = Side.BUY, Side.SELL
-"""As names of their own: looking a member up in its class costs more than all else that is done with it, and it is done for every trade."""
+"""As names of their own: a member of an enumeration is slow to look up (60 ns in Python 3.11), and it is done for every piece."""
 
 
 class Term(StrEnum):
