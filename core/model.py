@@ -332,7 +332,8 @@ class Ticket:
 
     `stop_loss` and `take_profit` leave as a bracket with the entry. A `decision_id` makes the card a proposal of the analyst. One that
     `modifies` is no new order: it gives the order of that number these terms, and `instead_of` says which
-    it had when the card was drawn. One with a `final_limit` begins at its limit and may be repriced as far as that.
+    it had when the card was drawn. One with a `final_limit` begins at its limit and may be repriced as far as that. One of options that
+    `closes` was shown as one that only makes holdings smaller, and leaves as nothing else.
     """
 
     ticket_id: str
@@ -355,6 +356,7 @@ class Ticket:
     modifies: int | None = None
     instead_of: str = ""
     final_limit: Decimal | None = None
+    closes: bool = False
 
     @property
     def worst_limit(self) -> Decimal | None:
@@ -368,6 +370,7 @@ class Ticket:
         return {
             **(legs if self.instrument.legs else {}),
             **(final if self.final_limit is not None else {}),
+            **({"closes": "yes"} if self.closes else {}),
             "account": self.account,
             "con_id": str(self.instrument.con_id),
             "side": self.side,

@@ -15,7 +15,7 @@ class Obstacles:
     async def of_sale(self, ticket: Ticket, snapshot: risk.Snapshot) -> tuple[Denial, ...]:
         """Why a sale that passed every rule cannot go beside what protects its shares, or beside a sale that moves it."""
         if risk.is_plan(ticket):
-            return _shares_that_are_protected(ticket, snapshot)
+            return _opens_after_all(ticket, snapshot) or _shares_that_are_protected(ticket, snapshot)
         if ticket.side is not Side.SELL:
             return ()
         held = snapshot.held(ticket.instrument.con_id)
@@ -90,6 +90,21 @@ class Obstacles:
             and order.state is not OrderState.UNKNOWN
             and not self._book.is_doubtful(order, link.epoch)
         )
+
+
+def _opens_after_all(ticket: Ticket, snapshot: risk.Snapshot) -> tuple[Denial, ...]:
+    """Why a card that was shown as a closing one is not sent: what it closes is gone, or on its way, and then it opens something."""
+    legs = ticket.instrument.legs or (ticket.instrument,)
+    if not ticket.closes or len(risk.shrinking(ticket, snapshot)) == len(legs):
+        return ()
+    symbol = ticket.instrument.symbol
+    return (
+        Denial(
+            "CLOSED_ALREADY",
+            "This card closes what is not held any more, or is on its way out already; now it would open something.",
+            remedy=f"/orders {symbol} and /positions {symbol} show how it stands",
+        ),
+    )
 
 
 def _shares_that_are_protected(ticket: Ticket, snapshot: risk.Snapshot) -> tuple[Denial, ...]:

@@ -136,7 +136,10 @@ class Planner:
         gives_way = Decimal(1) if risk.reduces(ticket, self._cards.moment(None)) else GIVES_WAY
         terms = Terms(underlying, ticket.instrument, ticket.side, ticket.quantity, gives_way=gives_way)
         spot = await self._quote(underlying)
-        return await self._draw(terms, owner, ticket.decision_id, None, spot)
+        drawn = await self._draw(terms, owner, ticket.decision_id, None, spot)
+        if ticket.closes:
+            _still_closes(drawn)
+        return drawn
 
     async def close(
         self, key: str, owner: int, quantity: Decimal | None = None, *, at_once: bool = False
@@ -152,7 +155,9 @@ class Planner:
         terms = self._terms(underlying, combine.opposite(group.legs), name, quantity or group.count, ())
         spot = await self._quote(underlying)
         terms = replace(terms, gives_way=Decimal(1), at_once=at_once)
-        return await self._draw(terms, owner, None, group.strategy, spot)
+        drawn = await self._draw(terms, owner, None, group.strategy, spot)
+        _still_closes(drawn)
+        return drawn
 
     async def roll(self, key: str, owner: int, expiry: ExpiryWish | None = None) -> PlanPreview:
         """The card that closes what is held and opens the same at a later expiry, as one combination. Raises BadInput."""
@@ -346,16 +351,18 @@ class Planner:
             ticket = replace(
                 ticket, quantity=self._affordable(ticket, market, atr, spot, terms.budget or ZERO)
             )
-        snapshot = self._cards.as_if_approved(self._cards.moment(spot, atr=atr, plan=market), ticket)
+        moment = self._cards.moment(spot, atr=atr, plan=market)
+        shrinking = {leg.con_id for leg in risk.shrinking(ticket, moment)}
+        closing = all(leg.con_id in shrinking for leg in legs)
+        ticket = replace(ticket, closes=closing)
+        snapshot = self._cards.as_if_approved(moment, ticket)
         denials, forecast = await self._cards.judge(ticket, snapshot)
         again = " ".join(d.message for d in denials if d.code in ASKED_TWICE)
         denials = tuple(d for d in denials if d.code not in ASKED_TWICE)
         await self._cards.keep(ticket, forecast, denials)
         judged = risk.judged(ticket, snapshot)
-        closing = all(self._closes(leg, ticket, snapshot) for leg in legs)
         opening = judged.legs if judged else ()
-        partly = any(self._closes(leg, ticket, snapshot) for leg in legs)
-        action = Action.CLOSE if closing else Action.ROLL if partly else Action.OPEN
+        action = Action.CLOSE if closing else Action.ROLL if shrinking else Action.OPEN
         volatility = _volatility(opening or legs, told)
         each = await self._greeks(legs, told, market.spot, dividend)
         return PlanPreview(
@@ -434,12 +441,6 @@ class Planner:
                 f"One of it can lose {each:,.2f}, which is more than {budget:,.2f}. Nearer strikes cost less."
             )
         return whole
-
-    @staticmethod
-    def _closes(leg: Leg, ticket: Ticket, snapshot: risk.Snapshot) -> bool:
-        held = snapshot.held(leg.con_id) or ZERO
-        moved = leg.ratio * ticket.quantity
-        return held * moved < 0 and abs(moved) <= abs(held)
 
     @staticmethod
     def _plan_leg(
@@ -663,6 +664,15 @@ def _limits(terms: Terms, bid: Decimal | None, ask: Decimal | None) -> tuple[Dec
         start = max(start, tick)
         final = max(final, start)
     return start * sign, (final * sign if final != start else None)
+
+
+def _still_closes(drawn: PlanPreview) -> None:
+    """Raises BadInput where it would open something, because what it closes is on its way out, or gone."""
+    if not drawn.ticket.closes:
+        symbol = drawn.ticket.instrument.symbol
+        raise BadInput(
+            f"It is on its way out already, or not held any more: /orders {symbol} and /positions {symbol} show how it stands."
+        )
 
 
 def _market_value(

@@ -116,12 +116,9 @@ def cash_tied(ticket: Ticket, legs: Sequence[Leg], beside: Beside) -> Decimal:
     return recognise.secured(ticket.instrument.symbol, after, beside.working)
 
 
-def split(ticket: Ticket, beside: Beside) -> tuple[tuple[Leg, ...], tuple[Leg, ...]]:
-    """(legs that only make a holding smaller, whatever else is working; legs that open).
-
-    What covers a call or a put that stays owed opens that risk when it is sold, so it does not count as closing.
-    """
-    closing, legs = [], legs_of(ticket)
+def shrinking(ticket: Ticket, beside: Beside) -> tuple[Leg, ...]:
+    """The legs that only make smaller what is held, beside what works on the same side already."""
+    found, legs = [], legs_of(ticket)
     for leg in legs:
         ratio = sum(other.ratio for other in legs if other.con_id == leg.con_id)
         moved, have = ratio * ticket.quantity, beside.held.get(leg.con_id, ZERO)
@@ -130,7 +127,16 @@ def split(ticket: Ticket, beside: Beside) -> tuple[tuple[Leg, ...], tuple[Leg, .
             ZERO,
         )  # fmt: skip
         if have * moved < 0 and abs(moved) + under_way <= abs(have):
-            closing.append(leg)
+            found.append(leg)
+    return tuple(found)
+
+
+def split(ticket: Ticket, beside: Beside) -> tuple[tuple[Leg, ...], tuple[Leg, ...]]:
+    """(legs that only make a holding smaller, whatever else is working; legs that open).
+
+    What covers a call or a put that stays owed opens that risk when it is sold, so it does not count as closing.
+    """
+    legs, closing = legs_of(ticket), shrinking(ticket, beside)
     bares: list[bool | Right | None] = []
     if any(leg.ratio < 0 for leg in closing):
         if free_shares(ticket, closing, beside) < min(free_shares(ticket, (), beside), ZERO):

@@ -10,6 +10,7 @@ from core.model import (
     Approval,
     Denial,
     Drift,
+    Leg,
     Link,
     Order,
     OrderType,
@@ -257,6 +258,11 @@ def beside(ticket: Ticket, snapshot: Snapshot) -> plans.Beside:
     mine, working = plans.relatives(thing.symbol, thing.currency, shares, lines, snapshot.working)
     held = {leg.con_id: snapshot.held(leg.con_id) or Decimal(0) for leg in legs}
     return plans.Beside(shares, held, snapshot.least(mine), working)
+
+
+def shrinking(ticket: Ticket, snapshot: Snapshot) -> tuple[Leg, ...]:
+    """The legs of a plan that only make smaller what is held; none while that is not known."""
+    return () if snapshot.positions is None else plans.shrinking(ticket, beside(ticket, snapshot))
 
 
 def judged(ticket: Ticket, snapshot: Snapshot) -> plans.Judged | None:
