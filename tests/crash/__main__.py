@@ -98,7 +98,13 @@ def plan(
     With `at`, only boundaries with this in their name.
     """
     chance = random.Random(f"plan {seed}")
-    sweep = [(flow, place) for flow in names for place, name in enumerate(names[flow], 1) if at in name]
+    # By its name and time a boundary is met for sure; by its number alone only where no thread was quicker than in the recording.
+    sweep: list[tuple[str, int | str]] = [
+        (flow, f"{name}#{names[flow][:place].count(name)}" if at else place)
+        for flow in names
+        for place, name in enumerate(names[flow], 1)
+        if at in name
+    ]
     chance.shuffle(sweep)
     for flow, place in sweep[:kills]:
         yield Job(flow, (place,), 0, mutations)

@@ -4,10 +4,13 @@ import asyncio
 import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
+from core import changes, lifecycle, lots
 from core.broker import IBBroker
-from core.model import Execution, Order, OrderState, Trading
+from core.executor import Executor, instrument_of
+from core.model import Execution, JobRun, Order, OrderState, Trading
 from core.orderbook import OrderBook
 from core.panic import Panic
 from core.trading import as_text
@@ -87,6 +90,76 @@ def halt_forgets() -> None:
     put(Panic, "compared", compared)
 
 
+# --- options ------------------------------------------------------------------------------------------------------------
+
+
+def legs_are_fills() -> None:
+    """Each leg counts as a fill of the combination's order."""
+
+    def fills(order: Order, execution: Execution) -> bool:
+        return True
+
+    put(lifecycle, "fills", fills)
+
+
+def whole_is_held() -> None:
+    """The execution of a combination as a whole counts into what is held, beside those of its legs."""
+    put(Execution, "moves_holding", property(lambda self: True))
+
+
+def beyond_the_final_limit() -> None:
+    """The limit is moved on where what was approved ends."""
+    reprice = Executor.reprice
+
+    async def on(self: Executor, number: int, price: Decimal) -> bool:
+        for order in self.orders:
+            if order.number == number and order.final_limit is not None:
+                self._book.opened([replace(order, final_limit=order.final_limit + 1)])
+        return await reprice(self, number, price + 1)
+
+    put(Executor, "reprice", on)
+
+
+def change_again_at_start() -> None:
+    """A change of a limit on which there was no word when the bot died is sent again by the next life."""
+    load, mark = OrderBook.load, IBBroker.mark_reconciled
+    found: list[Order] = []
+
+    async def load_and_note(self: OrderBook) -> None:
+        await load(self)
+        found.extend(o for o in self.orders if o.change is not None and not o.external)
+
+    def mark_and_change(self: IBBroker, epoch: int) -> None:
+        mark(self, epoch)
+        while found:
+            order = found.pop()
+            self.place([changes.on_the_wire(order)], instrument_of(order))
+
+    put(OrderBook, "load", load_and_note)
+    put(IBBroker, "mark_reconciled", mark_and_change)
+
+
+def premium_stays() -> None:
+    """What an assigned or exercised option had cost or brought is a gain of its own, and its shares cost the strike."""
+
+    def none(history: Any) -> dict[str, Any]:
+        return {}
+
+    put(lots, "_ended", none)
+
+
+def nudged_again() -> None:
+    """That something was said is not written down with the words."""
+    run_job = SqliteLedger.run_job
+
+    async def unmarked(self: SqliteLedger, run: JobRun, notices: Any) -> bool:
+        await run_job(self, run, [])
+        await self.record(notices=notices)
+        return True
+
+    put(SqliteLedger, "run_job", unmarked)
+
+
 MUTATIONS: dict[str, Callable[[], None]] = {
     mutation.__name__: mutation
     for mutation in (
@@ -96,5 +169,11 @@ MUTATIONS: dict[str, Callable[[], None]] = {
         executions_by_full_id,
         halt_in_memory,
         halt_forgets,
+        legs_are_fills,
+        whole_is_held,
+        beyond_the_final_limit,
+        change_again_at_start,
+        premium_stays,
+        nudged_again,
     )
 }

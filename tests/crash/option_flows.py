@@ -212,9 +212,10 @@ ASSIGNED, EXERCISED = r"2 AAPL 185 C [^\n]* were assigned", r"2 AAPL 180 C [^\n]
 async def assign(stage: Stage) -> None:
     """Before its time the short call is assigned, and the long one exercised for the shares; it was said before that this can be."""
     day = await _spread(stage, 4)
-    await stage.arm()
+    await stage.rest()
+    await stage.strike(restart=False)
     await price(stage, "AAPL", 188.00)
-    await stage.strike()
+    await stage.come_back()
     await _hears_end(stage, "the short AAPL 185 C .* is in the money", "expires (in|tomorrow|today)")
     for how, name in (("assign", "C185"), ("exercise", "C180")):
         await _moved(stage, how, day, name)
@@ -228,8 +229,7 @@ async def assigned_away(stage: Stage) -> None:
     await stage.strike(restart=False)
     for how, name in (("assign", "C185"), ("exercise", "C180")):
         await _moved(stage, how, day, name)
-    stage.armed = True
-    stage.begin()
+    await stage.come_back()
     await _hears_end(stage, ASSIGNED, EXERCISED)
 
 
@@ -260,8 +260,7 @@ async def expired_away(stage: Stage) -> None:
     await stage.rest()
     await stage.strike(restart=False)
     await stage.control.post("/tws/expire", symbol="AAPL")
-    stage.armed = True
-    stage.begin()
+    await stage.come_back()
     await _hears_end(stage, ASSIGNED, EXERCISED, EXPIRED)
 
 

@@ -383,8 +383,8 @@ def _ends(books: Books) -> Iterator[str]:
     if expected != sum(job.startswith("ended:") for job in jobs):
         yield f"{expected} options ended without an order, the file says {[j for j in jobs if j.startswith('ended:')]}"
     for m in books.tables["messages"]:
-        if m["kind"] in ("drift", "elsewhere") and any(map(lots.by_itself, books.book["executions"])):
-            yield f"the end of an option was told as {m['kind']}: {m['data'][:160]}"
+        if m["kind"] == "elsewhere" and any(map(lots.by_itself, books.book["executions"])):
+            yield f"the end of an option was told as a trade elsewhere: {m['data'][:160]}"
 
 
 def _positions(books: Books) -> Iterator[str]:
@@ -402,6 +402,12 @@ def _positions(books: Books) -> Iterator[str]:
     moved: dict[int, Decimal] = defaultdict(Decimal)
     for e in filter(lots.by_itself, books.book["executions"]):
         moved[e["con_id"]] += Decimal(e["quantity"]) * (1 if e["side"] == "BOT" else -1)
+    # By their own words too: the bot counts on while it lives, and what it counts must be what it wrote down.
+    yield from (
+        f"the bot says that it cannot explain a holding: {m['data']}"
+        for m in books.tables["messages"]
+        if m["kind"] == "drift"
+    )
     for p in books.book["positions"]:
         # An assignment may take shares that are not there; an order may not.
         taken = min(moved[p["con_id"]], Decimal(0))

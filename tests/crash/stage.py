@@ -139,11 +139,25 @@ class Stage(House):
 
     async def arm(self) -> None:
         """From here on boundaries count, and other things go wrong too where a seed says so."""
-        for path, body in [*self.trouble, *(faults(self.chance) if self.chance is not None else [])]:
-            await self.control.post(path, **body)
+        await self._go_wrong()
         self.counted_from_start = not (await self.control.book())["orders"]
         self.armed = True
         self._aim()
+
+    async def _go_wrong(self) -> None:
+        for path, body in [*self.trouble, *(faults(self.chance) if self.chance is not None else [])]:
+            await self.control.post(path, **body)
+
+    async def come_back(self) -> None:
+        """The bot that was away begins a life, and from its first moment on boundaries count."""
+        await self._go_wrong()
+        self.armed = True
+        self.begin()
+
+    def disarm(self) -> None:
+        """The story is over: no boundary counts any more."""
+        self.kills.clear()
+        self.shared.cells.armed = 0
 
     def heard(self) -> None:
         """The nursery said something."""

@@ -27,6 +27,8 @@ from tests.crash.timeline import Shared
 
 AFTER_THE_FIRST = timedelta(minutes=10)
 """Runs begin when the life that left the file behind is over: what happened before the bot first looked is no news to it."""
+NEXT_COMPARISON = 70.0
+"""Seconds after which the bot has compared its books with the broker's once more without a reason, and a second time where they differ."""
 REAL_SECONDS = 90
 """Nothing takes so long; a run that does is a fault of the harness and ends it."""
 
@@ -143,6 +145,10 @@ class Worker:
             shown: dict[str, str] = {}
             try:
                 await made.rest()
+                made.disarm()
+                if flow.symbol and not job.real:
+                    await made.passes(NEXT_COMPARISON)
+                    await made.rest()
                 for line, answer in QUESTIONS if flow.symbol else ():
                     told = await made.phone.asks(f"/{line} {flow.symbol}", answer)
                     shown[line] = told["text"]
