@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.crash.life import warm
+from tests.crash.mutations import WRONG
 from tests.crash.named import FAULTS, Row
 from tests.crash.option_flows import FLOWS
 from tests.crash.oracle import summary
@@ -30,6 +31,8 @@ from tests.crash.work import Job, serve
 
 Json = dict[str, Any]
 say = partial(print, flush=True)
+BITES = 3
+"""How often each bot that is wrong on purpose is killed."""
 SECOND = 0.3
 """How many of the runs after the first sweep kill the next life too."""
 
@@ -158,6 +161,9 @@ def options(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--named", action="store_true", help="each named crash once, results as lines of JSON"
     )
+    parser.add_argument(
+        "--bites", action="store_true", help="bots that are wrong on purpose, results as lines of JSON"
+    )
     parser.add_argument("--shown", type=int, default=10, help="how many runs that differ are told whole")
     return parser.parse_args(words)
 
@@ -186,8 +192,10 @@ def _sweep(crew: Crew, asked: argparse.Namespace, flows: Sequence[str]) -> int:
         for result in crew.run(iter([Job.told(json.loads(asked.replay))])):
             say(json.dumps(result, indent=1, ensure_ascii=False))
             return 1 if result["differences"] else 0
-    if asked.named:
-        return _named(crew)
+    if asked.named or asked.bites:
+        failed = _named(crew) if asked.named else _bites(crew)
+        say(f"all of it took {time.monotonic() - began:.0f} s")
+        return failed
     recorded = {r["job"]["flow"]: r for r in crew.run(iter([Job(flow) for flow in flows]))}
     for flow, result in recorded.items():
         say(f"recorded {flow}: {len(result['names'])} boundaries in {result['seconds']:.2f} s")
@@ -199,7 +207,8 @@ def _sweep(crew: Crew, asked: argparse.Namespace, flows: Sequence[str]) -> int:
     jobs = plan(names, asked.kills, asked.seed, mutations, asked.at)
     wrong = _told("in-process kills", crew.run(jobs), asked, flows)
     if asked.sigkill:
-        rows = [row for row in FAULTS if row[1] in flows]
+        # On the clock of the machine it is the day that it is.
+        rows = [row for row in FAULTS if row[1] in flows and not FLOWS[row[1]].last_day]
         jobs = named_plan(names, rows, asked.sigkill, asked.seed, real=True)
         wrong += _told("SIGKILLs", crew.run(jobs), asked, flows)
     say(f"all of it took {time.monotonic() - began:.0f} s")
@@ -225,6 +234,20 @@ def _named(crew: Crew) -> int:
         wrong += bool(result["differences"])
         say(json.dumps(result))
     return 1 if wrong else 0
+
+
+def _bites(crew: Crew) -> int:
+    """Every bot that is wrong on purpose, killed a few times where it must show; one line of JSON each."""
+    flows = dict.fromkeys(flow for flow, _, _ in WRONG.values())
+    names = {r["job"]["flow"]: r["names"] for r in crew.run(iter([Job(flow) for flow in flows]))}
+    jobs = [
+        job
+        for mutation, (flow, at, _) in WRONG.items()
+        for job in plan({flow: names[flow]}, BITES, 1, (mutation,), at)
+    ]
+    for result in crew.run(iter(jobs)):
+        say(json.dumps(result))
+    return 0
 
 
 def _told(what: str, results: Iterator[Json], asked: argparse.Namespace, flows: Sequence[str]) -> int:

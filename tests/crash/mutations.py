@@ -177,3 +177,31 @@ MUTATIONS: dict[str, Callable[[], None]] = {
         nudged_again,
     )
 }
+
+WRONG: dict[str, tuple[str, str, str]] = {
+    "no_intent": ("market", "after send placeOrder", "has .*, the file does not|a stranger's|its card is"),
+    "resend_at_start": ("limit", "after send placeOrder", "orders at the broker have the reference"),
+    "tap_not_consumed": ("market", "COMMIT record_sending", "its card is open|was tapped, is still open"),
+    "halt_in_memory": ("halt", "COMMIT record_cancel", "the file says ACTIVE"),
+    "halt_forgets": ("halt", "after COMMIT keep_trading", "works at the broker|never: |nobody said"),
+    "executions_by_full_id": ("correct", "COMMIT record", "rows of the execution"),
+    "legs_are_fills": (
+        "combo",
+        "before COMMIT record_sending",
+        "its executions as a whole are|the leg .* moved by",
+    ),
+    "whole_is_held": ("combo", "before COMMIT record_sending", "cannot explain a holding"),
+    "beyond_the_final_limit": ("reprice", "before COMMIT record_sending", "stood at .* approved were"),
+    "change_again_at_start": (
+        "reprice",
+        "after send placeOrder",
+        "orders and changes were sent, the broker saw",
+    ),
+    "premium_stays": ("assign", "heard Execution", "/lots says a gain of"),
+    "nudged_again": ("assign", "COMMIT run_job", "said . times: option_ended"),
+}
+"""Of each mutation: a flow and the boundaries at which it must show, and the difference that it makes.
+
+A tap that nobody took down leaves an open card behind: beside its order, or, where the order was settled before the
+bot looked for its card again, beside nothing.
+"""

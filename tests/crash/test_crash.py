@@ -10,37 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.crash.mutations import MUTATIONS
+from tests.crash.mutations import MUTATIONS, WRONG
 from tests.crash.named import FAULTS, Row
 from tests.kit import ROOT
-
-WRONG = {
-    "no_intent": ("market", "after send placeOrder", "has .*, the file does not|a stranger's|its card is"),
-    "resend_at_start": ("limit", "after send placeOrder", "orders at the broker have the reference"),
-    "tap_not_consumed": ("market", "COMMIT record_sending", "its card is open|was tapped, is still open"),
-    "halt_in_memory": ("halt", "COMMIT record_cancel", "the file says ACTIVE"),
-    "halt_forgets": ("halt", "after COMMIT keep_trading", "works at the broker|never: |nobody said"),
-    "executions_by_full_id": ("correct", "COMMIT record", "rows of the execution"),
-    "legs_are_fills": (
-        "combo",
-        "before COMMIT record_sending",
-        "its executions as a whole are|the leg .* moved by",
-    ),
-    "whole_is_held": ("combo", "before COMMIT record_sending", "cannot explain a holding"),
-    "beyond_the_final_limit": ("reprice", "before COMMIT record_sending", "stood at .* approved were"),
-    "change_again_at_start": (
-        "reprice",
-        "after send placeOrder",
-        "orders and changes were sent, the broker saw",
-    ),
-    "premium_stays": ("assign", "heard Execution", "/lots says a gain of"),
-    "nudged_again": ("assign", "COMMIT run_job", "said . times: option_ended"),
-}
-"""Of each mutation: a flow and the boundaries at which it must show, and the difference that it makes.
-
-A tap that nobody took down leaves an open card behind: beside its order, or, where the order was settled before the
-bot looked for its card again, beside nothing.
-"""
 
 
 def crash(*words: str) -> subprocess.CompletedProcess[str]:
@@ -69,26 +41,41 @@ def test_a_sample_of_kills() -> None:
 @pytest.mark.timeout(240)
 def test_real_sigkills() -> None:
     """Programs that end by a real SIGKILL: after the intent is written down, and after it has left."""
-    done = crash("--kills", "0", "--sigkill", "4", "--flow", "fill")
-    assert re.search(r"4 SIGKILLs in 4 runs, 0 runs differ", done.stdout), done.stdout + done.stderr
+    done = crash("--kills", "0", "--sigkill", "6", "--flow", "fill", "--flow", "combo")
+    assert re.search(r"6 SIGKILLs in 6 runs, 0 runs differ", done.stdout), done.stdout + done.stderr
     assert done.returncode == 0, done.stdout
+
+
+def once(tmp_path_factory: pytest.TempPathFactory, option: str) -> list[dict[str, Any]]:
+    """Results of one run of the recorder for many tests: tried once, whichever process of the tests asks first."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with (shared / f"crashes{option}").open("a+", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        if not (lines := file.read()):
+            done = crash(option)
+            lines = "\n".join(line for line in done.stdout.splitlines() if line.startswith("{"))
+            assert "all of it took" in done.stdout, done.stdout + done.stderr
+            file.write(lines)
+    return [json.loads(line) for line in lines.splitlines()]
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What became of each named crash: tried once, whichever process of the tests asks first."""
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    with (shared / "named-crashes").open("a+", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        file.seek(0)
-        if not (lines := file.read()):
-            done = crash("--named")
-            lines = "\n".join(line for line in done.stdout.splitlines() if line.startswith("{"))
-            assert lines.count("\n") == len(FAULTS) - 1, done.stdout + done.stderr
-            file.write(lines)
-    told = [json.loads(line) for line in lines.splitlines()]
-    return {result["job"]["called"]: result for result in told}
+    """What became of each named crash."""
+    told = {result["job"]["called"]: result for result in once(tmp_path_factory, "--named")}
+    assert len(told) == len(FAULTS)
+    return told
+
+
+@pytest.fixture(scope="module")
+def wrong_ones(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
+    """What became of the bots that are wrong on purpose, by what is wrong with them."""
+    told: dict[str, list[dict[str, Any]]] = {name: [] for name in MUTATIONS}
+    for result in once(tmp_path_factory, "--bites"):
+        told[result["job"]["mutations"][0]].append(result)
+    return told
 
 
 @pytest.mark.timeout(240)
@@ -110,9 +97,11 @@ def test_named_crash(results: dict[str, Any], fault: Row) -> None:
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("mutation", MUTATIONS)
-def test_what_is_wrong_is_found(mutation: str) -> None:
-    """A bot with one of its promises taken out does not pass."""
-    flow, at, difference = WRONG[mutation]
-    done = crash("--kills", "4", "--mutate", mutation, "--flow", flow, "--at", at, "--shown", "9")
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert re.search(difference, done.stdout), done.stdout
+def test_what_is_wrong_is_found(wrong_ones: dict[str, list[dict[str, Any]]], mutation: str) -> None:
+    """A bot with one of its promises taken out does not pass: it died where it was to die, and the books differ by just that."""
+    _, at, difference = WRONG[mutation]
+    died = [result for result in wrong_ones[mutation] if result["died_at"]]
+    assert died
+    assert all(at in result["died_at"][0] for result in died)
+    found = [line for result in died for line in result["differences"]]
+    assert any(re.search(difference, line) for line in found), found

@@ -13,7 +13,7 @@ import time
 import traceback
 from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +123,22 @@ class Worker:
         return result
 
     def _base_of(self, job: Job) -> Path | None:
-        return None if FLOWS[job.flow].first else self._base
+        if FLOWS[job.flow].first:
+            return None
+        if job.real:
+            return self._of_now()
+        return self._base
+
+    def _of_now(self) -> Path:
+        """The file as if the bot had left it now, and not at the hour of the common clock: since then it looks at how options end."""
+        file = self.folder / "now.db"
+        shutil.copy(self._base, file)
+        books = sqlite3.connect(file)
+        with books:
+            now = datetime.now(UTC).replace(microsecond=0).isoformat()  # noqa: TID251 - what runs in real time
+            books.execute("UPDATE wishes SET value = ? WHERE key = 'nudging_since'", (now,))
+        books.close()
+        return file
 
     async def _run(self, job: Job, place: AbstractAsyncContextManager[Stage]) -> Result:
         flow, result = FLOWS[job.flow], Result(job=asdict(job))
