@@ -14,7 +14,7 @@ import pytest
 from core import risk
 from core.model import OptionTerms, Position, Right, Side, Ticket
 from core.risk import Snapshot
-from tests.core.risk_cases import Case
+from tests.core.risk_cases import LIMITS, Case
 from tests.core.risk_plan_cases import (
     C100,
     C105,
@@ -204,3 +204,11 @@ def test_large_ratios_break_nothing(ratio: int) -> None:
     legs = (replace(C100, ratio=ratio), replace(C105, ratio=-ratio))
     one = plan(replace(asked, instrument=replace(asked.instrument, legs=legs)))
     assert codes(one)
+
+
+def test_only_the_fall_of_shares_is_left_out_below_the_stop() -> None:
+    """Where a plan falls faster than the shares that it is like at last, all of that is risked; of the shares only the way to the stop."""
+    asked = bag(STOCK, owed(leg(Right.PUT, 80)), replace(P90, ratio=2), owed(P95), limit="100")
+    assert (
+        risk.at_risk(asked, plan(asked).moment, LIMITS) == 800
+    )  # at 90: 1,500 lost, of which 700 lie below the stop at 97
