@@ -253,6 +253,12 @@ def _around(ticket: Ticket, snapshot: Snapshot) -> Iterator[Decimal | None]:
     for order in snapshot.working:
         yield from _of_order(order)
         yield order.worth
+    if is_plan(ticket):  # puts on whatever else tie up cash too
+        for position in (*(snapshot.told or ()), *(snapshot.positions or ())):
+            yield position.signed_quantity if position.option else None
+            yield from _of_legs((Leg(position.con_id, 1, position.option),))
+        for order in snapshot.working:
+            yield from _of_legs((*order.legs, Leg(order.con_id, 1, order.option)))
     yield from (sent.worth for sent in snapshot.sent or ())
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from decimal import ROUND_FLOOR, Decimal
 
 from core.model import Account, Denial, OrderType, Side, Ticket
-from core.options import combine
+from core.options import combine, recognise
 from core.risk import plans
 from core.risk.bounds import EXCHANGE, exposure
 from core.risk.terms import Limits, Snapshot, at_risk, beside, judged, value
@@ -174,21 +174,46 @@ def cash_secured(ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial 
     if after <= before:
         return None
     rate = account.rate(ticket.instrument.currency) if account else None
-    if account is None or account.cash is None or rate is None or snapshot.positions is None:
+    elsewhere = None if account is None else _tied_elsewhere(ticket, snapshot, account)
+    if (
+        account is None
+        or account.cash is None
+        or rate is None
+        or elsewhere is None
+        or snapshot.positions is None
+    ):
         return Denial(
             "NOT_SECURED", "Whether the cash for the shares is there is not known yet.", remedy="try again in a few seconds"
         )  # fmt: skip
-    if after * rate <= account.cash:
+    if elsewhere + after * rate <= account.cash:
         return None
-    room, takes = account.cash - before * rate, (after - before) * rate
+    room, takes = account.cash - elsewhere - before * rate, (after - before) * rate
     return Denial(
         "NOT_SECURED",
-        f"If it is assigned, the shares cost more than the cash that is there{' beside other puts' if before else ''}.",
-        f"{after * rate:,.2f} {account.currency}",
+        "If it is assigned, the shares cost more than the cash that is there"
+        f"{' beside other puts' if before or elsewhere else ''}.",
+        f"{elsewhere + after * rate:,.2f} {account.currency}",
         f"{account.cash:,.2f} {account.currency}",
         "a lower strike, or BULL_PUT_SPREAD, whose loss is bounded by a second put; what covers another put is closed with it",
         fits=max(int(room * ticket.quantity / takes), 0) or None if takes > 0 else None,
     )
+
+
+def _tied_elsewhere(ticket: Ticket, snapshot: Snapshot, account: Account) -> Decimal | None:
+    """What puts on everything but the ticket's underlying tie up, in base currency; None where a rate is not known."""
+    lines = (*(snapshot.told or ()), *(snapshot.positions or ()))
+    names = {(p.symbol, p.currency) for p in lines if p.option}
+    names |= {(o.symbol, o.currency) for o in snapshot.working if o.option or o.legs}
+    total = ZERO
+    for symbol, currency in sorted(names):
+        if (symbol, currency) == (ticket.instrument.symbol, ticket.instrument.currency):
+            continue
+        mine, working = plans.relatives(symbol, currency, plans.NO_SHARES, lines, snapshot.working)
+        tied, rate = recognise.secured(symbol, snapshot.least(mine), working), account.rate(currency)
+        if tied and rate is None:
+            return None
+        total += tied * (rate or ZERO)
+    return total
 
 
 def plan_cap(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:

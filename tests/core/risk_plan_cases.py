@@ -107,6 +107,11 @@ def line(one: Leg, count: int | str) -> Position:
     )  # fmt: skip
 
 
+def elsewhere(count: int | str, currency: str = "USD") -> Position:
+    """Puts on other shares, at 100."""
+    return replace(line(P100, count), con_id=77, symbol="MSFT", currency=currency)
+
+
 def shares(count: int | str) -> Position:
     return line(Leg(SHARES, 1), count)
 
@@ -359,19 +364,25 @@ PLANS: dict[str, Row] = {
             (plan(bag(P90, owed(P95, 2)), account=account(cash=D(9_000))), "NOT_SECURED"),
             (plan(single(SELL, P95), line(P95, 1), line(P90, -1), account=account(cash=D(8_000))), "NOT_SECURED"),
             (plan(bag(STOCK, owed(P95)), account=account(cash=D(9_000))), "NOT_SECURED"),
+            (plan(SECURED, elsewhere(-1), account=account(cash=D(19_000))), "NOT_SECURED"),
+            (plan(SECURED, told=(elsewhere(-1),), account=account(cash=D(19_000))), "NOT_SECURED"),
+            (plan(SECURED, working=(works(P100, SELL, 1, symbol="MSFT", con_id=77),), account=account(cash=D(19_000))), "NOT_SECURED"),
         ),
         edges=(
             (plan(SECURED, account=account(cash=D(9_500))), plan(SECURED, account=account(cash=D("9499.99")))),
             (plan(SECURED, account=replace(EURO, cash=D(7_600))), plan(SECURED, account=replace(EURO, cash=D("7599.99")))),
             (plan(SECURED, line(P100, -1), account=account(cash=D(19_500))), plan(SECURED, line(P100, -1), account=account(cash=D("19499.99")))),
+            (plan(SECURED, elsewhere(-1), account=account(cash=D(19_500))), plan(SECURED, elsewhere(-1), account=account(cash=D("19499.99")))),
+            (plan(SECURED, elsewhere(-1, "EUR"), account=account(cash=D(21_500), rates={"EUR": D("1.2")})), plan(SECURED, elsewhere(-1, "EUR"), account=account(cash=D("21499.99"), rates={"EUR": D("1.2")}))),
         ),
         missing=(
             (plan(SECURED, account=None), "NOT_SECURED"),
             (plan(SECURED, account=account(cash=None)), "NOT_SECURED"),
             (plan(SECURED, account=replace(EURO, rates={})), "NOT_SECURED"),
             (plan(SECURED, positions=None), "NOT_SECURED"),
+            (plan(SECURED, elsewhere(-1, "EUR"), account=account(rates={})), "NOT_SECURED"),
         ),
-        wild=(plan(SECURED, account=account(cash=NAN)), plan(SECURED, line(P100, "NaN"))),
+        wild=(plan(SECURED, account=account(cash=NAN)), plan(SECURED, line(P100, "NaN")), plan(SECURED, told=(elsewhere("NaN"),))),
         why={"leaves": "what only closes leaves nothing owed that was not owed before"},
     ),
     "plan_crossing": Row(

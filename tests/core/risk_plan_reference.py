@@ -5,6 +5,7 @@ It imports the nouns and nothing else of the product; `risk_reference` puts it b
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -533,7 +534,18 @@ def secured(ticket: Ticket, state: State, limits: Limits) -> str:
     rate = rate_of(ticket.instrument.currency, state)
     if rate is None or account.cash is None or state["positions"] is None:
         return "NOT_SECURED"
-    return "NOT_SECURED" if after * rate > Fraction(account.cash) else ""
+    needed = after * rate
+    others = {(p.symbol, p.currency) for name in ("positions", "told") for p in state[name] or ()}
+    others |= {(o.symbol, o.currency) for o in state["working"]}
+    others.discard((ticket.instrument.symbol, ticket.instrument.currency))
+    for symbol, currency in others:
+        thing = replace(ticket.instrument, con_id=-2, symbol=symbol, currency=currency, option=None, legs=())
+        there = World(replace(ticket, instrument=thing), {**state, "plan": None})
+        tied, worth = there.cash(dict(there.least)), rate_of(currency, state)
+        if tied and worth is None:
+            return "NOT_SECURED"
+        needed += tied * (worth or 0)
+    return "NOT_SECURED" if needed > Fraction(account.cash) else ""
 
 
 def meets_own(ticket: Ticket, state: State, limits: Limits) -> str:

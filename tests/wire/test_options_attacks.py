@@ -51,3 +51,18 @@ async def test_a_closing_card_is_not_sent_beside_one_that_works(desk: House) -> 
     await phone.hears("It is on its way out already", after=two["id"])
     sent_orders = [o for o in (await desk.control.book())["orders"] if o["symbol"] == "AAPL"]
     assert len(sent_orders) == 2
+
+
+async def test_one_cash_does_not_secure_the_puts_of_two_symbols(desk: House) -> None:
+    """Puts on two companies, both drawn before either is sent: the second is refused when the first has left, because together they need more than there is."""
+    phone = desk.phone
+    one = await phone.asks("/strategy CASH_SECURED_PUT BRK.B 410 30d 2", "SELL 2 BRK.B 410 P")
+    two = await phone.asks("/strategy CASH_SECURED_PUT SPY d30 30d 1", "SELL 1 SPY")
+    assert labels(one) == labels(two) == ["Send", "Discard"]
+    await desk.control.post("/tws/fills", mode="hold")
+    await phone.taps("Send", one)
+    await phone.sees(lambda m: m["id"] == one["id"] and "working" in m["text"])
+    await phone.taps("Send", two)
+    await phone.hears(
+        "Not sent: SELL 1 SPY.*more than the cash that is there beside other puts", after=two["id"]
+    )
