@@ -74,6 +74,8 @@ async def tws(where: Place, report: Report, number: int, plant: str = "") -> Non
 async def _tws(where: Place, report: Report, number: int, false: FalseTws, bot: Watched) -> None:
     await where.phone.hears("Connected")
     await where.trade("/buy AAPL 10", "FILLED BUY 10 AAPL")
+    await where.control.post("/tws/fills", mode="auto", improves=-1)
+    await where.trade("/strategy BULL_CALL_SPREAD AAPL 30d 2", "FILLED BUY 2 AAPL BULL_CALL_SPREAD")
     await where.control.post("/tws/fills", mode="hold")
     card = await where.phone.asks("/buy AAPL 5 @ 100", "BUY 5 AAPL")
     await where.phone.taps("Send", card)

@@ -124,7 +124,7 @@ def differences(book: Json, rows: Any) -> list[str]:
     for position in book["positions"]:
         held[position["con_id"]] += Decimal(str(position["quantity"]))
     ours: dict[int, Decimal] = defaultdict(Decimal)
-    for con_id, side, quantity in rows("SELECT con_id, side, quantity FROM executions"):
+    for con_id, side, quantity in rows("SELECT con_id, side, quantity FROM executions WHERE kind <> 'BAG'"):
         ours[con_id] += Decimal(quantity) * (1 if side == "BUY" else -1)
     for table in ("opening_lots", "adjustments"):
         for con_id, quantity in rows(f"SELECT con_id, signed_quantity FROM {table}"):
