@@ -426,8 +426,9 @@ class Bookkeeper:
         if not same_day:
             why = "It was good for its day, which is over, and the broker does not show it. If it was filled, your positions have it."
             return replace(order, state=OrderState.NOT_AT_BROKER, reason=why)
-        held = sum((p.signed_quantity for p in told.positions if p.con_id == order.con_id), Decimal(0))
-        if self._book.held(order.con_id) != held:
+        held = {p.con_id: p.signed_quantity for p in told.positions}
+        parts = [con_id for con_id, _ in order.moves(order.remaining)]
+        if any(self._book.held(con_id) != held.get(con_id, Decimal(0)) for con_id in parts):
             return order
         why = "The broker does not show it any more." if order.perm_id else "It never reached the broker."
         if not order.perm_id and any(o.parent == order.number for o in self._book.orders):

@@ -357,6 +357,8 @@ class Ticket:
     instead_of: str = ""
     final_limit: Decimal | None = None
     closes: bool = False
+    own_limit: bool = False
+    """Whether its owner named the furthest price of a plan, which a fresh card then keeps."""
 
     @property
     def worst_limit(self) -> Decimal | None:

@@ -126,15 +126,18 @@ class Planner:
         limit = request.limit
         if limit is not None and terms.instrument.option and request.strategy is not None:
             limit = abs(limit)  # a credit of 0.76 is a sale at 0.76
+        if limit is not None:
+            _ensure_on_tick(limit, terms.instrument)
         return await self._draw(
             replace(terms, limit=limit, budget=request.budget), owner, decision_id, strategy, spot
         )
 
     async def again(self, ticket: Ticket, owner: int) -> PlanPreview:
-        """The same legs and quantity at the market of now."""
+        """The same legs and quantity at the market of now, and within the limit that its owner named, where he named one."""
         underlying = await self._broker.find(ticket.instrument.symbol)
         gives_way = Decimal(1) if risk.reduces(ticket, self._cards.moment(None)) else GIVES_WAY
-        terms = Terms(underlying, ticket.instrument, ticket.side, ticket.quantity, gives_way=gives_way)
+        own = ticket.worst_limit if ticket.own_limit else None
+        terms = Terms(underlying, ticket.instrument, ticket.side, ticket.quantity, own, gives_way=gives_way)
         spot = await self._quote(underlying)
         drawn = await self._draw(terms, owner, ticket.decision_id, None, spot)
         if ticket.closes:
@@ -152,8 +155,9 @@ class Planner:
         if quantity is not None and quantity > group.count:
             raise BadInput(f"You hold {group.count:f} of it; at most so many can be closed.")
         name = f"Close {strategies.label(group.strategy, group.legs, group.symbol)}"
-        terms = self._terms(underlying, combine.opposite(group.legs), name, quantity or group.count, ())
-        spot = await self._quote(underlying)
+        legs = combine.opposite(group.legs)
+        known, spot = await asyncio.gather(self._known(underlying, legs), self._quote(underlying))
+        terms = self._terms(underlying, legs, name, quantity or group.count, known)
         terms = replace(terms, gives_way=Decimal(1), at_once=at_once)
         drawn = await self._draw(terms, owner, None, group.strategy, spot)
         _still_closes(drawn)
@@ -222,6 +226,17 @@ class Planner:
                 f"There is no {missing[0].label(underlying.symbol)}: /chain {underlying.symbol} {missing[0].expiry} shows which there are."
             )
         return {want: one for want, one in zip(wanted, found, strict=True) if one is not None}
+
+    async def _known(self, underlying: Instrument, legs: Sequence[Leg]) -> tuple[Instrument, ...]:
+        """A single option that is held as the broker knows it, with its ticks; nothing of what he does not tell now."""
+        only = legs[0].option if len(legs) == 1 else None
+        if only is None:
+            return ()
+        try:
+            found = await self._broker.options(underlying, [only])
+        except (Refused, NoAnswer):
+            return ()
+        return tuple(i for i in found if i is not None and i.con_id == legs[0].con_id)
 
     async def _nearest(self, underlying: Instrument, wanted: OptionTerms, chain: Chain) -> Instrument:
         """The contract that is wanted, or, where its strike is not listed at that expiry, the one nearest to it. Raises BadInput."""
@@ -418,6 +433,7 @@ class Planner:
             expires_at=now + timedelta(seconds=self._cards.life(decision_id)),
             decision_id=decision_id,
             final_limit=final,
+            own_limit=terms.limit is not None,
         )
 
     def _affordable(
@@ -648,8 +664,8 @@ def _limits(terms: Terms, bid: Decimal | None, ask: Decimal | None) -> tuple[Dec
     own = None if terms.limit is None else terms.limit * sign
     if bid is None or ask is None:
         return (None if own is None else terms.limit), None
-    # The tick of the far side, so that every step on the way there is on it.
-    tick = terms.instrument.tick_at(max(abs(bid), abs(ask)))
+    # The tick of the furthest price, so that every step on the way there is on it.
+    tick = terms.instrument.tick_at(max(abs(bid), abs(ask), abs(own or ZERO)))
     middle = _on_tick((bid + ask) / 2, tick, ROUND_FLOOR)
     final = (
         _on_tick((bid + ask) / 2 + (ask - bid) / 2 * terms.gives_way, tick, ROUND_CEILING)
@@ -664,6 +680,16 @@ def _limits(terms: Terms, bid: Decimal | None, ask: Decimal | None) -> tuple[Dec
         start = max(start, tick)
         final = max(final, start)
     return start * sign, (final * sign if final != start else None)
+
+
+def _ensure_on_tick(limit: Decimal, instrument: Instrument) -> None:
+    """Raises BadInput where nobody takes such a price."""
+    tick = instrument.tick_at(limit)
+    if limit % tick:
+        below, above = (_on_tick(limit, tick, rounding) for rounding in (ROUND_FLOOR, ROUND_CEILING))
+        raise BadInput(
+            f"{limit:f} lies between two prices of {instrument.label}, which are {tick:f} apart there: {below:f} or {above:f}."
+        )
 
 
 def _still_closes(drawn: PlanPreview) -> None:

@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 EVERY_SECONDS = 5.0
 """How long each price gets to be taken."""
+MOST_TRIES = 3
+"""How often a step is asked for that does not come true, in growing pauses: a broker that refuses it would refuse it for ever."""
 TICKS = (Decimal("0.10"), Decimal("0.05"), Decimal("0.01"))
 """The ticks that prices of options have; an order says by its two limits which it is on."""
 HALF = Decimal("0.5")
@@ -37,8 +39,8 @@ class Repricer:
     def __init__(self, executor: Executor, book: OrderBook, clock: Clock) -> None:
         self._executor, self._book, self._clock = executor, book, clock
         self._since: dict[
-            int, tuple[Decimal, float]
-        ] = {}  # by order: its limit, and since when (monotonic seconds)
+            int, tuple[Decimal, float, int]
+        ] = {}  # by order: its limit, since when (monotonic seconds), and how often a step from there was asked for
 
     async def run(self) -> None:
         """Look whenever an order has changed, and when a step is due."""
@@ -75,17 +77,22 @@ class Repricer:
             assert final is not None
             known = self._since.get(order.number)
             if known is None or known[0] != limit:
-                known = self._since[order.number] = (limit, now)
-            left = EVERY_SECONDS - (now - known[1])
+                known = self._since[order.number] = (limit, now, 0)
+            _, since, tries = known
+            if tries >= MOST_TRIES:
+                continue
+            left = EVERY_SECONDS * 2**tries - (now - since)
             if left <= 0:
-                await self._move(order.number, next_limit(limit, final))
-                self._since[order.number] = (limit, now)  # asked once in that time, whatever came of it
-                left = EVERY_SECONDS
+                tries += await self._move(order.number, next_limit(limit, final))
+                self._since[order.number] = (limit, now, tries)
+                left = EVERY_SECONDS * 2**tries
             waits.append(left)
         return min(waits, default=None)
 
-    async def _move(self, number: int, price: Decimal) -> None:
+    async def _move(self, number: int, price: Decimal) -> bool:
+        """Whether it was asked."""
         try:
-            await self._executor.reprice(number, price)
+            return await self._executor.reprice(number, price)
         except (BrokerError, StorageError) as problem:
             log.warning("order #%s was not repriced: %s", number, problem)
+            return False

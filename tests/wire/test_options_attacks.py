@@ -1,7 +1,9 @@
 """Attacks on the order path of options, each kept from coming true again: cards that outlive what they close, cash and limits that are used twice."""
 
+from datetime import date
+
 from tests.kit import House, Json
-from tests.wire.attacks import later
+from tests.wire.attacks import heard, later, orders
 from tests.wire.test_options_chat import desk as desk
 from tests.wire.test_options_chat import expiry, held, labels, pin, sent, share
 
@@ -14,6 +16,13 @@ async def two_closing_cards(house: House, name: str, button: str) -> tuple[Json,
     one = await house.phone.hears(f"CLOSE 1 {name}", after=shown["id"])
     await house.phone.taps(tapped, shown)
     return shown, one, await house.phone.hears(f"CLOSE 1 {name}", after=one["id"])
+
+
+async def spread_of(house: House, day: date, symbol: str = "AAPL", **sides: tuple[str, str]) -> None:
+    """Fix bid and ask of options: `C180=("4.90", "5.10")`."""
+    for name, (bid, ask) in sides.items():
+        terms = {"expiry": f"{day:%Y%m%d}", "strike": float(name[1:]), "right": name[0]}
+        await house.control.post("/tws/option", symbol=symbol, bid=bid, ask=ask, **terms)
 
 
 async def test_a_closing_card_never_opens(desk: House) -> None:
@@ -66,3 +75,63 @@ async def test_one_cash_does_not_secure_the_puts_of_two_symbols(desk: House) -> 
     await phone.hears(
         "Not sent: SELL 1 SPY.*more than the cash that is there beside other puts", after=two["id"]
     )
+
+
+async def test_a_refused_step_of_the_price_is_not_asked_for_ever(desk: House) -> None:
+    """A broker that refuses to move a limit is asked three times, in growing pauses; then the order stays where it is and nobody is told again."""
+    phone, day = desk.phone, expiry(desk)
+    await spread_of(desk, day, C180=("4.80", "5.20"), C185=("2.70", "3.10"))
+    card = await phone.asks(f"/strategy bull call spread AAPL 180/185 {day} 1", "BULL_CALL_SPREAD")
+    await desk.control.post("/tws/fills", mode="hold")
+    await phone.taps("Send", card)
+    await phone.sees(lambda m: m["id"] == card["id"] and "working" in m["text"])
+    await desk.control.post("/tws/reject", count=100)
+    last = card["id"]
+    for pause in (5, 10, 20):
+        await later(desk, pause + 0.1)
+        last = (await phone.hears("Not changed: it works on with its old terms", after=last))["id"]
+    for _ in range(3):
+        await later(desk, 60)
+        await heard(desk)
+    assert len([m for m in await phone.chat() if "Not changed" in m["text"]]) == 3
+    assert [(o["limit"], o["status"]) for o in await orders(desk)] == [("2.1", "Submitted")]
+
+
+async def test_an_option_in_nickels_is_closed_from_its_button(desk: House) -> None:
+    """Options of BRK.B have ticks of five cents above three dollars: the middle of 4.00 and 4.25 is none of them, and 4.15 is asked."""
+    phone, day = desk.phone, expiry(desk)
+    await spread_of(desk, day, "BRK B", P410=("4.00", "4.00"))
+    card = await phone.asks(f"/option BRK.B put 410 {day} 1", "BUY 1 BRK.B 410 P")
+    await sent(desk, card, "FILLED BUY 1 BRK.B 410 P")
+    await spread_of(desk, day, "BRK B", P410=("4.00", "4.25"))
+    shown = await phone.asks("/positions", "BRK.B 410 P")
+    await phone.taps(next(name for name in labels(shown) if name.startswith("Close BRK.B")), shown)
+    card = await phone.hears("CLOSE 1 BRK.B 410 P", after=shown["id"])
+    assert "Starts at 4.15, at least 4.00" in card["text"]
+    assert labels(card) == ["Send", "Discard"]
+
+
+async def test_a_limit_between_two_ticks_is_said_to_be_none(desk: House) -> None:
+    """Such a limit cannot be reached by any step, and the broker would refuse it: the line is answered with the prices beside it."""
+    phone, day = desk.phone, expiry(desk)
+    await spread_of(desk, day, "BRK B", P410=("4.00", "4.10"))
+    await phone.asks(f"/option BRK.B put 410 {day} 1 @ 4.03", "4.03 lies between two prices .* 4.00 or 4.05")
+    await phone.asks(
+        f"/strategy bull call spread AAPL 180/185 {day} 1 @ 2.005", "2.005 lies between .* 2.00 or 2.01"
+    )
+
+
+async def test_a_fresh_card_keeps_the_limit_that_was_named(desk: House) -> None:
+    """A smaller quantity, and the same plan after its time, are asked for within the price that their owner wrote."""
+    phone, day = desk.phone, expiry(desk)
+    await spread_of(desk, day, C180=("4.90", "5.10"), C185=("2.70", "2.90"))
+    card = await phone.asks(
+        f"/strategy bull call spread AAPL 180/185 {day} 400 @ 2.15", "Starts at debit 2.15\n"
+    )
+    await phone.taps(next(name for name in labels(card) if name.startswith("Make it ")), card)
+    smaller = await phone.hears("BUY 1. AAPL BULL_CALL_SPREAD.*Starts at debit 2.15\n", after=card["id"])
+    await later(desk, 130)
+    await share(desk, "180.00")
+    await spread_of(desk, day, C180=("5.00", "5.20"), C185=("2.70", "2.90"))
+    await phone.taps("Send", smaller)
+    await phone.hears("too old to send.*Starts at debit 2.15\n", after=smaller["id"])
