@@ -544,6 +544,8 @@ class Cards:
         quotes: dict[int, OptionQuote | Quote | None] = {
             part.con_id: one for part, one in zip(parts, told, strict=True)
         }
+        if ticket.closes:
+            quotes = combine.with_nothing_bid(ticket.instrument.legs, quotes)
         return risk.PlanMarket(underlying.con_id, spot_of(quote), {**quotes, underlying.con_id: quote})
 
 

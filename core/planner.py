@@ -359,9 +359,14 @@ class Planner:
         )
         quotes: dict[int, OptionQuote | Quote | None] = {**told, terms.underlying.con_id: spot}
         market = risk.PlanMarket(terms.underlying.con_id, spot_of(spot), quotes)
+        ticket = self._ticket(terms, None, None, spot, owner, decision_id)
+        moment = self._cards.moment(spot, atr=atr, plan=market)
+        if len(risk.shrinking(ticket, moment)) == len(legs):
+            quotes = combine.with_nothing_bid(legs, quotes)
+            market = replace(market, quotes=quotes)
         bid, ask = combine.natural(legs, quotes)
         start, final = _limits(terms, bid, ask)
-        ticket = self._ticket(terms, start, final, spot, owner, decision_id)
+        ticket = replace(ticket, limit_price=start, final_limit=final)
         if terms.quantity is None:
             ticket = replace(
                 ticket, quantity=self._affordable(ticket, market, atr, spot, terms.budget or ZERO)

@@ -14,6 +14,7 @@ from core.model import Instrument, Leg, OptionQuote, Quote
 
 ZERO = Decimal(0)
 TICK = Decimal("0.01")
+NEXT_TO_NOTHING = Decimal("0.10")
 
 
 def multiplier_of(legs: Sequence[Leg]) -> Decimal:
@@ -84,6 +85,22 @@ def natural(
         return total
 
     return side(buying=False), side(buying=True)
+
+
+def with_nothing_bid(
+    legs: Sequence[Leg], quotes: Mapping[int, OptionQuote | Quote | None]
+) -> dict[int, OptionQuote | Quote | None]:
+    """The markets for closing these legs together: an option that is sold, that nobody bids for and that is offered for next to nothing,
+    brings nothing. So the rest of a combination can be closed when a part of it is worth nothing any more.
+    """
+    found = dict(quotes)
+    for leg in legs:
+        quote = quotes.get(leg.con_id)
+        if len(legs) < 2 or leg.ratio > 0 or not isinstance(quote, OptionQuote):
+            continue
+        if quote.bid is None and quote.ask is not None and ZERO < quote.ask <= NEXT_TO_NOTHING:
+            found[leg.con_id] = replace(quote, bid=ZERO)
+    return found
 
 
 def parts(of: Instrument) -> tuple[Instrument, ...]:

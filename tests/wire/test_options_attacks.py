@@ -135,3 +135,23 @@ async def test_a_fresh_card_keeps_the_limit_that_was_named(desk: House) -> None:
     await spread_of(desk, day, C180=("5.00", "5.20"), C185=("2.70", "2.90"))
     await phone.taps("Send", smaller)
     await phone.hears("too old to send.*Starts at debit 2.15\n", after=smaller["id"])
+
+
+async def test_a_spread_with_a_worthless_leg_can_be_closed(desk: House) -> None:
+    """Nobody bids for the long put any more: the spread is closed as one all the same, and the leg is given away."""
+    phone, day = desk.phone, expiry(desk)
+    await spread_of(desk, day, P170=("1.00", "1.00"), P165=("0.50", "0.50"))
+    card = await phone.asks(f"/strategy bull put spread AAPL 165/170 {day} 1", "BULL_PUT_SPREAD")
+    await sent(desk, card, "FILLED BUY 1 AAPL BULL_PUT_SPREAD")
+    await spread_of(desk, day, P170=("0.05", "0.10"), P165=("0", "0.05"))
+    shown = await phone.asks("/positions AAPL", "BULL_PUT_SPREAD")
+    await phone.taps(next(name for name in labels(shown) if name.startswith("Close AAPL")), shown)
+    card = await phone.hears("CLOSE 1 AAPL BULL_PUT_SPREAD", after=shown["id"])
+    assert "at most debit 0.10" in card["text"]
+    await phone.taps("Send", card)
+    await phone.sees(lambda m: m["id"] == card["id"] and "working" in m["text"])
+    for _ in range(5):
+        await later(desk, 5.1)
+        await heard(desk)
+    await phone.hears("FILLED CLOSE 1 AAPL BULL_PUT_SPREAD", after=card["id"])
+    assert await held(desk) == {}
