@@ -67,9 +67,11 @@ class Asked:
             if at_work and order.change is not None:
                 why, certain = self._refused_changes.get(number, ("", False))
                 if lost(order, order.change.asked_at, certain):
-                    order = replace(order, change=None)
-                    why = why or "The change did not reach the broker."
-                    words.append(_note(order, f"Not changed: it works on with its old terms. {why}"))
+                    by_rule, order = order.change.ref == order.card, replace(order, change=None)
+                    # A step of its limit that nobody here asked for and the broker did not refuse is no news: it is tried again.
+                    if why or not by_rule:
+                        why = why or "The change did not reach the broker."
+                        words.append(_note(order, f"Not changed: it works on with its old terms. {why}"))
             if not order.state.is_open:
                 self.refused_cancels.discard(number)
             if order.change is None:

@@ -1,5 +1,6 @@
 """What was asked and is contradicted by the broker's own book: what proves that it was lost, and what proves nothing yet."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -160,3 +161,17 @@ def test_a_copy_does_not_move_with_the_original() -> None:
     (after,), notices, _ = known.judge([changing()], told(), seconds(3))
     assert after.change is None
     assert "No." in words(notices)
+
+
+def test_a_step_of_the_limit_that_was_lost_is_no_news() -> None:
+    """Nobody asked for it, and it is tried again; only what the broker says against it is told."""
+    step = changing(BEFORE)
+    assert step.change is not None
+    step = replace(step, change=replace(step.change, ref=step.card))
+    (after,), notices, _ = Asked().judge([step], told(), seconds(2))
+    assert after.change is None
+    assert notices == []
+    memory = Asked()
+    memory.refuse_change(1, "Too far from the market.", certain=True)
+    _, notices, _ = memory.judge([step], told(), seconds(2))
+    assert "Too far from the market." in words(notices)

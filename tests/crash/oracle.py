@@ -504,11 +504,13 @@ def _changes(books: Books) -> Iterator[str]:
     for ours in books.tables["orders"]:
         if ours["change"]:
             yield f"#{ours['number']} waits for a change for ever: {ours['change']}"
+    asked: set[str] = set()
     for ticket in books.tables["tickets"]:
         terms = json.loads(ticket["ticket"])
         if not terms.get("modifies") or ticket["state"] != "sent":
             continue
         theirs = told.get(orders[terms["modifies"]]["order_ref"])
+        asked.add(str(terms["modifies"]))
         true = theirs is not None and all(
             wanted is None or _number(wanted) == _number(theirs[name])
             for name, wanted in (
@@ -523,6 +525,9 @@ def _changes(books: Books) -> Iterator[str]:
         )
         if not true and not said:
             yield f"the change {ticket['ticket_id']} of #{terms['modifies']} did not come true, and nobody said so"
+    for text in (m["text"] for m in books.chat if "Not changed" in m["text"]):
+        if not asked.intersection(re.findall(r"#(\d+)\b", text)):
+            yield f"nobody asked for the change of which it was said: {_one_line(text)}"
 
 
 def _cards(books: Books) -> Iterator[str]:

@@ -193,9 +193,9 @@ class Worker:
                 **(await made.control.get("/tws/counts"))["faults"],
                 **(await made.control.get("/telegram/counts"))["faults"],
             }
+            result.story = _story(books)
             if result.differences:
                 result.log = books.log[-4000:]
-                result.story = _story(books)
         return result
 
     async def _books(self, made: Stage) -> oracle.Books:
