@@ -1,9 +1,10 @@
 """Attacks on the order path of options, each kept from coming true again: cards that outlive what they close, cash and limits that are used twice."""
 
+import asyncio
 from datetime import date
 
-from tests.kit import House, Json
-from tests.wire.attacks import heard, later, orders
+from tests.kit import PATIENCE_SECONDS, House, Json
+from tests.wire.attacks import later, orders
 from tests.wire.test_options_chat import desk as desk
 from tests.wire.test_options_chat import expiry, held, labels, pin, sent, share
 
@@ -23,6 +24,13 @@ async def spread_of(house: House, day: date, symbol: str = "AAPL", **sides: tupl
     for name, (bid, ask) in sides.items():
         terms = {"expiry": f"{day:%Y%m%d}", "strike": float(name[1:]), "right": name[0]}
         await house.control.post("/tws/option", symbol=symbol, bid=bid, ask=ask, **terms)
+
+
+async def step(house: House, seconds: float) -> None:
+    """So much time passes, and whatever the chat is told of it, if anything, is there."""
+    seen = (await house.control.get("/telegram/events", after=0, timeout=0))["last"]
+    await later(house, seconds)
+    await house.control.get("/telegram/events", after=seen, timeout=1)
 
 
 async def test_a_closing_card_never_opens(desk: House) -> None:
@@ -86,14 +94,16 @@ async def test_a_refused_step_of_the_price_is_not_asked_for_ever(desk: House) ->
     await phone.taps("Send", card)
     await phone.sees(lambda m: m["id"] == card["id"] and "working" in m["text"])
     await desk.control.post("/tws/reject", count=100)
-    last = card["id"]
-    for pause in (5, 10, 20):
-        await later(desk, pause + 0.1)
-        last = (await phone.hears("Not changed: it works on with its old terms", after=last))["id"]
+
+    async def refusals() -> int:
+        return len([m for m in await phone.chat() if "Not changed: it works on" in m["text"]])
+
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while await refusals() < 3:
+            await step(desk, 21)
     for _ in range(3):
-        await later(desk, 60)
-        await heard(desk)
-    assert len([m for m in await phone.chat() if "Not changed" in m["text"]]) == 3
+        await step(desk, 60)
+    assert await refusals() == 3
     assert [(o["limit"], o["status"]) for o in await orders(desk)] == [("2.1", "Submitted")]
 
 
@@ -150,8 +160,8 @@ async def test_a_spread_with_a_worthless_leg_can_be_closed(desk: House) -> None:
     assert "at most debit 0.10" in card["text"]
     await phone.taps("Send", card)
     await phone.sees(lambda m: m["id"] == card["id"] and "working" in m["text"])
-    for _ in range(5):
-        await later(desk, 5.1)
-        await heard(desk)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while await held(desk):
+            await step(desk, 5.1)
     await phone.hears("FILLED CLOSE 1 AAPL BULL_PUT_SPREAD", after=card["id"])
     assert await held(desk) == {}
