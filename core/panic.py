@@ -42,6 +42,7 @@ WRITING_SECONDS = 1.0
 """How long a halt waits for the disk before it goes on without it."""
 FIRST_SECONDS = 3.0  # how long it waits for the first cancel before it answers
 ANSWER_SECONDS = 10.0  # how long the broker's word on the last cancels is waited for before the sum is told
+FILLS_SECONDS = 4.0  # how long it waits for fills, where something can only leave behind them
 CANCELS_SECONDS = 2.0  # how long the sales of a flatten wait for the cancels before them
 ROOM_SECONDS = 0.05
 AGAIN_SECONDS, LONGEST_SECONDS = 5.0, 60.0  # before a cancel that came to nothing is asked once more
@@ -406,14 +407,32 @@ class Panic:
         """
         await self.halt("You asked to close everything.")
         await self._book.until(lambda: not self._on_their_way(), CANCELS_SECONDS)
-        ways = sorted(self._ways_out(), key=lambda way: abs(way.position.market_value or ZERO), reverse=True)
-        drawn = [await self._drawn(way, origin.user) for way in ways]
-        tickets = [ticket for ticket in drawn if isinstance(ticket, Ticket)]
-        await self._ledger.open_cards(tickets, [show(ticket) for ticket in tickets])
+        sent, left = await self._close(self._ways_out(), origin, show)
+        # What covers something that is owed may leave when that is gone, and not before.
+        stuck = {way.group for way, why in (*((w, why) for w, _, why in sent), *left) if why and way.group}
+        going = {ticket.ticket_id for _, ticket, why in sent if not why}
+        if stuck and going:
+            await self._book.until(lambda: going.isdisjoint(o.card for o in self._book.orders), FILLS_SECONDS)
+            again = [way for way in self._ways_out() if way.group in stuck]
+            stuck = {way.group for way in again}
+            more, still = await self._close(again, origin, show)
+            sent = [one for one in sent if not (one[2] and one[0].group in stuck)] + more
+            left = [one for one in left if one[0].group not in stuck] + still
+        return Flattened(
+            tuple((ticket, why) for _, ticket, why in sent), tuple((way.position, why) for way, why in left)
+        )
+
+    async def _close(
+        self, ways: Sequence["_WayOut"], origin: Origin, show: Callable[[Ticket], Outgoing]
+    ) -> tuple[list[tuple["_WayOut", Ticket, str]], list[tuple["_WayOut", str]]]:
+        """Draw and send, the largest first: (what got a card, and why it was not sent or nothing), (what got none, and why)."""
+        ways = sorted(ways, key=lambda way: abs(way.position.market_value or ZERO), reverse=True)
+        drawn = [(way, await self._drawn(way, origin.user)) for way in ways]
+        cards = [(way, ticket) for way, ticket in drawn if isinstance(ticket, Ticket)]
+        await self._ledger.open_cards([t for _, t in cards], [show(ticket) for _, ticket in cards])
         self._notifier.wake()
-        left = [(way.position, why) for way, why in zip(ways, drawn, strict=True) if isinstance(why, str)]
-        sent = [(ticket, await self._sent(ticket, origin)) for ticket in tickets]
-        return Flattened(tuple(sent), tuple(left))
+        left = [(way, why) for way, why in drawn if isinstance(why, str)]
+        return [(way, ticket, await self._sent(ticket, origin)) for way, ticket in cards], left
 
     async def _drawn(self, way: "_WayOut", owner: int) -> Ticket | str:
         """The card that closes a holding, or why there is none."""

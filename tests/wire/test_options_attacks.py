@@ -165,3 +165,25 @@ async def test_a_spread_with_a_worthless_leg_can_be_closed(desk: House) -> None:
             await step(desk, 5.1)
     await phone.hears("FILLED CLOSE 1 AAPL BULL_PUT_SPREAD", after=card["id"])
     assert await held(desk) == {}
+
+
+async def test_everything_is_closed_although_a_part_covers_another(desk: House) -> None:
+    """The long put of a collar covers a put that is owed: it leaves when that one is bought back, and nothing stays."""
+    phone, day = desk.phone, expiry(desk)
+    await spread_of(desk, day, C185=("3.00", "3.00"), P170=("1.00", "1.00"), P165=("0.50", "0.50"))
+    card = await phone.asks("/buy AAPL 60", "BUY 60 AAPL")
+    await sent(desk, card, "FILLED BUY 60 AAPL")
+    card = await phone.asks(f"/option sell AAPL call 185 {day} 1", "SELL 1 AAPL 185 C")
+    await sent(desk, card, "FILLED SELL 1 AAPL 185 C")
+    card = await phone.asks(f"/strategy bull put spread AAPL 165/170 {day} 1", "BULL_PUT_SPREAD")
+    await sent(desk, card, "FILLED BUY 1 AAPL BULL_PUT_SPREAD")
+    asked = await phone.asks("/flatten", "Close everything at market")
+    await phone.taps(next(name for name in labels(asked) if name.startswith("Close ")), asked)
+    sure = await phone.hears("Halt, and close", after=asked["id"])
+    await phone.taps("Yes, close everything now", sure)
+    await phone.hears("FILLED CLOSE 1 AAPL COLLAR", after=sure["id"])
+    told = await phone.hears(
+        "HALTED, and 5 of 5 holdings|closing 5|5 holdings on their way", after=sure["id"]
+    )
+    assert "stays" not in told["text"]
+    assert await held(desk) == {}
