@@ -161,6 +161,7 @@ def quote_line(quote: Quote | None) -> str:
 _FIGURES = {
     "ACCOUNT": "The card says {figure}, this is {limit}.",
     "BRACKET": "You asked for {figure}, it must lie {limit}.",
+    "CASH_KEPT": "That is {figure}, and {limit} are left for it.",
     "COLLAR": "You asked for {figure}, the furthest is {limit}.",
     "DAY_VALUE": "They would come to {figure}, the limit is {limit}.",
     "DRIFT": "It moved by {figure}, the limit is {limit}.",
@@ -186,6 +187,7 @@ _MEASURED = frozenset(
         "DAY_VALUE",
         "GROSS_EXPOSURE",
         "EXCESS_LIQUIDITY",
+        "CASH_KEPT",
     }
 )
 _SIZES = _MEASURED | {"SHORT_SALE", "ORDER_SIZE"}

@@ -36,6 +36,7 @@ from core.risk.bounds import (
 )
 from core.risk.data import delayed_data, exchange_halt, jump, price_known, reset_window, session, spread
 from core.risk.options import (
+    cash_kept,
     cash_secured,
     legs_fit,
     loss_bounded,
@@ -173,6 +174,7 @@ RULES: tuple[RuleRow, ...] = (
     _shares(_always(sale_covered, binds_protection=False)),
     _options(_entry(loss_bounded)),
     _options(_entry(cash_secured)),
+    _entry(cash_kept),
     _shares(_always(crossing, binds_protection=False)),
     _options(_always(plan_crossing, binds_protection=False)),
     # limits
@@ -244,7 +246,7 @@ def _around(ticket: Ticket, snapshot: Snapshot) -> Iterator[Decimal | None]:
     if account:
         yield from (account.net_liquidation, account.excess_liquidity, account.day_gain, account.worth_before)
         yield from account.rates.values()
-        yield account.cash if is_plan(ticket) else None
+        yield account.cash
     if forecast:
         yield from (forecast.equity_with_loan_after, forecast.maintenance_margin_after)
         yield forecast.maintenance_margin_change
@@ -252,13 +254,11 @@ def _around(ticket: Ticket, snapshot: Snapshot) -> Iterator[Decimal | None]:
         yield from (position.signed_quantity, position.market_value, position.market_price)
     for order in snapshot.working:
         yield from _of_order(order)
-        yield order.worth
-    if is_plan(ticket):  # puts on whatever else tie up cash too
-        for position in (*(snapshot.told or ()), *(snapshot.positions or ())):
-            yield position.signed_quantity if position.option else None
-            yield from _of_legs((Leg(position.con_id, 1, position.option),))
-        for order in snapshot.working:
-            yield from _of_legs((*order.legs, Leg(order.con_id, 1, order.option)))
+        yield from (order.worth, order.final_limit)
+        yield from _of_legs((*order.legs, Leg(order.con_id, 1, order.option)))
+    for position in (*(snapshot.told or ()), *(snapshot.positions or ())):  # puts on whatever tie up cash
+        yield position.signed_quantity if position.option else None
+        yield from _of_legs((Leg(position.con_id, 1, position.option),))
     yield from (sent.worth for sent in snapshot.sent or ())
 
 

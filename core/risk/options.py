@@ -1,13 +1,16 @@
-"""The rules that only options and combinations have: a limit, a market for every leg, an end to the loss, and cover for what is owed."""
+"""The rules that only options and combinations have (a limit, a market for every leg, an end to the loss, cover for what is owed), and what
+the puts that are owed ask of every purchase.
+"""
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from decimal import ROUND_FLOOR, Decimal
 
-from core.model import Account, Denial, OrderType, Side, Ticket
+from core.model import Account, Denial, Leg, OrderType, Side, Ticket
 from core.options import combine, recognise
 from core.risk import plans
 from core.risk.bounds import EXCHANGE, exposure
-from core.risk.terms import Limits, Snapshot, at_risk, beside, judged, value
+from core.risk.terms import Limits, Snapshot, at_risk, beside, judged, value, worst_price
 
 ZERO, HUNDRED = Decimal(0), Decimal(100)
 
@@ -168,52 +171,166 @@ def loss_bounded(ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial 
 
 
 def cash_secured(ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial | None:
-    """A put that is owed, and no other put that lasts as long covers, has its shares' price in cash, beside what others tie up."""
-    account, around = snapshot.account, beside(ticket, snapshot)
-    before, after = (plans.cash_tied(ticket, legs, around) for legs in ((), plans.legs_of(ticket)))
-    if after <= before:
+    """A put that is owed, and no other put that lasts as long covers, has its shares' price in cash, beside what others tie up and what is
+    still to be paid.
+    """
+    if not _ties_more(ticket, snapshot):
         return None
-    rate = account.rate(ticket.instrument.currency) if account else None
-    elsewhere = None if account is None else _tied_elsewhere(ticket, snapshot, account)
-    if (
-        account is None
-        or account.cash is None
-        or rate is None
-        or elsewhere is None
-        or snapshot.positions is None
-    ):
+    account = snapshot.account
+    needs = None if snapshot.positions is None else _needs(ticket, snapshot)
+    if account is None or account.cash is None or needs is None:
         return Denial(
             "NOT_SECURED", "Whether the cash for the shares is there is not known yet.", remedy="try again in a few seconds"
         )  # fmt: skip
-    if elsewhere + after * rate <= account.cash:
+    if needs.total <= account.cash:
         return None
-    room, takes = account.cash - elsewhere - before * rate, (after - before) * rate
+    others = {
+        "other puts": sum(_tied(ticket, snapshot, ()).values(), ZERO),
+        "what is still to be paid": needs.paid,
+    }
+    beside_what = " and ".join(name for name, amount in others.items() if amount)
     return Denial(
         "NOT_SECURED",
-        "If it is assigned, the shares cost more than the cash that is there"
-        f"{' beside other puts' if before or elsewhere else ''}.",
-        f"{elsewhere + after * rate:,.2f} {account.currency}",
+        f"If it is assigned, the shares cost more than the cash that is there{f' beside {beside_what}' if beside_what else ''}.",
+        f"{needs.total:,.2f} {account.currency}",
         f"{account.cash:,.2f} {account.currency}",
         "a lower strike, or BULL_PUT_SPREAD, whose loss is bounded by a second put; what covers another put is closed with it",
-        fits=max(int(room * ticket.quantity / takes), 0) or None if takes > 0 else None,
+        fits=_what_fits(ticket, snapshot, account.cash),
     )
 
 
-def _tied_elsewhere(ticket: Ticket, snapshot: Snapshot, account: Account) -> Decimal | None:
-    """What puts on everything but the ticket's underlying tie up, in base currency; None where a rate is not known."""
+def cash_kept(ticket: Ticket, snapshot: Snapshot, _limits: Limits) -> Denial | None:
+    """What a purchase costs, of shares or of a plan, leaves the cash that stands behind the puts that are owed, in every symbol; where none
+    are owed it is not asked. What a put ties that the plan itself sells is for `cash_secured`.
+    """
+    costs, account = _cost(ticket, snapshot), snapshot.account
+    if costs is not None and costs * ticket.quantity <= 0:
+        return None
+    tied = _tied(ticket, snapshot, plans.legs_of(ticket))
+    if snapshot.positions is not None and (not tied or _ties_more(ticket, snapshot)):
+        return None
+    needs = None if snapshot.positions is None else _needs(ticket, snapshot)
+    if account is None or account.cash is None or needs is None:
+        return Denial(
+            "CASH_KEPT",
+            "Whether it leaves the cash behind puts that are owed cannot be measured: holdings, cash, a price or an exchange rate are not known yet.",
+            remedy="try again in a few seconds",
+        )
+    if needs.total <= account.cash:
+        return None
+    what = "this purchase" if needs.paid == needs.own else "this purchase, with those that work,"
+    return Denial(
+        "CASH_KEPT",
+        f"{needs.tied:,.2f} {account.currency} of cash stand behind puts that are owed, and {what} costs more than the rest; "
+        "closing puts frees it (/positions).",
+        f"{needs.paid:,.2f} {account.currency}",
+        f"{max(account.cash - needs.tied, ZERO):,.2f} {account.currency}",
+        f"fewer {'contracts' if plans.is_plan(ticket) else 'shares'}, or close the puts first: /positions",
+        fits=_what_fits(ticket, snapshot, account.cash),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Needs:
+    """Cash that is spoken for when an order has traded, in base currency: behind puts, and still to be paid, of which its `own`."""
+
+    tied: Decimal
+    paid: Decimal
+    own: Decimal
+
+    @property
+    def total(self) -> Decimal:
+        return self.tied + self.paid
+
+
+def _needs(ticket: Ticket, snapshot: Snapshot) -> _Needs | None:
+    """None where a price or a rate is not known."""
+    account, costs, tied = snapshot.account, _cost(ticket, snapshot), ZERO
+    rate = account.rate(ticket.instrument.currency) if account else None
+    waits = None if account is None else _still_to_pay(snapshot, account)
+    if account is None or costs is None or rate is None or waits is None:
+        return None
+    for currency, amount in _tied(ticket, snapshot, plans.legs_of(ticket)).items():
+        worth = account.rate(currency)
+        if worth is None:
+            return None
+        tied += amount * worth
+    own = max(costs * ticket.quantity, ZERO) * rate
+    return _Needs(tied, waits + own, own)
+
+
+def _cost(ticket: Ticket, snapshot: Snapshot) -> Decimal | None:
+    """What one of it costs at worst, in its currency; nothing where it brings money."""
+    if plans.is_plan(ticket):
+        price = plans.signed_limit(ticket)
+    elif ticket.side is Side.SELL:
+        price = ZERO
+    else:
+        price = worst_price(ticket, snapshot.quote)
+    return None if price is None else max(price, ZERO) * ticket.instrument.multiplier
+
+
+def _still_to_pay(snapshot: Snapshot, account: Account) -> Decimal | None:
+    """What working purchases may still cost at the worst of their limits, in base currency; None where one cannot be measured. What
+    protects is no purchase, and one that brings money pays for no other.
+    """
+    total = ZERO
+    for order in snapshot.working:
+        if order.protects or order.remaining <= 0 or (order.side is Side.SELL and not order.legs):
+            continue
+        asked = order.change.limit_price if order.change else None
+        limits = [
+            at * order.side.sign for at in (order.limit_price, asked, order.final_limit) if at is not None
+        ]
+        price = max(limits) if limits else order.stop_price or snapshot.price_of(order.con_id)
+        rate = account.rate(order.currency)
+        if price is None and order.worth is not None:
+            total += order.worth
+        elif price is None or rate is None:
+            return None
+        else:
+            total += max(price, ZERO) * order.remaining * order.multiplier * rate
+    return total
+
+
+def _tied(ticket: Ticket, snapshot: Snapshot, legs: Sequence[Leg]) -> dict[str, Decimal]:
+    """What puts in every symbol tie up when these legs of a plan have traded, by currency; empty where none are owed."""
     lines = (*(snapshot.told or ()), *(snapshot.positions or ()))
     names = {(p.symbol, p.currency) for p in lines if p.option}
     names |= {(o.symbol, o.currency) for o in snapshot.working if o.option or o.legs}
-    total = ZERO
+    found: dict[str, Decimal] = {}
+    if plans.is_plan(ticket):
+        names.discard((ticket.instrument.symbol, ticket.instrument.currency))
+        found[ticket.instrument.currency] = plans.cash_tied(ticket, legs, beside(ticket, snapshot))
     for symbol, currency in sorted(names):
-        if (symbol, currency) == (ticket.instrument.symbol, ticket.instrument.currency):
-            continue
         mine, working = plans.relatives(symbol, currency, plans.NO_SHARES, lines, snapshot.working)
-        tied, rate = recognise.secured(symbol, snapshot.least(mine), working), account.rate(currency)
-        if tied and rate is None:
-            return None
-        total += tied * (rate or ZERO)
-    return total
+        tied = recognise.secured(symbol, snapshot.least(mine), working)
+        found[currency] = found.get(currency, ZERO) + tied
+    return {currency: tied for currency, tied in found.items() if tied}
+
+
+def _ties_more(ticket: Ticket, snapshot: Snapshot) -> bool:
+    """Whether puts take more cash when it has traded."""
+    if not plans.is_plan(ticket):
+        return False
+    around = beside(ticket, snapshot)
+    return plans.cash_tied(ticket, plans.legs_of(ticket), around) > plans.cash_tied(ticket, (), around)
+
+
+def _what_fits(ticket: Ticket, snapshot: Snapshot, cash: Decimal) -> int | None:
+    """The quantity for which the cash is there, while one more is too many; None where it is not there for one."""
+
+    def passes(many: int) -> bool:
+        needs = _needs(replace(ticket, quantity=Decimal(many)), snapshot)
+        return needs is not None and needs.total <= cash
+
+    fits, too_many = 1, int(ticket.quantity)
+    if too_many <= 1 or not passes(1):
+        return None
+    while too_many - fits > 1:
+        middle = (fits + too_many) // 2
+        fits, too_many = (middle, too_many) if passes(middle) else (fits, middle)
+    return fits
 
 
 def plan_cap(ticket: Ticket, snapshot: Snapshot, limits: Limits) -> Denial | None:

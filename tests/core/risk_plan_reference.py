@@ -526,26 +526,94 @@ def loss_ends(ticket: Ticket, state: State, limits: Limits) -> str:
     return "UNLIMITED_LOSS" if plan.endless else ""
 
 
-def secured(ticket: Ticket, state: State, limits: Limits) -> str:
-    world, account = World(ticket, state), state["account"]
-    before, after = world.cash(dict(world.least)), world.cash(world.with_legs(ticket, parts(ticket)))
-    if after <= before:
-        return ""
-    rate = rate_of(ticket.instrument.currency, state)
-    if rate is None or account.cash is None or state["positions"] is None:
-        return "NOT_SECURED"
-    needed = after * rate
+def own_puts(ticket: Ticket, state: State) -> tuple[Fraction, Fraction]:
+    """(what puts on its own underlying tie up now, and when it has traded); shares change nothing in it."""
+    world = World(ticket, state)
+    now = world.cash(dict(world.least))
+    return (now, world.cash(world.with_legs(ticket, parts(ticket)))) if is_plan(ticket) else (now, now)
+
+
+def tied_then(ticket: Ticket, state: State) -> dict[str, Fraction]:
+    """What all puts tie up when it has traded, by currency."""
+    mine = (ticket.instrument.symbol, ticket.instrument.currency)
+    found = {mine[1]: own_puts(ticket, state)[1]}
     others = {(p.symbol, p.currency) for name in ("positions", "told") for p in state[name] or ()}
     others |= {(o.symbol, o.currency) for o in state["working"]}
-    others.discard((ticket.instrument.symbol, ticket.instrument.currency))
-    for symbol, currency in others:
+    for symbol, currency in others - {mine}:
         thing = replace(ticket.instrument, con_id=-2, symbol=symbol, currency=currency, option=None, legs=())
         there = World(replace(ticket, instrument=thing), {**state, "plan": None})
-        tied, worth = there.cash(dict(there.least)), rate_of(currency, state)
+        found[currency] = found.get(currency, Fraction(0)) + there.cash(dict(there.least))
+    return found
+
+
+def waits_for_money(state: State) -> Fraction | None:
+    """What everything that is on its way to be bought may cost; None where that of one is not known."""
+    result = Fraction(0)
+    for order in state["working"]:
+        left, sign = may_still_trade(order), 1 if order.side == Side.BUY else -1
+        if order.role != Role.ENTRY or left == 0 or (sign < 0 and not order.legs):
+            continue
+        named = [order.limit_price, order.final_limit]
+        if order.change is not None:
+            named.append(order.change.limit_price)
+        prices = [sign * Fraction(one) for one in named if one is not None]
+        if not prices and order.stop_price:
+            prices = [Fraction(order.stop_price)]
+        if not prices:
+            held = [p.market_price for p in state["positions"] or () if p.con_id == order.con_id]
+            prices = [Fraction(one) for one in held[:1] if one is not None]
+        if not prices:
+            if order.worth is None:
+                return None
+            result += Fraction(order.worth)
+            continue
+        rate = rate_of(order.currency, state)
+        if rate is None:
+            return None
+        result += max(*prices, Fraction(0)) * left * Fraction(order.multiplier) * rate
+    return result
+
+
+def cash_is_there(ticket: Ticket, state: State, costs: Fraction | None) -> bool:
+    """Whether the cash is enough for all puts, all that is on its way to be bought, and this."""
+    account, waits = state["account"], None
+    rate = rate_of(ticket.instrument.currency, state)
+    if state["positions"] is None or account is None or account.cash is None or rate is None or costs is None:
+        return False
+    waits = waits_for_money(state)
+    if waits is None:
+        return False
+    left = Fraction(account.cash) - waits - max(costs * Fraction(ticket.quantity), Fraction(0)) * rate
+    for currency, tied in tied_then(ticket, state).items():
+        worth = rate_of(currency, state)
         if tied and worth is None:
-            return "NOT_SECURED"
-        needed += tied * (worth or 0)
-    return "NOT_SECURED" if needed > Fraction(account.cash) else ""
+            return False
+        left -= tied * (worth or 0)
+    return left >= 0
+
+
+def plan_costs(ticket: Ticket) -> Fraction | None:
+    """What one of it costs at most; what brings money costs nothing."""
+    limit = signed_limit(ticket)
+    return None if limit is None else max(limit, Fraction(0)) * Fraction(ticket.instrument.multiplier)
+
+
+def secured(ticket: Ticket, state: State, limits: Limits) -> str:
+    before, after = own_puts(ticket, state)
+    if after <= before or cash_is_there(ticket, state, plan_costs(ticket)):
+        return ""
+    return "NOT_SECURED"
+
+
+def kept(ticket: Ticket, state: State, costs: Fraction | None) -> str:
+    """For shares and plans: a purchase leaves what puts need, where there are puts."""
+    if costs is not None and costs * Fraction(ticket.quantity) <= 0:
+        return ""
+    if state["positions"] is not None:
+        before, after = own_puts(ticket, state)
+        if after > before or not any(tied_then(ticket, state).values()):
+            return ""
+    return "" if cash_is_there(ticket, state, costs) else "CASH_KEPT"
 
 
 def meets_own(ticket: Ticket, state: State, limits: Limits) -> str:
@@ -645,4 +713,20 @@ def figures(ticket: Ticket, state: State) -> list[Decimal | None]:
             for leg in o.legs:
                 found.append(Decimal(leg.ratio))
                 of(leg.option)
+    return found
+
+
+def option_figures(state: State) -> list[Decimal | None]:
+    """The figures of every option that is held or works, because puts on anything tie up cash."""
+    found: list[Decimal | None] = []
+    named: list[OptionTerms | None] = []
+    for p in (*(state["positions"] or ()), *(state["told"] or ())):
+        if p.option is not None:
+            found.append(p.signed_quantity)
+            named.append(p.option)
+    for o in state["working"]:
+        named += [o.option, *(leg.option for leg in o.legs)]
+        found += [Decimal(leg.ratio) for leg in o.legs]
+    for option in named:
+        found += [] if option is None else [option.strike, option.multiplier]
     return found

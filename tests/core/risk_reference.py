@@ -87,16 +87,15 @@ def other_figures(ticket: Ticket, state: State) -> list[Decimal | None]:
     account, forecast = state["account"], state["what_if"]
     if account is not None:
         found += [account.net_liquidation, account.excess_liquidity, account.day_gain, account.worth_before]
-        found += list(account.rates.values())
-        if plans.is_plan(ticket):
-            found.append(account.cash)
+        found += [*account.rates.values(), account.cash]
     if forecast is not None:
         found += [forecast.equity_with_loan_after, forecast.maintenance_margin_after]
         found.append(forecast.maintenance_margin_change)
     for p in state["positions"] or ():
         found += [p.signed_quantity, p.market_value, p.market_price]
     for order in state["working"]:
-        found += [*order_figures(order), order.worth]
+        found += [*order_figures(order), order.worth, order.final_limit]
+    found += plans.option_figures(state)
     for sent in state["sent"] or ():
         found.append(sent.worth)
     return found
@@ -412,6 +411,19 @@ def covered(ticket: Ticket, state: State, limits: Limits) -> str:
     return "COVERS_CALL" if Fraction(ticket.quantity) > world.free(dict(world.least)) else ""
 
 
+def cash_kept(ticket: Ticket, state: State, limits: Limits) -> str:
+    if plans.is_plan(ticket):
+        return plans.kept(ticket, state, plans.plan_costs(ticket))
+    if ticket.side == Side.SELL:
+        return ""
+    price = worst(ticket, state)
+    return plans.kept(
+        ticket,
+        state,
+        None if price is None else max(price, Fraction(0)) * Fraction(ticket.instrument.multiplier),
+    )
+
+
 def own_order(ticket: Ticket, state: State, limits: Limits) -> str:
     if ticket.order_type == OrderType.STOP:
         return ""
@@ -717,6 +729,7 @@ GATE: list[tuple[Any, ...]] = [
     (True, (), covered, SHARES),
     (False, (), plans.loss_ends, OPTIONS),
     (False, (), plans.secured, OPTIONS),
+    (False, (), cash_kept),
     (True, (), own_order, SHARES),
     (True, (), plans.meets_own, OPTIONS),
     (False, ("allowed_symbols", "denied_symbols"), symbol),
