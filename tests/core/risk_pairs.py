@@ -14,11 +14,13 @@ from core.model import (
     Drift,
     Instrument,
     Mode,
+    OptionTerms,
     Order,
     OrderState,
     OrderType,
     Position,
     Quote,
+    Right,
     Role,
     Sent,
     Side,
@@ -573,6 +575,44 @@ def risk(w: World) -> None:
     price = t.limit_price or t.stop_price or t.reference_price
     lost = distance * t.quantity * (w.unit / price if price else D(1))
     w.limit(max_portfolio_risk=w.near((lost / 1_000_000).quantize(D("1E-12")), D("1E-12")))
+
+
+@trouble
+def puts_owed(w: World) -> None:
+    """Puts on something else are owed, or are to be sold, and the cash is about what they and this take."""
+    r, t, many = w.r, w.ticket, w.r.randrange(1, 4)
+    told = OptionTerms((w.s.now + timedelta(days=40)).date(), D(r.choice((20, 90))), Right.PUT)
+    currency = r.choice(("USD", "USD", "USD", "EUR", "JPY"))
+    needed, account = told.strike * told.multiplier * many, w.s.account
+    if r.random() < 0.25:
+        w.work(order(
+            number=len(w.s.working) + 1, con_id=77, symbol="MSFT", currency=currency, side=SELL, quantity=D(many), order_type=OrderType.LIMIT,
+            limit_price=D(1), kind="OPT", option=told, worth=needed,
+        ))  # fmt: skip
+    else:
+        line = Position(ACCOUNT, 77, "MSFT", currency, D(-many), None, D(1), -many * told.multiplier, option=told, kind="OPT")  # fmt: skip
+        counts = r.choice((("positions", "told"), ("positions", "told"), ("positions",), ("told",)))
+        w.moment(**{name: (*lines, line) for name in counts if (lines := getattr(w.s, name)) is not None})
+    if r.random() < 0.4:
+        limited: dict[str, Any] = r.choice((
+            {"limit_price": D(9)}, {"limit_price": D(9), "final_limit": D(12)}, {"limit_price": D(9), "change": Change("X", D(8), D(11), None, w.s.now)},
+            {"limit_price": None}, {"limit_price": None, "stop_price": D(15)}, {"limit_price": None, "worth": D(70), "con_id": 8},
+        ))  # fmt: skip
+        w.work(
+            order(
+                **{"number": len(w.s.working) + 1, "con_id": 7, "symbol": "MSFT", "quantity": D(5), **limited}
+            )
+        )
+    if account is None:
+        return
+    price = t.worst_limit or t.stop_price or t.reference_price
+    cost = abs(price) * t.quantity * t.instrument.multiplier * (account.rate("USD") or 1)
+    all_of_it = needed * (account.rate(currency) or 1) + cost
+    w.account(
+        cash=r.choice(
+            (w.near(all_of_it), w.near(all_of_it), all_of_it + 45, all_of_it - cost / 2, D(0), None)
+        )
+    )
 
 
 @trouble

@@ -11,6 +11,7 @@ from typing import Any
 
 from core import risk
 from core.model import (
+    Change,
     Drift,
     Instrument,
     Leg,
@@ -27,8 +28,21 @@ from core.model import (
 from core.options import combine
 from core.risk import PlanMarket
 from tests.core.risk_cases import CASES as OF_SHARES
-from tests.core.risk_cases import EURO, INFINITE, LIMITS, NAN, TICK, Case, Row, account
-from tests.values import AAPL, ACCOUNT, NOW, QUOTE, order, snapshot, ticket
+from tests.core.risk_cases import (
+    ENTRY,
+    EURO,
+    HUNDREDS,
+    INFINITE,
+    LIMITS,
+    NAN,
+    TICK,
+    Case,
+    Row,
+    account,
+    case,
+    leaving,
+)
+from tests.values import AAPL, ACCOUNT, NOW, QUOTE, order, position, snapshot, ticket
 
 D = Decimal
 BUY, SELL = Side.BUY, Side.SELL
@@ -129,6 +143,11 @@ def plan(
     return Case(asked, snapshot(of=asked, **wanted), replace(LIMITS, **dict(limits or {})))
 
 
+def behind(asked: Ticket = ENTRY, cash: str = "50000", *more: Position, **moment: Any) -> Case:
+    """Shares are bought while a put on something else is owed, for 10,000."""
+    return case(asked, **{"positions": (*more, elsewhere(-1)), "account": account(cash=D(cash)), **moment})
+
+
 def works(one: Leg, side: Side, quantity: int, **changes: Any) -> Order:
     kind = "OPT" if one.option else "STK"
     told = {
@@ -152,6 +171,7 @@ def bag_works(*legs: Leg, quantity: int = 1, **changes: Any) -> Order:
 
 C95, C100, C105, C110 = leg(C, 95), leg(C, 100), leg(C, 105), leg(C, 110)
 P90, P95, P100 = leg(P, 90), leg(P, 95), leg(P, 100)
+PUT = OptionTerms(SOON, D(100), P, D(100), "MSFT")
 STOCK = Leg(SHARES, 100)
 
 
@@ -165,6 +185,8 @@ CLOSE = single(SELL, C100)
 HELD = line(C100, 1)
 SPREAD = bag(C100, owed(C105))
 CREDIT = bag(P95, owed(P100))
+SALE = ticket(SELL, 20)
+"""More than is held."""
 CONDOR = bag(leg(P, 85), owed(P90), owed(C110), leg(C, 115))
 NAKED = single(SELL, C105)
 SECURED = single(SELL, P95)
@@ -367,9 +389,13 @@ PLANS: dict[str, Row] = {
             (plan(SECURED, elsewhere(-1), account=account(cash=D(19_000))), "NOT_SECURED"),
             (plan(SECURED, told=(elsewhere(-1),), account=account(cash=D(19_000))), "NOT_SECURED"),
             (plan(SECURED, working=(works(P100, SELL, 1, symbol="MSFT", con_id=77),), account=account(cash=D(19_000))), "NOT_SECURED"),
+            (plan(bag(STOCK, owed(P95)), account=account(cash=D(19_000))), "NOT_SECURED"),
+            (plan(replace(SECURED, quantity=D(3)), elsewhere(-1), working=(order(limit_price=D(90)),), account=account(cash=D(21_000))), "NOT_SECURED"),
         ),
         edges=(
             (plan(SECURED, account=account(cash=D(9_500))), plan(SECURED, account=account(cash=D("9499.99")))),
+            (plan(SECURED, working=(order(limit_price=D(90)),), account=account(cash=D(10_400))), plan(SECURED, working=(order(limit_price=D("90.01")),), account=account(cash=D(10_400)))),
+            (plan(bag(STOCK, owed(P95), limit="98.70"), account=account(cash=D(19_370))), plan(bag(STOCK, owed(P95), limit="98.71"), account=account(cash=D(19_370)))),
             (plan(SECURED, account=replace(EURO, cash=D(7_600))), plan(SECURED, account=replace(EURO, cash=D("7599.99")))),
             (plan(SECURED, line(P100, -1), account=account(cash=D(19_500))), plan(SECURED, line(P100, -1), account=account(cash=D("19499.99")))),
             (plan(SECURED, elsewhere(-1), account=account(cash=D(19_500))), plan(SECURED, elsewhere(-1), account=account(cash=D("19499.99")))),
@@ -380,10 +406,83 @@ PLANS: dict[str, Row] = {
             (plan(SECURED, account=account(cash=None)), "NOT_SECURED"),
             (plan(SECURED, account=replace(EURO, rates={})), "NOT_SECURED"),
             (plan(SECURED, positions=None), "NOT_SECURED"),
+            (plan(replace(SECURED, limit_price=None)), "NOT_SECURED"),
+            (plan(SECURED, working=(order(con_id=8),)), "NOT_SECURED"),
             (plan(SECURED, elsewhere(-1, "EUR"), account=account(rates={})), "NOT_SECURED"),
         ),
         wild=(plan(SECURED, account=account(cash=NAN)), plan(SECURED, line(P100, "NaN")), plan(SECURED, told=(elsewhere("NaN"),))),
         why={"leaves": "what only closes leaves nothing owed that was not owed before"},
+    ),
+    "cash_kept": Row(
+        passes=(
+            case(account=account(cash=D(-5))),
+            case(account=account(cash=None)),
+            behind(),
+            plan(LONG, account=account(cash=D(0))),
+            plan(LONG, elsewhere(-1), account=account(cash=D(50_000))),
+            plan(LONG, elsewhere(1), account=account(cash=D(0))),
+            plan(CREDIT, elsewhere(-1), account=account(cash=D(0))),
+            behind(ticket(SELL), "0", position(10)),
+            behind(SALE, "0", shares(5)),
+            plan(single(BUY, P90), line(P95, -1), account=account(cash=D(46))),
+            plan(SECURED, elsewhere(-1), account=account(cash=D(0))),
+            plan(bag(STOCK, owed(P95)), account=account(cash=D(9_000))),
+            behind(cash="11000", working=(order(role=Role.STOP, stop_price=D(90)), order(side=SELL), order(filled=D(10)))),
+            behind(cash="11000", working=(bag_works(P95, owed(P90), limit_price=D(-1)),)),
+        ),
+        denies=(
+            (behind(cash="10000"), "CASH_KEPT"),
+            (behind(cash="-5"), "CASH_KEPT"),
+            (behind(ticket(quantity=50), "12345"), "CASH_KEPT"),
+            (behind(ticket(quantity=50, stop="101"), "15000"), "CASH_KEPT"),
+            (behind(cash="10999", told=(elsewhere(-1),), positions=()), "CASH_KEPT"),
+            (behind(cash="10999", working=(works(P100, SELL, 1),), positions=()), "CASH_KEPT"),
+            (behind(cash="10999", positions=(line(P100, -1),)), "CASH_KEPT"),
+            (behind(cash="12000", working=(order(con_id=7, worth=D("1000.01")),)), "CASH_KEPT"),
+            (behind(cash="19000", positions=(line(P95, -1), elsewhere(-1))), "CASH_KEPT"),
+            (plan(LONG, elsewhere(-1), account=account(cash=D(10_000))), "CASH_KEPT"),
+            (plan(replace(LONG, quantity=D(5)), line(P95, -1), account=account(cash=D(10_500))), "CASH_KEPT"),
+            (plan(bag(C105, owed(leg(C, 105, expiry=LATER)), limit="1"), line(C105, -1), shares(100), elsewhere(-1), account=account(cash=D(10_000))), "CASH_KEPT"),
+        ),
+        edges=(
+            (behind(cash="11000"), behind(cash="10999.99")),
+            (behind(ticket(limit="99.50"), "10995"), behind(ticket(limit="99.50"), "10994.99")),
+            (behind(ticket(stop="101"), "11010"), behind(ticket(stop="101"), "11009.99")),
+            (behind(ticket(instrument=HUNDREDS), "110000"), behind(ticket(instrument=HUNDREDS), "109999.99")),
+            (behind(account=replace(EURO, cash=D(8_800))), behind(account=replace(EURO, cash=D("8799.99")))),
+            (behind(cash="12000", positions=(elsewhere(-1, "EUR"),)), behind(cash="11999.99", positions=(elsewhere(-1, "EUR"),))),
+            (behind(cash="11900", working=(order(limit_price=D(90)),)), behind(cash="11900", working=(order(limit_price=D("90.01")),))),
+            (behind(cash="11450", working=(order(limit_price=D(90), filled=D(5)),)), behind(cash="11450", working=(order(limit_price=D(90), filled=D(4)),))),
+            (behind(cash="11900", working=(order(limit_price=D(80), change=Change("X", D(10), D(90), None, NOW)),)), behind(cash="11900", working=(order(limit_price=D(80), change=Change("X", D(11), D(90), None, NOW)),))),
+            (behind(cash="11900", working=(order(stop_price=D(90)),)), behind(cash="11900", working=(order(stop_price=D("90.01")),))),
+            (behind(cash="12100", working=(order(limit_price=D(100), currency="EUR"),)), behind(cash="12099.99", working=(order(limit_price=D(100), currency="EUR"),))),
+            (behind(cash="11300", working=(works(C100, BUY, 1, final_limit=D(3)),)), behind(cash="11300", working=(works(C100, BUY, 1, final_limit=D("3.01")),))),
+            (behind(cash="11300", working=(bag_works(C100, owed(C105), final_limit=D(3)),)), behind(cash="11300", working=(bag_works(C100, owed(C105), final_limit=D("3.01")),))),
+            (behind(cash="11300", working=(bag_works(C105, owed(C100), side=SELL, limit_price=D(-3)),)), behind(cash="11300", working=(bag_works(C105, owed(C100), side=SELL, limit_price=D("-3.01")),))),
+            (plan(LONG, elsewhere(-1), account=account(cash=D(10_359))), plan(LONG, elsewhere(-1), account=account(cash=D("10358.99")))),
+            (plan(replace(LONG, final_limit=D("3.70")), elsewhere(-1), account=account(cash=D(10_370))), plan(replace(LONG, final_limit=D("3.71")), elsewhere(-1), account=account(cash=D(10_370)))),
+            (plan(SPREAD, line(P95, -1), elsewhere(-1), account=account(cash=D(19_693))), plan(SPREAD, line(P95, -1), elsewhere(-1), account=account(cash=D("19692.99")))),
+            (plan(single(BUY, P90), line(P95, -2), account=account(cash=D(9_546))), plan(single(BUY, P90), line(P95, -2), account=account(cash=D("9545.99")))),
+        ),
+        missing=(
+            (behind(account=None), "CASH_KEPT"),
+            (behind(account=account(cash=None)), "CASH_KEPT"),
+            (behind(positions=None), "CASH_KEPT"),
+            (behind(quote=None), "CASH_KEPT"),
+            (behind(account=replace(EURO, rates={})), "CASH_KEPT"),
+            (behind(account=account(rates={}), positions=(elsewhere(-1, "EUR"),)), "CASH_KEPT"),
+            (behind(working=(order(con_id=8),)), "CASH_KEPT"),
+            (behind(working=(order(limit_price=D(1), currency="JPY"),)), "CASH_KEPT"),
+            (plan(replace(LONG, limit_price=None), elsewhere(-1)), "CASH_KEPT"),
+            (plan(LONG, positions=None), "CASH_KEPT"),
+        ),
+        wild=(
+            case(account=account(cash=NAN)), behind(cash="Infinity"), behind(positions=(elsewhere("NaN"),)), behind(told=(elsewhere("NaN"),)),
+            behind(working=(order(con_id=8, limit_price=D(1), final_limit=NAN),)),
+            behind(positions=(replace(elsewhere(-1), option=replace(PUT, strike=NAN)),)),
+            plan(LONG, elsewhere(-1), account=account(cash=NAN)),
+        ),
+        leaves=leaving(positions=(position(-100), elsewhere(-1)), account=account(cash=D(0))),
     ),
     "plan_crossing": Row(
         passes=(

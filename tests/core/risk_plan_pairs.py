@@ -425,6 +425,14 @@ def cash(w: World) -> None:
     w.account(cash=w.r.choice((D(0), D(9_000), None)))
 
 
+@trouble
+def puts_elsewhere(w: World) -> None:
+    """Puts on other shares are owed beside a plan, which costs something more often than not."""
+    if w.r.random() < 0.5:
+        plan_ticket(w, (part(w, 1, w.r.choice(list(Right)), w.r.choice(STRIKES)),), w.r.randrange(1, 4))
+    risk_pairs.puts_owed(w)
+
+
 def at_work(w: World, **changes: Any) -> Order:
     """An order of the same underlying that works."""
     r = w.r

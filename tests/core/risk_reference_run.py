@@ -43,8 +43,10 @@ class Found:
     def too_rare(self) -> list[str]:
         """Rules that denied in too few pairs; what is counted beside them is a limit that is not set, and a figure that is none."""
         names = self.names
-        if self.make is plan_pair:  # what holds for every order is tried with shares
-            names = [row.rule.__name__ for row in risk.RULES if row.plans]
+        if (
+            self.make is plan_pair
+        ):  # what holds for every order, and measures it the same way, is tried with shares
+            names = [name for row in risk.RULES if (name := row.rule.__name__) == "cash_kept" or row.plans]
         return [name for name in names if self.fired[name] < LEAST_FIRED * self.pairs]
 
     @property

@@ -47,7 +47,7 @@ from tests.core.risk_cases import (
     works,
 )
 from tests.core.risk_pairs import pair
-from tests.core.risk_plan_cases import CASES, CLOSE, HELD, LONG, SHARED, leg, line, plan, single
+from tests.core.risk_plan_cases import CASES, CLOSE, HELD, LONG, SHARED, elsewhere, leg, line, plan, single
 from tests.core.risk_plan_cases import FITTING as PLANS_FITTING
 from tests.core.risk_plan_pairs import plan_pair
 from tests.values import AAPL, ACCOUNT, BASE, LINK, NOW, QUOTE, WHAT_IF, approval, position, snapshot, ticket
@@ -432,6 +432,47 @@ def test_what_fits_of_a_plan_passes_and_one_more_does_not(
     assert verdict(denial.fits + 1) is not None
 
 
+@given(
+    options=st.booleans(),
+    quantity=st.integers(1, 3_000),
+    cents=st.integers(1, 2_000),
+    owed_here=st.integers(0, 2),
+    owed_elsewhere=st.integers(0, 2),
+    waiting=st.integers(0, 50),
+    room=st.decimals(1, 100_000, places=2),
+    rate=st.decimals("0.5", 2, places=3),
+)
+def test_what_fits_beside_puts_passes_and_one_more_does_not(
+    options: bool, quantity: int, cents: int, owed_here: int, owed_elsewhere: int, waiting: int, room: Decimal, rate: Decimal
+) -> None:  # fmt: skip
+    """The same of what is bought while puts are owed: shares, and calls."""
+    puts = (line(leg(Right.PUT, 85), -owed_here), elsewhere(-owed_elsewhere))
+    around: dict[str, Any] = {
+        "account": replace(EURO, cash=room, rates={"USD": rate}),
+        "working": rests(BUY, f"{waiting or 1}"),
+    }
+
+    def verdict(many: int) -> Denial | None:
+        price = f"{D(cents) / 100}"
+        bought = (
+            single(BUY, leg(Right.CALL, 100), many, limit=price)
+            if options
+            else ticket(BUY, many, limit=price)
+        )
+        one = plan(bought, *puts, **around) if options else case(bought, **around, positions=puts)
+        return ROWS["cash_kept"].rule(one.ticket, one.moment, one.limits)
+
+    each, tied = D(cents) / 100 * (100 if options else 1), 8_500 * owed_here + 10_000 * owed_elsewhere
+    most = (room / rate - tied - 10 * (waiting or 1)) / each
+    denial = verdict(quantity)
+    assert (denial is None) == (not tied or quantity <= most)
+    if denial is None:
+        return
+    assert denial.fits == (int(most) if most >= 1 else None)
+    assert verdict(denial.fits or 1) is None or denial.fits is None
+    assert verdict((denial.fits or 0) + 1) is not None
+
+
 @pytest.mark.parametrize("one", [one for one, code in CASES["plan_collar"].denies if code])
 def test_the_edge_of_a_plans_collar_is_the_remedy(one: Case) -> None:
     """The limit that a denial offers passes, and the next cent beyond it does not."""
@@ -487,7 +528,7 @@ def test_rules_that_a_smaller_quantity_does_not_cure_offer_none() -> None:
         name for name, row in CASES.items() for one, _ in row.denies
         for denial in [ROWS[name].rule(one.ticket, one.moment, one.limits)] if denial and denial.fits is not None
     }  # fmt: skip
-    assert offering == {*FITTING, *PLANS_FITTING}
+    assert offering == {*FITTING, *PLANS_FITTING, "cash_kept"}
 
 
 # --- who gets out, and what an exit is --------------------------------------------------------------------------------
