@@ -31,7 +31,7 @@ from tests.crash.work import Job, serve
 
 Json = dict[str, Any]
 say = partial(print, flush=True)
-BITES = 3
+BITES = 2
 """How often each bot that is wrong on purpose is killed."""
 SECOND = 0.3
 """How many of the runs after the first sweep kill the next life too."""

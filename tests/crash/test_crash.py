@@ -10,9 +10,13 @@ from typing import Any
 
 import pytest
 
+from tests.crash.flows import FLOWS as SHARES
 from tests.crash.mutations import MUTATIONS, WRONG
 from tests.crash.named import FAULTS, Row
 from tests.kit import ROOT
+
+SOME_OF_OPTIONS = ("combo", "reprice", "close", "assigned")
+"""For the sample; the others are among the crashes by name, and all of them in `make crash`."""
 
 
 def crash(*words: str) -> subprocess.CompletedProcess[str]:
@@ -30,8 +34,9 @@ def crash(*words: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.timeout(240)
 def test_a_sample_of_kills() -> None:
-    """Sixty lives of the bot end somewhere, in flows of every kind; chat, file and broker tell one story each time."""
-    done = crash("--kills", "60", "--seed", "1")
+    """Sixty lives of the bot end somewhere, in flows of shares and a few of options; chat, file and broker tell one story each time."""
+    flows = [word for flow in (*SHARES, *SOME_OF_OPTIONS) for word in ("--flow", flow)]
+    done = crash("--kills", "60", "--seed", "1", *flows)
     assert re.search(r"\d\d in-process kills in 60 runs, 0 runs differ", done.stdout), (
         done.stdout + done.stderr
     )
