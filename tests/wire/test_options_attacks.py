@@ -187,3 +187,23 @@ async def test_everything_is_closed_although_a_part_covers_another(desk: House) 
     )
     assert "stays" not in told["text"]
     assert await held(desk) == {}
+
+
+async def test_the_cash_behind_puts_buys_nothing_else(desk: House) -> None:
+    """82,000 of 104,000 stand behind two puts: shares for 36,000 are refused, at a card that was drawn before as well as at a new one; what the rest pays passes."""
+    phone = desk.phone
+    early = await phone.asks("/buy AAPL 200 sl 179", "BUY 200 AAPL")
+    puts = await phone.asks("/strategy CASH_SECURED_PUT BRK.B 410 30d 2", "SELL 2 BRK.B 410 P")
+    assert labels(early)[0] == labels(puts)[0] == "Send"
+    await sent(desk, puts, "FILLED SELL 2 BRK.B 410 P")
+    why = r"82,000.00 USD of cash stand behind puts .*That is 36,004.00 USD, and 2\d,\d{3}.\d\d USD are left for it"
+    await phone.taps("Send", early)
+    refused = await phone.hears(f"Not sent: BUY 200 AAPL.*{why}", after=early["id"])
+    card = await phone.asks("/buy AAPL 200 sl 179", f"BUY 200 AAPL.*{why}")
+    assert card["id"] > refused["id"]
+    fits = next(name for name in labels(card) if name.startswith("Make it "))
+    assert "Send" not in labels(card)
+    await phone.taps(fits, card)
+    smaller = await phone.hears(f"BUY {fits.split()[-1]} AAPL", after=card["id"])
+    assert 120 <= int(fits.split()[-1]) < 140
+    await sent(desk, smaller, f"FILLED BUY {fits.split()[-1]} AAPL")
