@@ -86,7 +86,9 @@ def advance(order: Order, report: OrderReport, *, snapshot: bool = False) -> Ord
     """The order after the broker's word on it. A word that overclaims is no evidence of anything, and leaves the order as it was."""
     if overclaims(order, report, snapshot=snapshot):
         return order
-    filled = max(order.filled, report.filled or Decimal(0))
+    # An open order that is told as filled comes without how much, ahead of the status and the executions that say it: it is all of it.
+    told = whole(order) if report.filled is None and report.status == "Filled" else report.filled
+    filled = max(order.filled, told or Decimal(0))
     newer = report.average_price is not None and (report.filled or Decimal(0)) >= order.filled
     known = replace(
         order,

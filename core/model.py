@@ -467,6 +467,10 @@ class Order:
             return self.option.multiplier
         return next((leg.option.multiplier for leg in self.legs if leg.option), Decimal(1))
 
+    def option_of(self, con_id: int) -> OptionTerms | None:
+        """What option a part of it is; None for shares."""
+        return next((leg.option for leg in self.legs if leg.con_id == con_id), self.option)
+
     def moves(self, quantity: Decimal) -> tuple[tuple[int, Decimal], ...]:
         """(con_id, signed change of the holding) of each part where so much of it trades."""
         signed = self.side.sign * quantity

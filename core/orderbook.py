@@ -63,6 +63,7 @@ class OrderBook:
         self._tidied_at = clock.now()
         self._held: dict[int, Decimal] | None = None
         self._ahead: dict[int, tuple[tuple[int, Decimal], ...]] = {}
+        self._ahead_orders: dict[int, Order] = {}
         self._last_number = 0
         self.last_sign: datetime | None = None
         """When an earlier run last wrote something; None before the first."""
@@ -178,6 +179,7 @@ class OrderBook:
         """Begin to count from the positions of a full snapshot, which has every execution that is booked so far."""
         self._held = {p.con_id: p.signed_quantity for p in positions}
         self._ahead.clear()
+        self._ahead_orders.clear()
         self._forget_old_executions()
 
     def _forget_old_executions(self) -> None:
@@ -215,16 +217,26 @@ class OrderBook:
         )
 
     def _unseen(self, con_id: int) -> Position:
-        """A holding that the broker's positions do not have yet, by what its executions say of it."""
+        """A holding that the broker's positions do not have yet, by what its executions say of it, or the order that was filled."""
         fill = next((e for e in reversed(self._executions.values()) if e.con_id == con_id), None)
+        order = next(
+            (
+                self._ahead_orders[n]
+                for n, more in self._ahead.items()
+                if any(con == con_id for con, _ in more)
+            ),
+            None,
+        )
+        known = fill or order
+        option = fill.option if fill else order.option_of(con_id) if order else None
         return Position(
-            account=fill.account if fill else "",
+            account=known.account if known else "",
             con_id=con_id,
-            symbol=fill.symbol if fill else "",
-            currency=fill.currency if fill else "",
+            symbol=known.symbol if known else "",
+            currency=known.currency if known else "",
             signed_quantity=ZERO,
             average_cost=None,
-            option=fill.option if fill else None,
+            option=option,
         )
 
     # --- what the books explain -------------------------------------------------------------------------------------------
@@ -307,9 +319,10 @@ class OrderBook:
         for order in orders:
             ahead = _ahead_of(order, self.executions_of(order))
             if ahead and not order.external:
-                self._ahead[order.number] = ahead
+                self._ahead[order.number], self._ahead_orders[order.number] = ahead, order
             else:
                 self._ahead.pop(order.number, None)
+                self._ahead_orders.pop(order.number, None)
 
     # --- writing --------------------------------------------------------------------------------------------------------
 

@@ -3,8 +3,10 @@
 import asyncio
 from datetime import date
 
+import pytest
+
 from tests.kit import PATIENCE_SECONDS, House, Json
-from tests.wire.attacks import later, orders
+from tests.wire.attacks import desk_of, later, orders
 from tests.wire.test_options_chat import desk as desk
 from tests.wire.test_options_chat import expiry, held, labels, pin, sent, share
 
@@ -187,6 +189,27 @@ async def test_everything_is_closed_although_a_part_covers_another(desk: House) 
     )
     assert "stays" not in told["text"]
     assert await held(desk) == {}
+
+
+async def test_a_call_that_is_filled_counts_before_its_execution_is_told(desk: House) -> None:
+    """A status says that the call is sold; neither its execution nor the position came yet. Its shares are not sold away from under it.
+
+    `positions` is held back: the simulated TWS tells them with the fill, a real one seconds behind it.
+    """
+    phone, day, bot = desk.phone, expiry(desk), desk_of(desk)
+    card = await phone.asks("/buy AAPL 60", "BUY 60 AAPL")
+    await sent(desk, card, "FILLED BUY 60 AAPL")
+    await pin(desk, day, C185="3.00")
+    call = await phone.asks(f"/option sell AAPL call 185 {day} 1", "SELL 1 AAPL 185 C")
+    shares = await phone.asks("/sell AAPL 100", "SELL 100 AAPL")
+    await desk.control.post("/tws/lose", what="execution")
+    before = bot.broker.positions
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(bot.broker), "positions", property(lambda _: before))
+        await phone.taps("Send", call)
+        await phone.sees(lambda m: m["id"] == call["id"] and "FILLED" in m["text"])
+        await phone.taps("Send", shares)
+        await phone.hears("Not sent: SELL 100 AAPL.*cover no call that is owed", after=shares["id"])
 
 
 async def test_the_cash_behind_puts_buys_nothing_else(desk: House) -> None:
