@@ -4,6 +4,7 @@ A word says by its form what it is: 190 or d30 or +5% is a strike, 2026-12-18 or
 """
 
 import re
+from calendar import day_name, month_name
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
@@ -45,6 +46,7 @@ _NAMES: dict[str, Strategy] = {**{s.value: s for s in Strategy}, **_SHORT}
 _LONGEST_NAME = 3  # words
 _RIGHTS = {"call": Right.CALL, "c": Right.CALL, "put": Right.PUT, "p": Right.PUT}
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_SPOKEN = tuple(name.lower() for name in (*month_name, *day_name) if name)
 _LONGEST_DAYS = 1100  # the exchanges list options for about three years
 EXPIRIES = "a date (2026-12-18 or 18dec26), days from now (30d), or monthly"
 OPTION_USAGE = "For example: /option AAPL call 190 2026-12-18 1"
@@ -94,6 +96,8 @@ def chain_line(line: str) -> ChainLine:
     if len(words) == 1:
         return ChainLine(name)
     if len(words) > 2:
+        if _about_time(words[1]):
+            raise BadInput(f"{' '.join(words[1:])[:40]!r} is no expiry; one is {EXPIRIES}.")
         raise BadInput(f"{' '.join(words[2:])[:40]!r} is too much here. {CHAIN_USAGE}")
     wish = expiry(words[1])
     if wish is None:
@@ -267,7 +271,8 @@ class _Rest:
 
     def _once(self, word: str) -> None:
         if self.request.quantity is not None or self.request.budget is not None:
-            raise BadInput(f"How many is said twice: {word[:40]!r} is too much. {self.usage}")
+            price = f" A price is written with @: @ {word[:40]}." if re.fullmatch(r"\d*\.\d+", word) else ""
+            raise BadInput(f"How many is said twice: {word[:40]!r} is too much.{price} {self.usage}")
 
     def _quantity(self, word: str) -> None:
         self._once(word)
@@ -335,6 +340,12 @@ class _Rest:
         lower = word.lower()
         if re.fullmatch(r"\d{1,2}d/?|d\d{3,}|\d+(\.\d+)?d", lower, re.ASCII):
             return f"{word[:40]!r} is not understood here. A delta is d30 or 0.30d, an expiry in days 30d."
+        if lower in ("buy", "sell") and self.request.single is not None:
+            return f"{word!r} stands before the symbol: /option {lower} {self.request.symbol} …"
+        if lower in ("at", "for"):
+            return f"{word!r} is not understood here. A price is written with @: {self.start} … @ 3.20"
+        if _about_time(lower):
+            return f"{word[:40]!r} is not understood here. An expiry is {EXPIRIES}."
         near = get_close_matches(lower, _WORDS, 1)
         hint = f"Did you mean {near[0]!r}?" if near else self.usage
         return f"{word[:40]!r} is not understood here. {hint}"
@@ -365,6 +376,12 @@ def _right(word: str) -> tuple[Right | None, str]:
     if joined := re.fullmatch(r"(\d[\d.]*)([cp])|([cp])(\d[\d.]*)", lower, re.ASCII):
         return _RIGHTS[joined[2] or joined[3]], joined[1] or joined[4]
     return None, word
+
+
+def _about_time(word: str) -> bool:
+    """Whether a word says when as people speak: `dec 18`, `next friday`."""
+    lower = word.lower()
+    return lower in ("next", "this") or (len(lower) > 2 and any(name.startswith(lower) for name in _SPOKEN))
 
 
 def _day(word: str, year: int, month: int, day: int) -> date:

@@ -115,6 +115,7 @@ def facts(preview: PlanPreview, account: Account | None) -> list[str]:
         lines.append(f"Gain {gain} against average cost, without commissions")
     if preview.outcome is not None:
         lines += outcome_lines(preview.outcome, currency)
+        lines += counted_lines(preview)
     if preview.probability is not None and preview.outcome is not None:
         lines.append(probability_line(preview.probability, preview.volatility))
     if preview.greeks is not None:
@@ -153,18 +154,26 @@ def spot_line(preview: PlanPreview) -> str:
 def leg_lines(preview: PlanPreview) -> list[str]:
     """The legs with their markets; those of a roll under what goes and what comes."""
     if preview.action is not Action.ROLL:
-        return [leg_line(leg, preview.spot) for leg in preview.legs]
+        return [leg_line(leg, preview.ticket.quantity, preview.spot) for leg in preview.legs]
     first = min((leg.leg.option.expiry for leg in preview.legs if leg.leg.option), default=None)
     goes = [leg for leg in preview.legs if leg.leg.option is not None and leg.leg.option.expiry == first]
     comes = [leg for leg in preview.legs if leg not in goes]
-    return ["Goes:", *map(leg_line, goes), "Comes:", *map(leg_line, comes)]
+    count = preview.ticket.quantity
+    return [
+        "Goes:",
+        *(leg_line(leg, count) for leg in goes),
+        "Comes:",
+        *(leg_line(leg, count) for leg in comes),
+    ]
 
 
-def leg_line(leg: PlanLeg, spot: Quote | None = None) -> str:
-    """`buy 1 · 190 C 18 Dec 26`, and below it, since a phone has no room beside it, `3.55/3.65 · IV 24% · Δ 0.51`."""
-    ratio = leg.leg.ratio
+def leg_line(leg: PlanLeg, count: Decimal = Decimal(1), spot: Quote | None = None) -> str:
+    """`buy 1 · 190 C 18 Dec 26` (contracts, or shares, of all that is ordered), and below it, since a phone has no room beside it,
+    `3.55/3.65 · IV 24% · Δ 0.51`.
+    """
+    moved = leg.leg.ratio * count
     what = "shares" if leg.leg.option is None else option_name(leg.leg.option)
-    head = f"{'buy' if ratio > 0 else 'sell'} {abs(ratio)} · {what}"
+    head = f"{'buy' if moved > 0 else 'sell'} {quantity(abs(moved))} · {what}"
     quote = leg.quote or (spot if leg.leg.option is None else None)
     if quote is None:
         return f"{head}\n   no price now"
@@ -217,6 +226,21 @@ def outcome_lines(outcome: Outcome, currency: str) -> list[str]:
     if points:
         lines.append(f"Break-even{'s' if len(outcome.break_evens) > 1 else ''} at expiry {points}")
     return lines
+
+
+def counted_lines(preview: PlanPreview) -> list[str]:
+    """What gain and loss count beside the order itself: shares that are held already, or the value of what a roll closes."""
+    if preview.action is Action.ROLL:
+        return ["Gain and loss are of what comes, with what goes at its value now; Greeks are the change."]
+    bought = any(leg.leg.option is None for leg in preview.legs)
+    shares = sum((leg.ratio for leg in preview.judged if leg.option is None), 0)
+    if bought or not shares:
+        return []
+    held = quantity(shares * preview.ticket.quantity)
+    start = plain_price(spot_price(preview))
+    return [
+        f"Gain and loss count {held} {escape(preview.underlying.symbol)} that you hold, from {start} on; Greeks do not."
+    ]
 
 
 def probability_line(probability: float, volatility: float | None) -> str:
@@ -342,6 +366,12 @@ def _single_lines(group: Group, today: date) -> list[str]:
         unrealized=share(position.unrealized),
     )
     first, *rest = text.holding_lines([own])
+    if own.option:
+        paid = None if own.average_cost is None else own.average_cost / own.option.multiplier
+        first = (
+            f"<b>{quantity(own.signed_quantity)} {escape(own.label)}</b> @ {average(paid)} · "
+            f"{money(own.market_value, own.currency)}"
+        )
     return [f"{first} · {days_left(group.expiry, today)}" if group.expiry else first, *rest]
 
 
@@ -377,19 +407,18 @@ def short_name(group: Group) -> str:
 def nudge_text(kind: str, name: str, told: Mapping[str, Any]) -> str:
     """Why somebody should look at what they hold: `name` of it, `told` the facts as they were written down (JSON)."""
     head = f"<b>{escape(name)}</b>"
-    spot = _amount(told.get("spot"))
-    price = "" if spot is None else f" The share is at {plain_price(spot)}."
+    price = f" The share is at {_cents(told['spot'])}." if told.get("spot") else ""
     if kind == NudgeKind.EXPIRY:
         days = int(told["days_left"])
         when = "today" if days == 0 else "tomorrow" if days == 1 else f"in {days} days"
         tail = " Close or roll it, or it ends by itself: what is in the money is exercised or assigned."
         return f"⏳ {head} expires {when}.{price}{tail}"
     if kind == NudgeKind.IN_THE_MONEY:
-        leg, deep = escape(str(told.get("label", ""))), plain_price(_amount(told.get("in_the_money")))
+        leg, deep = escape(str(told.get("label", ""))), _cents(told.get("in_the_money"))
         return f"⚠️ {head}: the short {leg} is in the money by {deep}.{price} It can be assigned at any time."
     if kind == NudgeKind.EX_DIVIDEND:
         leg = escape(str(told.get("label", "")))
-        amount, left = plain_price(_amount(told.get("amount"))), plain_price(_amount(told.get("time_value")))
+        amount, left = plain_price(_amount(told.get("amount"))), _cents(told.get("time_value"))
         day = date.fromisoformat(str(told["ex_date"]))
         return (
             f"⚠️ {head}: ex-dividend on {day.day} {day:%b}, {amount} a share, and the short {leg} has only {left} of time value left. "
@@ -435,6 +464,12 @@ def ended_text(told: Mapping[str, Any]) -> str:
 def nudge_buttons(key: str) -> Buttons:
     """What can be done about it at once."""
     return ((("Close", f"close:{key}"), ("Roll", f"roll:{key}")),)
+
+
+def _cents(value: Any) -> str:
+    """A price for reading: to the cent, also where it is half way between two."""
+    known = _amount(value)
+    return plain_price(None if known is None else known.quantize(text.CENT))
 
 
 def _amount(value: Any) -> Decimal | None:

@@ -459,7 +459,8 @@ class Planner:
         whole = (budget / each).to_integral_value(ROUND_FLOOR) if each > 0 else Decimal(1)
         if whole < 1:
             raise BadInput(
-                f"One of it can lose {each:,.2f}, which is more than {budget:,.2f}. Nearer strikes cost less."
+                f"One of it can lose {each:,.2f}, which is more than {budget:,.2f}. A bought option costs less further from the price, "
+                "a spread loses less with its strikes closer together."
             )
         return whole
 

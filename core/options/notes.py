@@ -72,15 +72,15 @@ def notes(
             )
         if option.right is Right.PUT:
             told.append(
-                f"If the short {_name(option)} is assigned, you buy {_plain(units)} shares for {_money(units * option.strike)}."
+                f"If the short {_name(option)} is assigned, you buy {units:,.0f} shares for {_money(units * option.strike)}."
             )
         elif any(other.option is None and other.ratio > 0 for other in legs):
             told.append(
-                f"If the short {_name(option)} is assigned, your {_plain(units)} shares are sold for {_money(units * option.strike)}."
+                f"If the short {_name(option)} is assigned, your {units:,.0f} shares are sold for {_money(units * option.strike)}."
             )
         else:
             told.append(
-                f"If the short {_name(option)} is assigned, you owe {_plain(units)} shares, sold for {_money(units * option.strike)}."
+                f"If the short {_name(option)} is assigned, you owe {units:,.0f} shares, sold for {_money(units * option.strike)}."
             )
         told += _dividend_notes(leg, option, spot, dividend, values.get(leg.con_id), today)
     for expiry in sorted({option.expiry for _, option in short}):

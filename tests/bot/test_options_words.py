@@ -169,6 +169,24 @@ def test_the_card_of_a_single_option() -> None:
     assert "Starts at 3.59, at least 3.50" in "\n".join(shown)
 
 
+def test_a_card_says_what_gain_and_loss_count_beside_the_order() -> None:
+    """Shares that are held and cover it, or the value of what a roll closes; of neither there is no line."""
+    call = replace(
+        PREVIEW,
+        ticket=replace(plan_ticket(CONTRACT), side=Side.SELL, quantity=Decimal(2)),
+        legs=(PlanLeg(Leg(101, -1, LONG.option), CONTRACT, None),),
+        judged=(Leg(101, -1, LONG.option), Leg(1, 100)),
+    )
+    (said,) = plans.counted_lines(call)
+    assert said == "Gain and loss count 200 AAPL that you hold, from 99.95 on; Greeks do not."
+    assert said in lines(plans.card(call, LINK, BASE, 120))
+    bought = replace(call, legs=(*call.legs, PlanLeg(Leg(1, 100), AAPL, None)))
+    assert "sell 2 · 100 C 20 Mar 26" in lines(plans.card(call, LINK, BASE, 120))
+    assert plans.counted_lines(bought) == plans.counted_lines(PREVIEW) == []
+    (rolled,) = plans.counted_lines(replace(PREVIEW, action=Action.ROLL))
+    assert "what goes at its value now" in rolled
+
+
 def test_unlimited_is_said_and_unknown_is_a_dash() -> None:
     """An unlimited gain is called so; figures that nobody told are dashes, and never zero."""
     bare = replace(
@@ -411,7 +429,7 @@ def test_what_belongs_to_nothing_else_is_shown_by_itself() -> None:
     assert lines("\n".join(plans.held_lines([rest, call, GROUP], TODAY)))[:5] == [
         "AAPL 50 @ 90.00 · $5,000.00",
         "   last 100.00 · 🟢 +$500.00 (+11.1%)",
-        "AAPL 100 C 20 Mar 26 1 @ 3.59 · $400.00 · 18 days left",
+        "1 AAPL 100 C 20 Mar 26 @ 3.59 · $400.00 · 18 days left",
         "   last 4.00 · 🟢 +$41.00 (+11.4%)",
         "2 AAPL BULL_CALL_SPREAD 100/105 20 Mar 26 · 18 days left",
     ]
@@ -456,6 +474,8 @@ def test_nudges_say_what_is_to_be_looked_at() -> None:
     (deep,) = nudges("107", TODAY)
     assert "the short AAPL 105 C 20 Mar 26 is in the money by 2.00" in deep
     assert "can be assigned at any time" in deep
+    (between,) = nudges("107.025", TODAY)
+    assert "in the money by 2.02. The share is at 107.02." in between
     assert len(plans.nudge_buttons("g" + "0" * 16)[0]) == 2
 
 

@@ -167,12 +167,15 @@ def held_differently(book: Json, symbol: str, shown: str) -> Iterator[str]:
             held[label(symbol, p["contract"])] += Fraction(p["quantity"])
     told: dict[str, Fraction] = defaultdict(Fraction)
     for line in filter(HOLDING.search, shown.splitlines()):
-        alone, leg = (
-            re.match(r"(\S.*?) ([-−]?[\d,]+) @ ", line),
+        alone, option, leg = (
+            re.match(r"([A-Z]\S*) ([-−]?[\d,]+) @ ", line),
+            re.match(r"([-−]?[\d,]+) (\S.*?) @ ", line),
             re.match(r"\s+([-−]?[\d,]+) · (.*?) @ ", line),
         )
         if leg is not None:
             told[f"{symbol} {leg[2]}"] += _number(leg[1])
+        elif option is not None:
+            told[option[2]] += _number(option[1])
         elif alone is not None:
             told[alone[1]] += _number(alone[2])
         else:

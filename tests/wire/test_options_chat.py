@@ -117,7 +117,7 @@ async def test_option_bought_and_closed(desk: House) -> None:
     assert "2 @ 5.00 · $1,000.00 paid" in told["text"]
     assert "Position 0 → 2 AAPL 180 C" in told["text"]
     assert list((await held(desk)).values()) == ["2"]
-    shown = await phone.asks("/positions AAPL", "AAPL 180 C .* 2 @ 5.0")
+    shown = await phone.asks("/positions AAPL", "2 AAPL 180 C .* @ 5.0")
     assert "days left" in shown["text"]
     await pin(desk, day, C180="6.50")
     await phone.taps(next(name for name in labels(shown) if name.startswith("Close AAPL 180 C")), shown)

@@ -50,6 +50,8 @@ def test_what_applies(some: tuple[Leg, ...], wanted: list[str]) -> None:
 def test_counts_all_of_them() -> None:
     told = notes(legs(P95=-1), SPOT, None, {}, TODAY, Decimal(3))
     assert "If the short 95 put is assigned, you buy 300 shares for 28,500.00." in told
+    many = notes(legs(P95=-1), SPOT, None, {}, TODAY, Decimal(17))
+    assert "If the short 95 put is assigned, you buy 1,700 shares for 161,500.00." in many
 
 
 @pytest.mark.parametrize(
