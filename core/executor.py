@@ -290,6 +290,9 @@ class Executor:
             held_back = self.cards.trading.state is not TradingState.ACTIVE and order.worth is not None
             if not within or held_back or changes.objection(order) or not self.reaches(order):
                 return False
+            if risk.outlived(order, self.cards.moment(None)):
+                log.warning("order #%s is not repriced: what it closes, or what covers it, is gone", number)
+                return False
             if not self._broker.link.ready:
                 return False
             self._broker.ensure_room()

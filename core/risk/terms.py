@@ -22,6 +22,7 @@ from core.model import (
     Trading,
     WhatIf,
 )
+from core.options import recognise
 from core.risk import plans
 from core.risk.plans import PlanMarket
 
@@ -258,6 +259,28 @@ def beside(ticket: Ticket, snapshot: Snapshot) -> plans.Beside:
     mine, working = plans.relatives(thing.symbol, thing.currency, shares, lines, snapshot.working)
     held = {leg.con_id: snapshot.held(leg.con_id) or Decimal(0) for leg in legs}
     return plans.Beside(shares, held, snapshot.least(mine), working)
+
+
+def outlived(order: Order, snapshot: Snapshot) -> bool:
+    """Whether a working order for options would do now what it was not measured for: open something where it was to close, or leave a call
+    bare that was covered. True while what is held is not known.
+    """
+    if snapshot.positions is None:
+        return True
+    if order.worth is None:
+        moves = order.moves(order.remaining)
+        return any(
+            (held := snapshot.held(con) or Decimal(0)) * m >= 0 or abs(m) > abs(held) for con, m in moves
+        )
+    lines = (*(snapshot.told or ()), *snapshot.positions)
+    of = (order.symbol, order.currency)
+    stock = (p.con_id for p in lines if p.kind == "STK" and p.option is None and (p.symbol, p.currency) == of)
+    shares = next(stock, plans.NO_SHARES)
+    others = tuple(o for o in snapshot.working if o.number != order.number)
+    mine, working = plans.relatives(*of, shares, lines, others)
+    least = snapshot.least(mine)
+    before = recognise.unencumbered(shares, order.symbol, least, working)
+    return recognise.unencumbered(shares, order.symbol, least, (*working, order)) < min(before, Decimal(0))
 
 
 def shrinking(ticket: Ticket, snapshot: Snapshot) -> tuple[Leg, ...]:

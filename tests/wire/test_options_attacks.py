@@ -6,7 +6,7 @@ from datetime import date
 import pytest
 
 from tests.kit import PATIENCE_SECONDS, House, Json
-from tests.wire.attacks import desk_of, later, orders
+from tests.wire.attacks import alive, compared, desk_of, later, orders
 from tests.wire.test_options_chat import desk as desk
 from tests.wire.test_options_chat import expiry, held, labels, pin, sent, share
 
@@ -26,6 +26,11 @@ async def spread_of(house: House, day: date, symbol: str = "AAPL", **sides: tupl
     for name, (bid, ask) in sides.items():
         terms = {"expiry": f"{day:%Y%m%d}", "strike": float(name[1:]), "right": name[0]}
         await house.control.post("/tws/option", symbol=symbol, bid=bid, ask=ask, **terms)
+
+
+async def working(house: House, card: Json) -> None:
+    """The order of the card works."""
+    await house.phone.sees(lambda m: m["id"] == card["id"] and "working" in m["text"])
 
 
 async def step(house: House, seconds: float) -> None:
@@ -60,7 +65,7 @@ async def test_a_closing_card_is_not_sent_beside_one_that_works(desk: House) -> 
     shown, one, two = await two_closing_cards(desk, "AAPL BULL_CALL_SPREAD", "Close AAPL 180/185")
     await desk.control.post("/tws/fills", mode="hold")
     await phone.taps("Send", one)
-    await phone.sees(lambda m: m["id"] == one["id"] and "working" in m["text"])
+    await working(desk, one)
     await later(desk, 61)
     await share(desk, "180.00")
     await pin(desk, day, C180="5.00", C185="2.80")
@@ -80,7 +85,7 @@ async def test_one_cash_does_not_secure_the_puts_of_two_symbols(desk: House) -> 
     assert labels(one) == labels(two) == ["Send", "Discard"]
     await desk.control.post("/tws/fills", mode="hold")
     await phone.taps("Send", one)
-    await phone.sees(lambda m: m["id"] == one["id"] and "working" in m["text"])
+    await working(desk, one)
     await phone.taps("Send", two)
     await phone.hears(
         "Not sent: SELL 1 SPY.*more than the cash that is there beside other puts", after=two["id"]
@@ -94,7 +99,7 @@ async def test_a_refused_step_of_the_price_is_not_asked_for_ever(desk: House) ->
     card = await phone.asks(f"/strategy bull call spread AAPL 180/185 {day} 1", "BULL_CALL_SPREAD")
     await desk.control.post("/tws/fills", mode="hold")
     await phone.taps("Send", card)
-    await phone.sees(lambda m: m["id"] == card["id"] and "working" in m["text"])
+    await working(desk, card)
     await desk.control.post("/tws/reject", count=100)
 
     async def refusals() -> int:
@@ -161,7 +166,7 @@ async def test_a_spread_with_a_worthless_leg_can_be_closed(desk: House) -> None:
     card = await phone.hears("CLOSE 1 AAPL BULL_PUT_SPREAD", after=shown["id"])
     assert "at most debit 0.10" in card["text"]
     await phone.taps("Send", card)
-    await phone.sees(lambda m: m["id"] == card["id"] and "working" in m["text"])
+    await working(desk, card)
     async with asyncio.timeout(PATIENCE_SECONDS):
         while await held(desk):
             await step(desk, 5.1)
@@ -230,3 +235,27 @@ async def test_the_cash_behind_puts_buys_nothing_else(desk: House) -> None:
     smaller = await phone.hears(f"BUY {fits.split()[-1]} AAPL", after=card["id"])
     assert 120 <= int(fits.split()[-1]) < 140
     await sent(desk, smaller, f"FILLED BUY {fits.split()[-1]} AAPL")
+
+
+async def test_a_limit_is_not_moved_once_its_order_would_open(desk: House) -> None:
+    """What a closing order works to sell was sold in TWS meanwhile, and the shares behind a call were: neither order is moved towards the market."""
+    phone, day = desk.phone, expiry(desk)
+    own = {"symbol": "AAPL", "expiry": f"{day:%Y%m%d}"}
+    card = await phone.asks("/buy AAPL 60", "BUY 60 AAPL")
+    await sent(desk, card, "FILLED BUY 60 AAPL")
+    await pin(desk, day, P170="1.00")
+    card = await phone.asks(f"/option AAPL put 170 {day} 1", "BUY 1 AAPL 170 P")
+    await sent(desk, card, "FILLED BUY 1 AAPL 170 P")
+    await desk.control.post("/tws/fills", mode="hold")
+    await spread_of(desk, day, P170=("0.80", "1.20"), C185=("2.80", "3.20"))
+    for line in (f"/option sell AAPL put 170 {day} 1", f"/option sell AAPL call 185 {day} 1"):
+        card = await phone.asks(line, "(CLOSE|SELL) 1 AAPL 1")
+        await phone.taps("Send", card)
+        await working(desk, card)
+    await desk.control.post("/tws/external", side="SELL", quantity=1, strike=170, right="P", **own)
+    await desk.control.post("/tws/external", symbol="AAPL", side="SELL", quantity=100)
+    await compared(desk)
+    limits = [o["limit"] for o in await alive(desk)]
+    for _ in range(3):
+        await step(desk, 6)
+    assert [o["limit"] for o in await alive(desk)] == limits == ["1.0", "3.0"]
