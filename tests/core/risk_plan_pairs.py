@@ -132,8 +132,9 @@ def plan_pair(r: Random) -> tuple[Ticket, Snapshot, Limits]:
     w = plan_well(r)
     count = r.choices((0, 1, 2, 3, 4, 6), (18, 18, 20, 20, 14, 10))[0]
     own = sorted(r.sample(range(len(TROUBLES)), k=min((count + 1) // 2, len(TROUBLES))))
-    # A line of the holdings in another currency than its twin's is no world: `same_letters` and `loose` do it here.
-    every = [do for do in risk_pairs.TROUBLES if do is not risk_pairs.unvalued]
+    # A line of the holdings in another currency than its twin's is no world: `same_letters` and `loose` do it here, `puts_elsewhere` the other.
+    done_here = (risk_pairs.unvalued, risk_pairs.puts_owed)
+    every = [do for do in risk_pairs.TROUBLES if do not in done_here]
     others = sorted(r.sample(range(len(every)), k=count - len(own)))
     for number in own:
         TROUBLES[number](w)
@@ -418,6 +419,10 @@ def put_owed(w: World) -> None:
     rate = w.s.account.rate("USD") if w.s.account else None
     needed = D(strike * 100 * many) * (rate or 1)
     w.account(cash=w.r.choice((w.near(needed), w.near(needed), needed / 2, None)))
+    if w.r.random() < 0.4:  # something takes of it
+        other = part(w, 1, w.r.choice(list(Right)), w.r.choice(STRIKES))
+        side = w.r.choice((BUY, SELL))
+        w.work(at_work(w, con_id=other.con_id, kind="OPT", option=other.option, side=side))
 
 
 @trouble
