@@ -145,6 +145,10 @@ def strategy_line(line: str) -> PlanLine | WizardLine:
     if not words:
         return WizardLine()
     strategy, used = _name(words)
+    if strategy is None and words[0].lower() in ("buy", "sell") and (told := _name(words[1:])[0]):
+        raise BadInput(
+            f"{words[0]!r} is not needed: a strategy has its name for that. For example: /strategy {told} AAPL"
+        )
     if strategy is None:
         return WizardLine(_only_symbol(words))
     rest = words[used:]
@@ -418,6 +422,8 @@ def _only_symbol(words: list[str]) -> str:
     near = [n for used in (3, 2, 1) for n in get_close_matches(_joined(words[:used]), _NAMES, 1, 0.75)]
     if near or not looks_like_symbol:
         raise BadInput(_no_strategy(words[0], _joined(words[:3]), _NAMES[near[0]] if near else None))
+    if words[1].isalpha():
+        raise BadInput(_no_strategy(" ".join(words[:2]), _joined(words[:2])))
     raise BadInput(
         f"Which strategy? /strategy {first} alone helps to find one; or name it: /strategy BULL_CALL_SPREAD {first} 190/200 2026-12-18 1"
     )

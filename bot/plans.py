@@ -237,7 +237,7 @@ def counted_lines(preview: PlanPreview) -> list[str]:
     if bought or not shares:
         return []
     held = quantity(shares * preview.ticket.quantity)
-    start = plain_price(spot_price(preview))
+    start = _cents(spot_price(preview))
     return [
         f"Gain and loss count {held} {escape(preview.underlying.symbol)} that you hold, from {start} on; Greeks do not."
     ]

@@ -233,7 +233,9 @@ BAD = [
     (strategy_line, "BULL_CALL_SPREAD AAPL @ --1", ["price"]),
     (strategy_line, "BULL_CALL_SPREAD AAPL debit", ["price is missing"]),
     (strategy_line, "BULL_CALL_SPREAD AAPL debit 1,200.50", ["two ways", "1200.50"]),
-    (strategy_line, "naked call AAPL", ["Which strategy"]),
+    (strategy_line, "naked call AAPL", ["no strategy 'naked call'", "LONG_CALL"]),
+    (strategy_line, "iron butterfly AAPL", ["no strategy 'iron butterfly'", "IRON_CONDOR"]),
+    (strategy_line, "sell iron condor AAPL", ["'sell' is not needed", "/strategy IRON_CONDOR"]),
 ]
 
 

@@ -180,6 +180,8 @@ def test_a_card_says_what_gain_and_loss_count_beside_the_order() -> None:
     (said,) = plans.counted_lines(call)
     assert said == "Gain and loss count 200 AAPL that you hold, from 99.95 on; Greeks do not."
     assert said in lines(plans.card(call, LINK, BASE, 120))
+    half = replace(call, spot=replace(QUOTE, bid=Decimal("99.97"), ask=Decimal("100.00")))
+    assert "from 99.98 on" in plans.counted_lines(half)[0]
     bought = replace(call, legs=(*call.legs, PlanLeg(Leg(1, 100), AAPL, None)))
     assert "sell 2 · 100 C 20 Mar 26" in lines(plans.card(call, LINK, BASE, 120))
     assert plans.counted_lines(bought) == plans.counted_lines(PREVIEW) == []
