@@ -270,7 +270,16 @@ async def _nudge(desk: Desk, message: Outgoing) -> Worded:
 
 
 async def _option_ended(desk: Desk, message: Outgoing) -> Worded:
-    return f"{plans.ended_text(message.data)}\n{text.badge(desk.broker.link)}", ()
+    symbol = message.data["symbol"]
+    held = desk.cards.moment(None).positions or ()
+    shares = sum((p.signed_quantity for p in held if p.symbol == symbol and p.option is None), Decimal(0))
+    words = [plans.ended_text(message.data)]
+    if message.data["units"] is not None and shares < 0:
+        owed = text.quantity(-shares)
+        words.append(
+            f"⚠️ {owed} {escape(symbol)} are owed now: a short, whose loss has no end. /buy {escape(symbol)} {-shares:f} closes it."
+        )
+    return "\n".join([*words, text.badge(desk.broker.link)]), ()
 
 
 async def _drift(desk: Desk, message: Outgoing) -> Worded:

@@ -577,7 +577,10 @@ def reprice_line(order: Order, began: Decimal | None) -> str:
     furthest = "at least" if order.side is Side.SELL or last < 0 else "at most"
     if began in (None, now):
         return f"starts at {worded(now)}, {furthest} {worded(last)}"
-    return f"repriced {worded(began)} → {worded(now)} ({furthest} {worded(last)})"
+    told = f"repriced {worded(began)} → {worded(now)} ({furthest} {worded(last)})"
+    if last != now or not order.state.is_open:
+        return told
+    return f"{told}; there it stays. For another price /cancel {order.number} and ask anew."
 
 
 def order_buttons(order: Order) -> Buttons:

@@ -63,6 +63,10 @@ NEAR = 6
 LOOKS = 8
 """How many options are looked at to find strikes by their deltas."""
 ABOUT_A_MONTH = ExpiryWish()
+BY_THE_LOSS = frozenset(
+    {"ORDER_VALUE", "HOUR_VALUE", "DAY_VALUE", "POSITION_CAP", "GROSS_EXPOSURE", "RISK_PER_TRADE"}
+)
+"""The codes of denials that measure a plan by the most that it can lose."""
 OFFERED_DAYS, OFFERED_STRIKES = 30, 7
 QUOTES_SECONDS = 60.0
 _SINGLES = {
@@ -85,6 +89,8 @@ class Terms:
     budget: Decimal | None = None
     gives_way: Decimal = GIVES_WAY
     at_once: bool = False
+    most: Decimal | None = None
+    """How many at most where a budget says how many: what shares that are held stand behind."""
 
 
 class Planner:
@@ -115,9 +121,11 @@ class Planner:
             else Leg(underlying.con_id, ratio)
             for ratio, option in wanted
         )
-        asked = request.quantity or Decimal(1)
-        if request.single is not None or self._has_shares(underlying, legs, asked):
+        asked, most = request.quantity or Decimal(1), self._covered(underlying, legs)
+        if request.single is not None or (most is not None and most >= asked):
             legs = tuple(leg for leg in legs if leg.option)  # shares that are there already stand behind it
+        else:
+            most = None
         name = strategies.label(strategy, legs if len(legs) > 1 else (*legs,), underlying.symbol)
         quantity = request.quantity if request.budget is None else None
         terms = self._terms(
@@ -129,7 +137,7 @@ class Planner:
         if limit is not None:
             _ensure_on_tick(limit, terms.instrument)
         return await self._draw(
-            replace(terms, limit=limit, budget=request.budget), owner, decision_id, strategy, spot
+            replace(terms, limit=limit, budget=request.budget, most=most), owner, decision_id, strategy, spot
         )
 
     async def again(self, ticket: Ticket, owner: int) -> PlanPreview:
@@ -329,16 +337,16 @@ class Planner:
         seen = {key: told.get(i.con_id) for key, i in zip(which, found, strict=True) if i is not None}
         return {key: quote for key, quote in seen.items() if quote is not None}
 
-    def _has_shares(self, underlying: Instrument, legs: Sequence[Leg], quantity: Decimal) -> bool:
-        """Whether the shares of a strategy are held already and stand behind nothing else."""
-        needed = sum((Decimal(leg.ratio) for leg in legs if leg.option is None), ZERO) * quantity
+    def _covered(self, underlying: Instrument, legs: Sequence[Leg]) -> Decimal | None:
+        """For how many of a strategy its shares are held already and stand behind nothing else; None where it has none, or nobody knows."""
+        needed = sum((Decimal(leg.ratio) for leg in legs if leg.option is None), ZERO)
         moment = self._cards.moment(None)
         if needed <= 0 or moment.positions is None:
-            return False
+            return None
         free = recognise.unencumbered(
             underlying.con_id, underlying.symbol, moment.sure_positions(), moment.working
         )
-        return free >= needed
+        return max(free, ZERO) // needed
 
     # --- from a plan to its card ------------------------------------------------------------------------------------------
 
@@ -369,7 +377,8 @@ class Planner:
         ticket = replace(ticket, limit_price=start, final_limit=final)
         if terms.quantity is None:
             ticket = replace(
-                ticket, quantity=self._affordable(ticket, market, atr, spot, terms.budget or ZERO)
+                ticket,
+                quantity=self._affordable(ticket, market, atr, spot, terms.budget or ZERO, terms.most),
             )
         moment = self._cards.moment(spot, atr=atr, plan=market)
         shrinking = {leg.con_id for leg in risk.shrinking(ticket, moment)}
@@ -378,7 +387,12 @@ class Planner:
         snapshot = self._cards.as_if_approved(moment, ticket)
         denials, forecast = await self._cards.judge(ticket, snapshot)
         again = " ".join(d.message for d in denials if d.code in ASKED_TWICE)
-        denials = tuple(d for d in denials if d.code not in ASKED_TWICE)
+        endless = any(
+            d.code == "UNLIMITED_LOSS" for d in denials
+        )  # then nothing that is measured by it says more
+        denials = tuple(
+            d for d in denials if d.code not in ASKED_TWICE and not (endless and d.code in BY_THE_LOSS)
+        )
         await self._cards.keep(ticket, forecast, denials)
         judged = risk.judged(ticket, snapshot)
         opening = judged.legs if judged else ()
@@ -448,8 +462,9 @@ class Planner:
         atr: Decimal | None,
         spot: Quote | None,
         budget: Decimal,
+        most: Decimal | None,
     ) -> Decimal:
-        """How many of it lose no more than the budget at worst. Raises BadInput where not even one does."""
+        """How many of it lose no more than the budget at worst, and no more than `most`. Raises BadInput where not even one does."""
         one = replace(ticket, quantity=Decimal(1))
         each = risk.value(one, self._cards.moment(spot, atr=atr, plan=market))
         if each is None:
@@ -462,7 +477,7 @@ class Planner:
                 f"One of it can lose {each:,.2f}, which is more than {budget:,.2f}. A bought option costs less further from the price, "
                 "a spread loses less with its strikes closer together."
             )
-        return whole
+        return whole if most is None else min(whole, most)
 
     @staticmethod
     def _plan_leg(

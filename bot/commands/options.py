@@ -20,8 +20,9 @@ from core.cards import spot_of
 from core.errors import BadInput, BrokerError, StaleCard
 from core.model import Right, Side
 from core.options.plan import ExpiryWish, PlanRequest, Strategy, StrikeWish
-from core.options.strategies import suggestions
+from core.options.strategies import View, suggestions
 
+PER_CONTRACT = 100
 OLD_BUTTON = "This button is from an older version and does nothing any more."
 
 
@@ -156,6 +157,11 @@ async def _found(desk: Desk, answers: Answers) -> Sequence[Strategy]:
     shares = next(
         (p.signed_quantity for p in desk.broker.positions or () if p.con_id == underlying.con_id), Decimal(0)
     )
+    if wizard.VIEWS[answers.view][0] is View.PROTECT and shares < PER_CONTRACT:
+        raise BadInput(
+            f"You hold {shares:f} {answers.symbol}, and one contract protects {PER_CONTRACT}: there is not enough to protect with options. "
+            f"A stop does it for any number: /sell {answers.symbol} all stop 180 gtc"
+        )
     in_base = None if spot is None or rate is None else spot * rate
     return suggestions(wizard.VIEWS[answers.view][0], in_base, budget, shares)
 

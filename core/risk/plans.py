@@ -235,7 +235,7 @@ def new_loss(judged: Judged) -> Decimal | None:
 
 def risked(judged: Judged, spot: Decimal | None, distance: Decimal | None) -> Decimal | None:
     """What one combination is taken to risk: all that it can lose; but of as many shares as it falls with at last, only their way to the
-    stop, which is `distance` away.
+    stop, which is `distance` away: at least that way, as of shares that are bought, since it may come to own them.
     """
     like_shares = judged.payoff.slope_at_zero
     if judged.covered or like_shares <= 0:
@@ -246,7 +246,7 @@ def risked(judged: Judged, spot: Decimal | None, distance: Decimal | None) -> De
     worst = min(
         judged.payoff.at(at) + like_shares * max(stop - at, ZERO) for at in (stop, *judged.payoff.kinks)
     )
-    return max(-worst, ZERO)
+    return min(max(-worst, like_shares * (spot - stop)), judged.payoff.max_loss)
 
 
 def largest_loss(positions: Sequence[Position]) -> Decimal | None:

@@ -331,7 +331,7 @@ def test_the_terms_of_a_card_and_of_its_order_read_the_same() -> None:
     [
         ({}, "1.95", "starts at debit 1.95, at most debit 2.00"),
         ({}, "1.93", "repriced debit 1.93 → debit 1.95 (at most debit 2.00)"),
-        ({"limit_price": Decimal("2.00")}, "1.93", "repriced debit 1.93 → debit 2.00 (at most debit 2.00)"),
+        ({"limit_price": Decimal("2.00")}, "1.93", "repriced debit 1.93 → debit 2.00 (at most debit 2.00); there it stays. For another price /cancel 1 and ask anew."),
         ({"limit_price": Decimal("2.00")}, "2.00", ""),
         ({"limit_price": Decimal("-0.74"), "final_limit": Decimal("-0.70")}, "-0.76", "repriced credit 0.76 → credit 0.74 (at least credit 0.70)"),
         ({"final_limit": None}, "1.93", ""),

@@ -568,7 +568,7 @@ PLANS: dict[str, Row] = {
         edges=(
             (plan(single(BUY, C100, 5, limit="4")), plan(single(BUY, C100, 5, limit="4.01"))),
             (plan(single(BUY, C100, 5, limit="5"), account=EURO), plan(single(BUY, C100, 5, limit="5.01"), account=EURO)),
-            (plan(replace(SECURED, quantity=D(10)), atr=D("2.77")), plan(replace(SECURED, quantity=D(10)), atr=D("2.78"))),
+            (plan(replace(SECURED, quantity=D(10)), atr=D("0.66")), plan(replace(SECURED, quantity=D(10)), atr=D("0.67"))),
             (plan(bag(STOCK, owed(C105), quantity=5, limit="101")), plan(bag(STOCK, owed(C105), quantity=5, limit="101.01"))),
         ),
         missing=(

@@ -674,9 +674,9 @@ def plan_risk(ticket: Ticket, state: State, limits: Limits) -> str:
         if state["plan"].spot is None or state["atr"] is None or plan.endless:
             return "RISK_PER_TRADE"
         stop = max(spot - Fraction(state["atr"]) * Fraction(limits["assumed_stop_atr"]), Fraction(0))
-        lost = max(
-            Fraction(0), *(-plan.at(at, spot) - falls * max(stop - at, Fraction(0)) for at in [stop, *points])
-        )
+        down = [-plan.at(at, spot) - falls * max(stop - at, Fraction(0)) for at in [stop, *points]]
+        most = [] if lost is None else [lost]
+        lost = min(max(falls * (spot - stop), *down), *most) if most else max(falls * (spot - stop), *down)
     if lost is None:
         return "RISK_PER_TRADE"
     whole = Fraction(account.net_liquidation) * Fraction(limits["max_portfolio_risk"])
