@@ -1,5 +1,6 @@
 """Options in the chat over the real wire: the chain, the wizard, cards to fills, closings and rolls, and what should be heard in time."""
 
+import functools
 import re
 from collections.abc import AsyncIterator
 from datetime import date, timedelta
@@ -327,3 +328,29 @@ async def test_a_card_that_is_too_old_is_drawn_anew(desk: House) -> None:
     assert await held(desk) == {}
     await sent(desk, fresh, "FILLED BUY 1 AAPL BULL_CALL_SPREAD")
     assert sorted((await held(desk)).values()) == ["-1", "1"]
+
+
+async def test_protection_is_for_what_is_held(desk: House) -> None:
+    """The wizard protects no more than the shares that are held, and says where there are too few for a contract."""
+    phone = desk.phone
+
+    async def found(symbol: str, answer: str) -> Json:
+        shown = await phone.asks(f"/strategy {symbol}", f"What do you expect of {symbol}")
+        name = shown["id"]
+        for tap, words in (
+            ("Protect what I hold", "How much may it lose"),
+            (r"$2,500", "By when"),
+            ("About 1 month", answer),
+        ):
+            await phone.taps(tap, shown)
+            shown = await phone.sees(functools.partial(_says, name, words), words)
+        return shown
+
+    await found("AAPL", "one contract protects 100")
+    choice = await found("KO", "What fits")
+    await phone.taps("PROTECTIVE_PUT", choice)
+    await phone.hears("BUY 1 KO .* P ", after=choice["id"] - 1)
+
+
+def _says(since: int, words: str, message: Json) -> bool:
+    return message["id"] >= since and words in message["text"]

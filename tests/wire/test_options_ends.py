@@ -35,5 +35,28 @@ async def test_an_exercise_is_never_told_as_an_expiry(house: House) -> None:
         assert [" P " in text for text in told] == [True]
 
 
+async def test_a_short_that_an_assignment_leaves_is_named(house: House) -> None:
+    """A call that fewer shares stood behind than it was on: what is owed afterwards is said, with what closes it."""
+    now = house.world.clock.now()
+    day = next(d for d in chains.expiries(now) if (chains.closes(d) - now) > timedelta(days=20))
+    named = {
+        "symbol": "AAPL",
+        "expiry": f"{chains.closes(day).astimezone(hours.NEW_YORK):%Y%m%d}",
+        "strike": 180.0,
+        "right": "C",
+    }
+    async with house.bot():
+        await house.ready()
+        await house.control.post("/tws/external", **named, side="SELL", quantity=1, price=5.0)
+        await house.phone.hears("AAPL 180 C")
+        book = (await house.control.book())["positions"]
+        held = next(p for p in book if p["symbol"] == "AAPL" and not p.get("right"))
+        owed = 100 - int(float(held["quantity"]))
+        assert 0 < owed < 100
+        await house.control.post("/tws/assign", **named, quantity=1)
+        told = await house.phone.hears(f"was assigned.*{owed} AAPL are owed now.*/buy AAPL {owed} closes it")
+        assert "sold at 180" in told["text"]
+
+
 async def _share(house: House, price: int) -> None:
     await house.control.post("/tws/price", symbol="AAPL", bid=price, ask=price + 0.02, last=price)
