@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from time import monotonic
 
+import aiohttp
 import pytest
 from playwright.async_api import Locator, Page, async_playwright, expect
 
@@ -39,8 +40,8 @@ AT_REST = """async () => {
 class Demo:
     """The demo as a process of its own, on free ports."""
 
-    def __init__(self, process: asyncio.subprocess.Process, address: str) -> None:
-        self.process, self.address = process, address
+    def __init__(self, process: asyncio.subprocess.Process, address: str, control: str) -> None:
+        self.process, self.address, self.control = process, address, control
 
     @classmethod
     async def start(cls, state: Path) -> "Demo":
@@ -53,9 +54,12 @@ class Demo:
             stdout=asyncio.subprocess.PIPE,
         )
         assert process.stdout is not None
+        control = ""
         async for line in process.stdout:
+            if told := re.match(r"control: (\S+)", line.decode()):
+                control = told[1]
             if found := re.match(r"Open this in a browser: (\S+)", line.decode()):
-                return cls(process, found[1])
+                return cls(process, found[1], control)
         raise AssertionError("the demo ended without printing an address")
 
     async def stop(self, signum: int = signal.SIGTERM) -> float:
@@ -307,6 +311,12 @@ async def test_an_options_strategy_in_a_browser(tmp_path: Path, page: Page) -> N
     demo = await Demo.start(tmp_path)
     await page.goto(demo.address)
     await expect(bubble(page, "Connected")).to_be_visible()
+
+    async with (
+        aiohttp.ClientSession() as session
+    ):  # combinations trade half way already: how they are repriced is tried elsewhere
+        answer = await session.post(f"{demo.control}/tws/fills", json={"mode": "auto", "improves": -1})
+        assert answer.status == 200
 
     await say(page, "/chain AAPL")
     chain = bubble(page, "AAPL options.*strike +bid/ask")

@@ -80,7 +80,8 @@ def test_greeks_are_slopes(spot: float, volatility: float, years: float, right: 
         pricing.model(spot, at, right, years, volatility + change).value for change in (0.005, -0.005)
     )
     vega = pricing.vega(spot, at, right, years, volatility)
-    assert vega == pytest.approx(more - less, abs=2e-3 * spot / 100 + 0.1 * vega)
+    # The grid is right to about a ten-thousandth of the spot, which far from the strike is more than vega.
+    assert vega == pytest.approx(more - less, abs=1.5e-4 * spot + 0.1 * vega)
     assert of.gamma >= 0
     assert of.theta <= 1e-3 * spot or right == "P"
 

@@ -23,7 +23,8 @@ async def orders(house: House) -> list[Json]:
 
 
 async def at_ninety(house: House) -> None:
-    """NVDA stands at 90.04, between two strikes."""
+    """NVDA stands at 90.04, between two strikes; a combination trades half way, which is where it starts."""
+    await house.control.post("/tws/fills", mode="auto", improves=-1)
     await house.control.post("/tws/price", symbol="NVDA", bid=90.03, ask=90.05, last=90.04)
 
 
