@@ -56,7 +56,9 @@ RATE = 0.04
 """The interest a year that our own prices and probabilities are reckoned with."""
 HALF, ZERO = Decimal("0.5"), Decimal(0)
 GIVES_WAY = HALF
-"""How far from the middle to the other side of the market an entry may be repriced, where its owner names no limit."""
+"""How far from the middle to the other side of the market a combination may be repriced, where its owner names no limit; a single option,
+which nobody trades inside its market for long, goes all the way.
+"""
 ROWS = 8
 NEAR = 6
 """How many strikes are tried in place of one that an expiry does not have."""
@@ -688,11 +690,8 @@ def _limits(terms: Terms, bid: Decimal | None, ask: Decimal | None) -> tuple[Dec
     # The tick of the furthest price, so that every step on the way there is on it.
     tick = terms.instrument.tick_at(max(abs(bid), abs(ask), abs(own or ZERO)))
     middle = _on_tick((bid + ask) / 2, tick, ROUND_FLOOR)
-    final = (
-        _on_tick((bid + ask) / 2 + (ask - bid) / 2 * terms.gives_way, tick, ROUND_CEILING)
-        if own is None
-        else own
-    )
+    way = terms.gives_way if terms.instrument.legs else Decimal(1)
+    final = _on_tick((bid + ask) / 2 + (ask - bid) / 2 * way, tick, ROUND_CEILING) if own is None else own
     start = final if terms.at_once else min(middle, final)
     if not terms.instrument.legs and sign < 0:
         final = min(final, -tick)  # an option is never sold for nothing

@@ -222,9 +222,9 @@ def card(told: Proposal) -> PlanPreview:
         # The net may rise half way from the middle to the other side: 1.93 + 0.05, 1.66 + 0.03 (on the cent), 6.85 + 0.05.
         ("BUY", "BULL_CALL_SPREAD", (100, 105), 78, 7, "198"),
         ("BUY", "BULL_CALL_SPREAD", (100, 105), 100, 10, "198"),
-        ("BUY", "LONG_CALL", (105,), 78, 9, "169"),
+        ("BUY", "LONG_CALL", (105,), 78, 9, "171"),
         ("SELL", "BEAR_PUT_SPREAD", (95, 100), 78, 7, "198"),
-        ("SELL", "LONG_PUT", (95,), 70, 10, "136"),
+        ("SELL", "LONG_PUT", (95,), 70, 10, "138"),
         ("HOLD", "LONG_STRADDLE", (100,), 78, 2, "690"),
         # A credit of 0.72 (0.74 on the middle less half of the way): 5.00 - 0.64 at worst.
         ("HOLD", "IRON_CONDOR", (85, 90, 110, 115), 75, 3, "436"),
@@ -288,7 +288,7 @@ async def test_held_shares_cover_as_many_calls(room: Room) -> None:
 
 
 async def test_a_put_on_held_shares_is_sized_by_its_price(room: Room) -> None:
-    """What protects a holding risks what it costs: 136 each, 11 for the room, but three for the shares that are there."""
+    """What protects a holding risks what it costs: 138 each, 11 for the room, but three for the shares that are there."""
     room.hold(position(350))
     room.says("HOLD", plan("PROTECTIVE_PUT", 95), confidence=78)
     drawn = card(await room.asks())
@@ -297,7 +297,7 @@ async def test_a_put_on_held_shares_is_sized_by_its_price(room: Room) -> None:
         Side.BUY,
         Decimal(3),
     )
-    assert drawn.risk == 3 * 136
+    assert drawn.risk == 3 * 138
 
 
 async def test_a_collar_on_held_shares_buys_none(room: Room) -> None:
@@ -343,7 +343,7 @@ async def test_no_room_for_one(room: Room) -> None:
     assert told.preview is None
     assert told.decision is not None
     assert "no room for even one" in told.why_not
-    assert "673.00 USD" in told.why_not
+    assert "675.00 USD" in told.why_not
     assert "624.00" in told.why_not
 
 
