@@ -1,7 +1,7 @@
 """Every strategy of the desk, from the chat to a filled order and back to closed, over the real wire: in the holdings, the history and the books."""
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
@@ -42,7 +42,7 @@ async def _meets(house: House, card: Json) -> None:
         assert price is not None, card["text"]
         named = {
             "symbol": SYMBOL,
-            "expiry": f"{datetime.strptime(day, '%d %b %y'):%Y%m%d}",
+            "expiry": f"{datetime.strptime(day, '%d %b %y').replace(tzinfo=UTC):%Y%m%d}",
             "strike": float(strike),
             "right": right,
         }
