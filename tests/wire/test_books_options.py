@@ -10,14 +10,12 @@ import pytest
 from sim.tws import chains, hours
 from tests.kit import House, Json
 from tests.wire.test_books import lots, to, trade
-
-BEFORE_CLOSE = timedelta(hours=3)
+from tests.wire.test_options_chat import in_session
 
 
 async def opened(house: House) -> None:
-    """Move the world into a session, with AAPL at 180."""
-    await to(house, -BEFORE_CLOSE)
-    await share(house, "180.00")
+    """Move the world into a session, with AAPL at 180, whatever the hour is."""
+    await in_session(house)
 
 
 @pytest.fixture
