@@ -31,9 +31,13 @@ async def test_an_old_card_does_not_make_a_stop_larger_than_the_holding(live: Ho
     before = await holding(live)
     await filled(live, "/buy AAPL 10 sl 150", "BUY 10 AAPL")
     card = await live.phone.asks("/modify 2 stop 152", "CHANGE #2")
-    await live.phone.asks(
-        "/positions AAPL", "Positions"
-    )  # a sale is measured by the broker's positions too, which follow the fill
+    desk = live.desk
+    assert desk is not None
+    async with asyncio.timeout(10):  # a sale is measured by the broker's positions too, which follow the fill
+        while (
+            next(p.signed_quantity for p in desk.broker.positions or () if p.symbol == "AAPL") < before + 10
+        ):
+            await live.phone.asks("/status", "Broker connected")
     await filled(live, f"/sell AAPL {before + 5:f}", f"SELL {before + 5:f} AAPL")
     await live.phone.taps("Send", card)
     await live.phone.hears("Not sent.*#2 is not what it was when this card was drawn", after=card["id"])
