@@ -120,7 +120,7 @@ def facts(preview: PlanPreview, account: Account | None) -> list[str]:
         lines.append(probability_line(preview.probability, preview.volatility))
     if preview.greeks is not None:
         lines += greek_lines(preview.greeks, currency)
-    lines += margin_lines(preview, account)
+    lines += text.margin_lines(preview, account)
     if preview.risk is not None and preview.action is not Action.CLOSE:
         lines.append(risk_line(preview.risk, preview.outcome, account, currency))
     lines += text.time_lines(ticket)
@@ -260,19 +260,6 @@ def greek_lines(greeks: Greeks, currency: str) -> list[str]:
         f"Δ{NBSP}{told(greeks.delta)} a dollar · Γ{NBSP}{told(greeks.gamma)} of that",
         f"Θ{NBSP}{told(greeks.theta)} a day · vega{NBSP}{told(greeks.vega)} a point{whose}",
     ]
-
-
-def margin_lines(preview: PlanPreview, account: Account | None) -> list[str]:
-    """What the broker forecasts: margin, commission, and his warning."""
-    what = preview.what_if
-    if what is None:
-        return [] if preview.denials else ["⚠️ The broker did not say what it does to margin."]
-    base = account.currency if account else preview.ticket.instrument.currency
-    lines = [
-        f"Margin {money(what.initial_margin_change, base, signed=True)} · "
-        f"commission{NBSP}{money(what.commission, what.commission_currency or base)}"
-    ]
-    return [*lines, f"⚠️ {escape(what.warning)}"] if what.warning else lines
 
 
 # --- what is held ------------------------------------------------------------------------------------------------------------

@@ -340,7 +340,7 @@ def change_story(ticket: Ticket, order: Order | None, link: Link) -> str:
     return "\n".join(lines)
 
 
-def margin_lines(preview: Preview, account: Account | None) -> list[str]:
+def margin_lines(preview: Preview | PlanPreview, account: Account | None) -> list[str]:
     """What the broker forecasts: margin, commission, and his warning."""
     what = preview.what_if
     if what is None:

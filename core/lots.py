@@ -86,20 +86,12 @@ class Assumed(Execution):
         return ONE
 
 
-@dataclass(frozen=True, slots=True)
-class Lot:
-    """What is left of the execution that opened it. Money in `currency`.
+class _Opened:
+    """What a lot and a piece of one say of the execution that opened them."""
 
-    `cost` is the basis of what is left, commission in it; for a short (`signed_quantity` below zero) it is minus what its sale brought,
-    commission off. `assumed` means that it was held when the books were opened: the time of its opening is only the latest possible.
-    `how` it came: shares that an exercise or an assignment brought have the option's premium in their cost.
-    """
+    __slots__ = ()
 
     opening: Execution
-    signed_quantity: Decimal
-    cost: Decimal
-    provisional: bool
-    how: How = How.TRADED
 
     @property
     def assumed(self) -> bool:
@@ -146,6 +138,22 @@ class Lot:
         """When it was opened."""
         return self.opening.time
 
+
+@dataclass(frozen=True, slots=True)
+class Lot(_Opened):
+    """What is left of the execution that opened it. Money in `currency`.
+
+    `cost` is the basis of what is left, commission in it; for a short (`signed_quantity` below zero) it is minus what its sale brought,
+    commission off. `assumed` means that it was held when the books were opened: the time of its opening is only the latest possible.
+    `how` it came: shares that an exercise or an assignment brought have the option's premium in their cost.
+    """
+
+    opening: Execution
+    signed_quantity: Decimal
+    cost: Decimal
+    provisional: bool
+    how: How = How.TRADED
+
     @property
     def trade_key(self) -> str:
         """The execution that opened it."""
@@ -153,7 +161,7 @@ class Lot:
 
 
 @dataclass(frozen=True, slots=True)
-class Closure:
+class Closure(_Opened):
     """A piece of a lot that a later execution closed. Money in `currency`, commissions in it; `quantity` is positive.
 
     `side` is that of the execution that closed: SELL for a long, BUY for a short. A loss is a negative gain. `assumed` as in Lot.
@@ -170,51 +178,6 @@ class Closure:
     provisional: bool
     how: How = How.TRADED
     moved: Decimal = ZERO
-
-    @property
-    def assumed(self) -> bool:
-        """Whether it was held when the books were opened, by nobody knows which trade."""
-        return isinstance(self.opening, Assumed)
-
-    @property
-    def account(self) -> str:
-        """Whose it is."""
-        return self.opening.account
-
-    @property
-    def con_id(self) -> int:
-        """The broker's number of the instrument."""
-        return self.opening.con_id
-
-    @property
-    def symbol(self) -> str:
-        """The ticker."""
-        return self.opening.symbol
-
-    @property
-    def option(self) -> OptionTerms | None:
-        """Which option it is; None for shares."""
-        return self.opening.option
-
-    @property
-    def label(self) -> str:
-        """Its name in the chat."""
-        return self.opening.label
-
-    @property
-    def section_1256(self) -> bool:
-        """Whether it is taxed by section 1256: options on broad indexes."""
-        return is_section_1256(self.opening.symbol, self.opening.option)
-
-    @property
-    def currency(self) -> str:
-        """What its money is in."""
-        return self.opening.currency
-
-    @property
-    def opened_at(self) -> datetime:
-        """When it was opened."""
-        return self.opening.time
 
     @property
     def closed_at(self) -> datetime:
