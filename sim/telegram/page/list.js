@@ -110,10 +110,8 @@ export function messageList(page, on) {
       place(message, before);
       reachable();
     }
-    if (following || (!known && message.from === "user")) {
-      trim();
-      toEnd();
-    }
+    if (!known && message.from === "user") following = true;
+    if (following) trim(); // `steady` scrolls, once for all the messages that come between two paintings
     on.changed();
     return !known;
   }
