@@ -6,7 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 from html import escape
 
-from bot import plans, safety, statements, text
+from bot import fills, plans, safety, statements, text
 from bot.services import Desk
 from core import protection
 from core.errors import GreenlightError
@@ -24,6 +24,14 @@ async def word(desk: Desk, message: Outgoing) -> Worded:
     if message.text:
         return message.text, message.buttons
     return await _WORDS[message.kind](desk, message)
+
+
+async def is_ripe(desk: Desk, message: Outgoing) -> bool:
+    """Whether its words need not wait. Those of a fill do, for what it cost."""
+    if message.kind != "order_news" or message.data["state"] != OrderState.FILLED:
+        return True
+    order = await desk.ledger.order(number=message.data["number"])
+    return order is None or bool(await fills.told(desk, order))
 
 
 async def _order(desk: Desk, message: Outgoing) -> Worded:
@@ -68,7 +76,7 @@ async def _order_news(desk: Desk, message: Outgoing) -> Worded:
     order, state = await desk.ledger.order(number=message.data["number"]), OrderState(message.data["state"])
     if order is None or await _goes_without_saying(desk, order, state):
         return "", ()
-    return await _news(desk, order, state, message.data), ()
+    return await _news(desk, order, state, message), ()
 
 
 async def _goes_without_saying(desk: Desk, order: Order, state: OrderState) -> bool:
@@ -93,29 +101,23 @@ def _is_of_a_halt(desk: Desk, order: Order) -> bool:
     return asked >= trading.since and not order.protects and not order.filled
 
 
-async def _news(desk: Desk, order: Order, state: OrderState, data: Mapping[str, str]) -> str:
+async def _news(desk: Desk, order: Order, state: OrderState, message: Outgoing) -> str:
     commission, position, gain = "", "", ""
     notes: list[str] = []
     if state is OrderState.CANCELLED:
         notes = await _left_bare(desk, [order])
     if state is OrderState.FILLED:
-        told = [t for t in await desk.ledger.trades(200) if t.order_number == order.number]
-        trades = [
-            t for t in told if t.execution.moves_holding
-        ]  # costs and gains of a combination are its legs'
-        costs = [t.commission for t in trades]
-        if trades and all(cost is not None for cost in costs):
-            currency = trades[0].commission_currency or order.currency
-            commission = text.money(sum((cost for cost in costs if cost is not None), Decimal(0)), currency)
+        trades = await fills.awaited(desk, order, message.created_at)
+        if trades and (cost := text.added(t.commission for t in trades)) is not None:
+            commission = text.money(cost, trades[0].commission_currency or order.currency)
         gains = [t.realized for t in trades]
         closes = order.side is Side.SELL if order.kind == "STK" else any(gains)
-        if closes and gains and all(one is not None for one in gains):
-            total = sum((one for one in gains if one is not None), Decimal(0))
+        if closes and gains and (total := text.added(gains)) is not None:
             gain = text.money(total, order.currency, signed=True)
         if order.role is Role.ENTRY and order.side is Side.BUY and await _lost_its_stop(desk, order):
             notes.append("⚠️ Its stop is not at the broker.")
-        if "after" in data:
-            before, after = (text.quantity(Decimal(data[key])) for key in ("before", "after"))
+        if "after" in message.data:
+            before, after = (text.quantity(Decimal(message.data[key])) for key in ("before", "after"))
             position = f"Position {before} → {after} {escape(order.label)}"
     return text.order_news(order, state, commission, position, desk.broker.link, gain, notes)
 

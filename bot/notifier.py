@@ -167,6 +167,9 @@ class OutboxSender:
             text = "<b>Telegram was out of reach. Meanwhile:</b>\n\n" + "\n\n".join(filter(None, worded))
             return _Parcel(together, text, (), pages(text))
         message = _next(queue)
+        others = [m for m in queue if m is not message]
+        if others and not await notices.is_ripe(desk, message):
+            message = _next(others)
         if message.is_edit and message is not queue[0]:
             # What it changes may wait here under the name that it had before: progress that has become a card.
             names = {row.id: row.subject for row in await self._outbox.waiting()}

@@ -1,6 +1,7 @@
 """What the desk needs from the world, in its own words. Whoever fits may stand behind a port; `bot.app` decides who does."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
@@ -238,6 +239,10 @@ class Ledger(Protocol):
 
     async def trades(self, count: int) -> tuple[Trade, ...]:
         """The last executions with what they cost, newest first."""
+        ...
+
+    def watched(self, changed: Callable[[], object]) -> AbstractContextManager[None]:
+        """While it lasts, this is called whenever executions or commissions have been written down."""
         ...
 
     async def post(self, messages: Sequence[Outgoing]) -> None:

@@ -1,9 +1,10 @@
 """The Ledger, Inbox and Outbox ports on SQLite: every method is one transaction, made of the small functions below it."""
 
 import asyncio
+import contextlib
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 
@@ -41,6 +42,7 @@ class SqliteLedger:
 
     def __init__(self, database: Database, clock: Clock, owners: Sequence[int]) -> None:
         self._database, self._clock, self._owners = database, clock, tuple(owners)
+        self._watchers: set[Callable[[], object]] = set()
 
     # --- the ledger -----------------------------------------------------------------------------------------------------
 
@@ -181,6 +183,17 @@ class SqliteLedger:
             _post(db, self._addressed(notices, now))
 
         await self._database.write(work)
+        if executions or commissions:
+            for changed in self._watchers:
+                changed()
+
+    @contextlib.contextmanager
+    def watched(self, changed: Callable[[], object]) -> Iterator[None]:
+        self._watchers.add(changed)
+        try:
+            yield
+        finally:
+            self._watchers.discard(changed)
 
     async def begin_closing(
         self, closing: Closing, orders: Sequence[Order], origin: Origin, notices: Sequence[Notice]

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from bot import fills
 from core.model import Outgoing
 from tests.kit import House, Json
 from tests.values import NOW
@@ -111,6 +112,29 @@ async def test_what_a_sale_brought(live: House) -> None:
     await live.phone.taps("Send", card)
     await live.phone.hears("FILLED SELL 10 AAPL.*Realised [+-]\\$")
     await live.phone.asks("/trades", "SELL 10 AAPL.*realised [+-]\\$.*New York")
+
+
+async def test_what_a_sale_brought_is_waited_for(live: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commission comes after the fill is on disk and its card shows it: the news have it all the same."""
+    monkeypatch.setattr(fills, "COSTS_SECONDS", 60.0)
+    await live.control.post("/tws/commissions", mode="late")
+    card = await live.phone.asks("/sell AAPL 10", "SELL 10 AAPL")
+    await live.phone.taps("Send", card)
+    await live.phone.sees(lambda m: m["id"] == card["id"] and "FILLED 10/10" in m["text"])
+    (done,) = (await live.control.get("/tws/book"))["executions"]
+    await live.control.post("/tws/commission", exec_id=done["exec_id"])
+    told = await live.phone.hears("FILLED SELL 10 AAPL at market")
+    assert re.search("Commission \\$1.00.*Realised [+-]\\$", told["text"], re.DOTALL)
+
+
+async def test_what_a_sale_brought_is_not_waited_for_for_ever(live: House) -> None:
+    """Unknown is not zero: the fill is told without."""
+    await live.control.post("/tws/commissions", mode="never")
+    card = await live.phone.asks("/sell AAPL 10", "SELL 10 AAPL")
+    await live.phone.taps("Send", card)
+    told = await live.phone.hears("FILLED SELL 10 AAPL at market")
+    assert "Position 40 → 30 AAPL" in told["text"]
+    assert not re.search("Commission|Realised", told["text"])
 
 
 # --- the market's hours -----------------------------------------------------------------------------------------------

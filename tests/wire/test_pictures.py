@@ -100,6 +100,7 @@ async def test_pictures_stay_when_an_outage_makes_one_message_of_many(live: Hous
     await post(live, *(f"News {n}" for n in range(8)))
     await put(live, "picture")
     tell(live)
+    await event(live, "fault", fault="outage")
     await live.control.post("/clock", advance=119)
     await live.control.post("/telegram/fault", kind="clear")
     assert "photo" in await live.phone.hears("^picture$")
