@@ -40,6 +40,7 @@ from core.errors import SecondInstance, StorageError
 from core.executor import Executor
 from core.guard import Guard
 from core.orderbook import OrderBook
+from core.outlived import Outlived
 from core.panic import Halt, Panic
 from core.planner import Planner
 from core.ports import Clock
@@ -118,6 +119,7 @@ async def running(
             doubt=keeper.compare,
             child=executor.child,
             write=executor.write,
+            take_back=executor.take_back,
         )
         keeper.after_compare.append(guard.look_again)
         recovery = Recovery(broker, ledger, notifier, clock, book, settings.telegram_allowed_users)
@@ -136,6 +138,7 @@ async def running(
         )
         stack.push_async_callback(analyst.close)
         repricer = Repricer(executor, book, clock)
+        outlived = Outlived(executor, broker, book, clock)
         proposer = Proposer(
             broker,
             cards,
@@ -195,6 +198,7 @@ async def running(
                 parts.create_task(keeper.run(), name="bookkeeper")
                 parts.create_task(guard.run(), name="guard")
                 parts.create_task(repricer.run(), name="repricer")
+                parts.create_task(outlived.run(), name="outlived")
                 parts.create_task(panic.watch(), name="panic")
                 parts.create_task(notifier.run(desk), name="notifier")
                 parts.create_task(_poll(poller, dispatcher, keeper), name="poller")

@@ -31,13 +31,14 @@ from core.model import (
     TimeInForce,
     TradingState,
 )
-from core.orderbook import OrderBook, change_note
+from core.orderbook import OrderBook, change_note, warning
 from core.ports import Broker, Clock, Ledger, Notifier
 
 log = logging.getLogger(__name__)
 
 CANCEL_PORTION = 20  # so that many cancels fit into the broker's limit, the first at once
 ROOM_SECONDS = 3.0
+OUT_OF_REACH = "It cannot be reached from here: cancel it in TWS."
 ACK_SECONDS = 3.0  # silence after a sending, until the broker is asked what became of it
 
 
@@ -57,6 +58,7 @@ class Executor:
         self._broker, self._ledger, self._notifier, self._clock = broker, ledger, notifier, clock
         self._book, self.cards, self._limits = book, cards, cards.limits
         self._doubt = doubt  # set it, and the broker is asked what it has
+        self._out_of_reach: set[int] = set()  # those of which that was said
         self.closer = Closer(
             broker,
             ledger,
@@ -331,6 +333,27 @@ class Executor:
             act = functools.partial(self._cancel_portion, portion, origin, announce, left)
             asked += await self._when_there_is_room(act)
         return tuple(asked)
+
+    async def take_back(self, order: Order, text: str) -> None:
+        """Cancel an order by the house's own decision, with the book's lock held, and tell its owner why; or, once, that it is out of reach.
+
+        Raises BrokerError, StorageError.
+        """
+        if not self.reaches(order):
+            if order.number not in self._out_of_reach:
+                self._out_of_reach.add(order.number)
+                await self._ledger.record(notices=[warning(order, f"{text} {OUT_OF_REACH}")])
+                self._notifier.wake()
+            return
+        self._broker.ensure_room()
+        epoch = self._broker.link.epoch
+        asked = replace(order, cancel_requested_at=self._clock.now())
+        words = [warning(order, text), Notice("order", subject=order.card, to=order.owner)]
+        await asyncio.shield(self._ledger.record([asked], notices=words))
+        self._book.opened([asked])
+        if self._broker.link.epoch == epoch:
+            self._broker.cancel(asked)
+        self._notifier.wake()
 
     async def _when_there_is_room(self, act: Callable[[], Awaitable[tuple[Order, ...]]]) -> tuple[Order, ...]:
         """Do it as soon as the broker's limit of messages a second allows. Raises Busy where it does not for seconds."""

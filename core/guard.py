@@ -18,7 +18,7 @@ from core import protection
 from core.errors import BrokerError, StorageError
 from core.lifecycle import belongs, is_in_doubt
 from core.model import Instrument, Notice, Order, OrderState, Role
-from core.orderbook import OrderBook
+from core.orderbook import OrderBook, warning
 from core.ports import Broker, Clock, Ledger, Notifier
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class _Child(Protocol):
 
 
 class Guard:
-    """Looks at the brackets whose stop is in doubt whenever an order changes. `child` and `write` are the executor's: one road."""
+    """Looks at the brackets whose stop is in doubt whenever an order changes. `child`, `write` and `take_back` are the executor's: one road."""
 
     def __init__(
         self,
@@ -51,9 +51,10 @@ class Guard:
         doubt: asyncio.Event,
         child: _Child,
         write: Callable[[Sequence[Order], Instrument], Awaitable[None]],
+        take_back: Callable[[Order, str], Awaitable[None]],
     ) -> None:
         self._broker, self._ledger, self._notifier, self._clock = broker, ledger, notifier, clock
-        self._book, self._child, self._write = book, child, write
+        self._book, self._child, self._write, self._take_back = book, child, write, take_back
         self._bare_since: dict[str, float] = {}
         self._told: set[tuple[str, str]] = set()
         self._needed: dict[int, str] = {}
@@ -134,7 +135,7 @@ class Guard:
         if entry.state in _CONFIRMED:
             if entry.cancel_requested_at is None:
                 text = "Its stop is not at the broker, so what it has not bought yet is cancelled: it was approved with that stop."
-                await self._cancel(entry, text)
+                await self._take_back(entry, text)
         elif entry.state.is_open:
             return  # not even the entry is certain: the comparison of the books settles both
         elif stop.state.is_open or (stop.state is OrderState.NOT_AT_BROKER and stop.perm_id is not None):
@@ -156,7 +157,7 @@ class Guard:
         elif target is not None and target.state.is_open:
             if target.cancel_requested_at is None:
                 text = "Its stop is not at the broker. The target goes first, because it and a new stop would not cancel each other."
-                await self._cancel(target, text)
+                await self._take_back(target, text)
         else:
             await self._protect(card, entry, stop, count)
 
@@ -201,7 +202,7 @@ class Guard:
             for younger in twins[1:]:
                 if younger.cancel_requested_at is None:
                     text = f"#{twins[0].number}, the stop that was thought lost, is at the broker after all, so #{younger.number} goes."
-                    await self._cancel(younger, text)
+                    await self._take_back(younger, text)
 
     async def _protect(self, card: str, entry: Order, stop: Order, count: Decimal) -> None:
         """The stop that was approved, once more, for what was bought and is still there."""
@@ -232,7 +233,7 @@ class Guard:
         text = f"The stop of {count:f} {entry.symbol} was not at the broker. It is sent once more, as #{again.number}."
         await asyncio.shield(
             self._ledger.record(
-                [again], notices=[self._note(entry, text), Notice("order", subject=card, to=entry.owner)]
+                [again], notices=[warning(entry, text), Notice("order", subject=card, to=entry.owner)]
             )
         )
         self._book.opened([again])
@@ -253,31 +254,9 @@ class Guard:
             return None
         return ZERO if counted * at_broker < 0 else min(counted, at_broker, key=abs)
 
-    async def _cancel(self, order: Order, text: str) -> None:
-        link = self._broker.link
-        if order.client_id != link.client_id or self._book.is_doubtful(order, link.epoch):
-            await self._tell(
-                order.card, "out of reach", order, f"{text} It cannot be reached from here: cancel it in TWS."
-            )
-            return
-        self._broker.ensure_room()
-        asked = replace(order, cancel_requested_at=self._clock.now())
-        words = [self._note(order, text), Notice("order", subject=order.card, to=order.owner)]
-        await asyncio.shield(self._ledger.record([asked], notices=words))
-        self._book.opened([asked])
-        if self._broker.link.epoch == link.epoch:
-            self._broker.cancel(asked)
-        self._notifier.wake()
-
     async def _tell(self, card: str, what: str, order: Order, text: str) -> None:
         if (card, what) in self._told:
             return
         self._told.add((card, what))
-        await self._ledger.record(notices=[self._note(order, text)])
+        await self._ledger.record(notices=[warning(order, text)])
         self._notifier.wake()
-
-    @staticmethod
-    def _note(order: Order, text: str) -> Notice:
-        return Notice(
-            "order_note", {"number": order.number, "text": f"⚠️ {text}"}, to=order.owner, urgent=True
-        )

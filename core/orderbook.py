@@ -6,7 +6,7 @@ What was written is true; what is in memory was written before.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -459,6 +459,17 @@ class OrderBook:
         finally:
             self._watchers.discard(changed)
 
+    async def keep(self, look: Callable[[], Awaitable[float | None]]) -> None:
+        """Look now, after every change of an order or a holding, and when the seconds that a look has named are over; for ever."""
+        changed = asyncio.Event()
+        with self.watched(changed):
+            while True:
+                changed.clear()
+                due = await look()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(due):
+                        await changed.wait()
+
     async def until(self, fits: Callable[[], bool], seconds: float) -> bool:
         """Wait until `fits` is true after some change of the book; False where it is not within `seconds`."""
         changed = asyncio.Event()
@@ -559,6 +570,11 @@ def _shown(order: Order) -> tuple[object, ...]:
         order.quantity,
         order.change,
     )
+
+
+def warning(order: Order, text: str) -> Notice:
+    """What the house did to an order by itself, or could not do, for its owner."""
+    return Notice("order_note", {"number": order.number, "text": f"⚠️ {text}"}, to=order.owner, urgent=True)
 
 
 def change_note(order: Order, text: str) -> Notice:

@@ -4,7 +4,6 @@ Each step is a change of the order like any other: written down, sent, true when
 where the order stands.
 """
 
-import asyncio
 import logging
 from decimal import ROUND_CEILING, Decimal
 
@@ -44,16 +43,7 @@ class Repricer:
 
     async def run(self) -> None:
         """Look whenever an order has changed, and when a step is due."""
-        changed = asyncio.Event()
-        with self._book.watched(changed):
-            while True:
-                due = await self._step()
-                changed.clear()
-                try:
-                    async with asyncio.timeout(due):
-                        await changed.wait()
-                except TimeoutError:
-                    continue
+        await self._book.keep(self._step)
 
     def _movable(self) -> list[Order]:
         return [

@@ -481,7 +481,7 @@ class Life:
             self.keeper.after_compare.append(self.executor.closer.resume)
             self.guard = Guard(
                 self.broker, self.ledger, notifier, world, self.book,
-                doubt=self.keeper.compare, child=self.executor.child, write=self.executor.write,
+                doubt=self.keeper.compare, child=self.executor.child, write=self.executor.write, take_back=self.executor.take_back,
             )  # fmt: skip
             self.keeper.after_compare.append(self.guard.look_again)
             await self.book.load()

@@ -101,6 +101,7 @@ async def living(world: World, path: Path) -> AsyncIterator[Living]:
         doubt=keeper.compare,
         child=executor.child,
         write=executor.write,
+        take_back=executor.take_back,
     )
 
     async def note() -> None:

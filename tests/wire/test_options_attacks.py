@@ -237,8 +237,8 @@ async def test_the_cash_behind_puts_buys_nothing_else(desk: House) -> None:
     await sent(desk, smaller, f"FILLED BUY {fits.split()[-1]} AAPL")
 
 
-async def test_a_limit_is_not_moved_once_its_order_would_open(desk: House) -> None:
-    """What a closing order works to sell was sold in TWS meanwhile, and the shares behind a call were: neither order is moved towards the market."""
+async def test_an_order_that_would_open_now_is_neither_moved_nor_left(desk: House) -> None:
+    """What a closing order works to sell was sold in TWS meanwhile, and the shares behind a call were: no limit is moved, and both are taken back."""
     phone, day = desk.phone, expiry(desk)
     own = {"symbol": "AAPL", "expiry": f"{day:%Y%m%d}"}
     card = await phone.asks("/buy AAPL 60", "BUY 60 AAPL")
@@ -256,6 +256,11 @@ async def test_a_limit_is_not_moved_once_its_order_would_open(desk: House) -> No
     await desk.control.post("/tws/external", symbol="AAPL", side="SELL", quantity=100)
     await compared(desk)
     limits = [o["limit"] for o in await alive(desk)]
-    for _ in range(3):
-        await step(desk, 6)
+    await step(desk, 6)
     assert [o["limit"] for o in await alive(desk)] == limits == ["1.0", "3.0"]
+    await step(desk, 6)
+    await phone.hears("SELL 1 AAPL 170 P.*What it was to close is not held any more")
+    await phone.hears("SELL 1 AAPL 185 C.*The shares behind the call that it sells are gone")
+    await phone.hears("Cancelled SELL 1 AAPL 170 P")
+    await phone.hears("Cancelled SELL 1 AAPL 185 C")
+    assert await alive(desk) == []
