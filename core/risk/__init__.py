@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from core.model import Denial, Leg, Order, Ticket
+from core.model import Denial, Leg, OptionTerms, Order, Ticket
 from core.risk import plans
 from core.risk.bounds import (
     collar,
@@ -220,24 +220,29 @@ def _own(ticket: Ticket, snapshot: Snapshot) -> Iterator[Decimal | None]:
     for position in (*(snapshot.positions or ()), *(snapshot.told or ())):
         if position.con_id in mine or (position.option and position.symbol == instrument.symbol):
             yield position.signed_quantity
-            yield from _of_legs((Leg(position.con_id, 1, position.option),))
+            yield from _of_option(position.option)
     for order in snapshot.working:
         optional = order.option is not None or order.legs
         if order.con_id in mine or (optional and order.symbol == instrument.symbol):
             yield from _of_order(order)
-            yield from _of_legs((*order.legs, Leg(order.con_id, 1, order.option)))
 
 
 def _of_legs(legs: Iterable[Leg]) -> Iterator[Decimal | None]:
     for leg in legs:
         yield Decimal(leg.ratio)
-        yield from (leg.option.strike, leg.option.multiplier) if leg.option else ()
+        yield from _of_option(leg.option)
+
+
+def _of_option(terms: OptionTerms | None) -> tuple[Decimal, ...]:
+    return (terms.strike, terms.multiplier) if terms else ()
 
 
 def _of_order(order: Order) -> Iterator[Decimal | None]:
     yield from (order.quantity, order.filled, order.limit_price, order.stop_price)
     if order.change:
         yield from (order.change.quantity, order.change.limit_price)
+    yield from _of_option(order.option)
+    yield from _of_legs(order.legs)
 
 
 def _around(ticket: Ticket, snapshot: Snapshot) -> Iterator[Decimal | None]:
@@ -257,10 +262,9 @@ def _around(ticket: Ticket, snapshot: Snapshot) -> Iterator[Decimal | None]:
     for order in snapshot.working:
         yield from _of_order(order)
         yield from (order.worth, order.final_limit)
-        yield from _of_legs((*order.legs, Leg(order.con_id, 1, order.option)))
     for position in (*(snapshot.told or ()), *(snapshot.positions or ())):  # puts on whatever tie up cash
         yield position.signed_quantity if position.option else None
-        yield from _of_legs((Leg(position.con_id, 1, position.option),))
+        yield from _of_option(position.option)
     yield from (sent.worth for sent in snapshot.sent or ())
 
 

@@ -10,6 +10,7 @@ import pytest
 from core import risk
 from core.model import Change, Denial, Order, Role, Sent, Side, Trading, TradingState
 from core.risk import Limits, data, shape
+from tests.core.risk_plan_cases import C100, C105, bag, owed
 from tests.values import BASE, NOW, QUOTE, approval, order, position, snapshot, ticket
 
 BUY, SELL = Side.BUY, Side.SELL
@@ -49,6 +50,15 @@ def test_an_order_as_a_whole(quantity: int, expected: list[str]) -> None:
     """Its size and its value, and nothing else."""
     limits = replace(LIMITS, max_order_shares=Decimal(20), max_order_value_base=Decimal(3000))
     assert codes(risk.check_whole(ticket(BUY, quantity), snapshot(None), limits)) == expected
+
+
+def test_contracts_are_counted_by_the_leg_that_has_most() -> None:
+    """Nine of a combination with two of an option are eighteen contracts; five of it fit under ten."""
+    denial = risk.bounds.order_size(
+        bag(C100, owed(C105, 2), quantity=9), snapshot(), replace(LIMITS, max_order_contracts=Decimal(10))
+    )
+    assert denial is not None
+    assert (denial.figure, denial.limit, denial.fits) == ("18", "10", 5)
 
 
 def test_a_value_beyond_alone() -> None:
