@@ -6,7 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 from html import escape
 
-from bot import fills, plans, safety, statements, text
+from bot import fills, plans, safety, statements, text, verdicts
 from bot.services import Desk
 from core import protection
 from core.errors import GreenlightError
@@ -339,7 +339,7 @@ async def proposal_list(desk: Desk, user: int, name: str) -> Worded:
     for ticket in found:
         decision = await desk.ledger.decision(ticket.decision_id or "")
         sure = f" · {decision.confidence}%" if decision else ""
-        lines.append(f"\n<b>{text.terms(ticket)}</b>{sure}\n   {text.time_left(ticket.expires_at - now)}")
+        lines.append(f"\n<b>{text.terms(ticket)}</b>{sure}\n   {verdicts.time_left(ticket.expires_at - now)}")
     rows = tuple(
         (
             (
@@ -363,8 +363,8 @@ async def _proposal(desk: Desk, message: Outgoing) -> Worded:
     decision = await desk.ledger.decision(ticket.decision_id or "") if ticket else None
     if ticket is None or decision is None or ticket.state is not TicketState.OPEN:
         return "", ()
-    left = text.time_left(ticket.expires_at - desk.clock.now())
-    body = text.proposal_text(decision, None, desk.broker.link, None)
+    left = verdicts.time_left(ticket.expires_at - desk.clock.now())
+    body = verdicts.proposal_text(decision, None, desk.broker.link, None)
     buttons = ((("Approve", f"approve:{ticket.ticket_id}"), ("Reject", f"reject:{ticket.ticket_id}")),)
     return (
         f"{body}\n\n<b>{text.terms(ticket)}</b>\nStill open after a restart · {left}. Approve checks everything anew.",

@@ -6,7 +6,7 @@ from decimal import Decimal
 from html import escape, unescape
 from zoneinfo import ZoneInfo
 
-from bot import text
+from bot import history, text
 from core.cards import Preview
 from core.model import Account, Buttons, Link, Order, Ticket, Trade, Trading, TradingState
 from core.options.plan import PlanPreview
@@ -268,7 +268,7 @@ def meanwhile(
 ) -> str:
     """What happened since trading was closed, before it is opened again."""
     lines = [*state_lines(trading, zone)[:2], "", "<b>Since then</b>"]
-    fills = text.trade_lines(trades, zone)
+    fills = history.trade_lines(trades, zone)
     lines += fills[:MOST] or ["Nothing was filled."]
     if len(fills) > MOST:
         lines.append(f"… and {len(fills) - MOST} more; /trades lists them.")

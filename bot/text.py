@@ -1,22 +1,19 @@
 """What is shown: pure functions from values to the chat's HTML. Every value is escaped; every line is closed in itself."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from html import escape
 from zoneinfo import ZoneInfo
 
 from core import sessions
-from core.analyst import Answer
 from core.cards import Preview
-from core.exercise import Ending, endings
 from core.lots import EXCHANGE_ZONE
 from core.model import (
     Account,
     Buttons,
     Denial,
     Drift,
-    Execution,
     Instrument,
     Link,
     Mode,
@@ -27,13 +24,10 @@ from core.model import (
     Quote,
     Role,
     Side,
-    StoredDecision,
     Ticket,
     TimeInForce,
-    Trade,
 )
 from core.options.plan import PlanPreview
-from core.proposer import Proposal
 
 LIMIT = 4096
 NBSP = "\N{NO-BREAK SPACE}"
@@ -373,146 +367,6 @@ def risk_line(preview: Preview, account: Account | None) -> str:
     return f"Stop {plain_price(ticket.stop_loss)}{target}\nRisk {money(preview.risk, base)}{share}"
 
 
-MAX_REASON, MAX_WHY, MAX_EVIDENCE = 700, 300, 4
-
-
-def cut(words: str, most: int) -> str:
-    """Foreign text, escaped, at most `most` characters long."""
-    return escape(words if len(words) <= most else words[: most - 1].rstrip() + "…")
-
-
-def time_left(left: timedelta) -> str:
-    """How long something is still good for."""
-    seconds = max(int(left.total_seconds()), 0)
-    return f"{seconds // 60} min left" if seconds >= 120 else f"{seconds} s left"
-
-
-def analysis(proposal: Proposal, link: Link, account: Account | None, plan_lines: Sequence[str] = ()) -> str:
-    """The end of an analysis: a card, or the reasons without one, or what went wrong. `plan_lines` are the part of a plan of options."""
-    call = proposal.answer.call
-    if proposal.decision is None:
-        said = [
-            f"<b>{escape(call.ticker)}: no verdict.</b>",
-            escape(proposal.answer.words),
-            cost_line(proposal.answer),
-        ]
-        return "\n".join([*said, badge(link)])
-    body = proposal_text(proposal.decision, proposal.preview, link, account, proposal.why_not, plan_lines)
-    return f"{body}\n{cost_line(proposal.answer)}"
-
-
-def cost_line(answer: Answer) -> str:
-    """Which model answered, how long it took and what it cost; an unknown price is said to be unknown, and is not nothing."""
-    call = answer.call
-    cost = "price of this model unknown" if call.cost is None else f"${call.cost:.4f}"
-    cost = "demo, free" if answer.demo else cost
-    return f"<i>{escape(call.model)} · {call.latency_seconds:.1f} s · {cost}</i>"
-
-
-def proposal_text(
-    decision: StoredDecision,
-    preview: Preview | PlanPreview | None,
-    link: Link,
-    account: Account | None,
-    why_not: str = "",
-    plan_lines: Sequence[str] = (),
-) -> str:
-    """A verdict with its reasons, and the order that it would become. Everything the model wrote is foreign text.
-
-    `plan_lines` are what the card of a plan of options says between its title and its end.
-    """
-    term = {1: "SHORT", 5: "SHORT", 20: "MEDIUM", 60: "LONG"}.get(decision.time_horizon, "")
-    unit = "session" if decision.time_horizon == 1 else "sessions"
-    lines = [
-        f"<b>{escape(decision.verdict)} {escape(decision.ticker)}</b> · confidence {decision.confidence}%",
-        f"{decision.time_horizon} {unit} ({term} term)",
-    ]
-    if decision.demo:
-        lines.append("🧪 <b>DEMO</b>: simple rules, not an AI.")
-    if decision.injection_suspected:
-        lines.append("⚠️ The model suspects that some text tried to give it orders.")
-    if isinstance(preview, Preview):
-        lines += _order_of(preview, link, account)
-    elif preview is not None:
-        lines += plan_lines
-    else:
-        levels = f"Target {plain_price(decision.target_price)} · stop {plain_price(decision.stop_loss)} · {badge(link)}"
-        lines.append(levels)
-    lines += _plan_of(decision, has_card=preview is not None)
-    lines.append(f"\n{cut(decision.reasoning, MAX_REASON)}")
-    lines += [f"· {cut(says, 160)}{_named(fact, says)}" for fact, says in decision.evidence[:MAX_EVIDENCE]]
-    lines.append(f"<b>Against it:</b> {cut(decision.bear_case, MAX_REASON)}")
-    if preview is not None and preview.denials:
-        unit = "share" if isinstance(preview, Preview) else "combination"
-        lines += ["", *denial_lines(preview.denials, unit)]
-    elif preview is not None:
-        left = preview.ticket.expires_at - preview.ticket.created_at
-        lines.append(f"\nNothing is sent before you tap Approve.\n{time_left(left).capitalize()}.")
-    if why_not:
-        lines.append(f"\n{escape(why_not)}")
-    return "\n".join(lines)
-
-
-def _plan_of(decision: StoredDecision, *, has_card: bool) -> list[str]:
-    """The plan of options that a decision proposes, and why; where there is a card of it, only why."""
-    plan = decision.option_plan
-    if plan is None:
-        return []
-    strikes = "/".join(f"{strike.normalize():f}" for strike in plan.strikes)
-    name = f"{plan.strategy} {strikes} {plan.expiry.day} {plan.expiry:%b %y}"
-    why = f"<b>Why options:</b> {cut(plan.why, MAX_WHY)}"
-    return ["", why] if has_card else [f"Proposes {escape(name)}", "", why]
-
-
-def _order_of(preview: Preview, link: Link, account: Account | None) -> list[str]:
-    ticket, currency = preview.ticket, preview.ticket.instrument.currency
-    lines = [
-        f"<b>{terms(ticket)}</b> · ≈{NBSP}{money(preview.value, currency)}",
-        badge(link),
-        quote_line(preview.quote),
-        position_line(preview),
-    ]
-    if ticket.side is Side.BUY:
-        lines.append(risk_line(preview, account))
-    lines += [*protection_lines(preview), *time_lines(ticket)]
-    return lines if preview.what_if is None else [*lines, *margin_lines(preview, account)]
-
-
-# The facts by the names that people have for them.
-_FACTS = {
-    "rsi14": "RSI 14",
-    "sma20": "20-day average",
-    "sma50": "50-day average",
-    "sma200": "200-day average",
-    "macd": "MACD",
-    "macd_signal": "MACD signal",
-    "macd_histogram": "MACD histogram",
-    "atr14": "ATR 14",
-    "high_52w": "52-week high",
-    "low_52w": "52-week low",
-    "day_change_percent": "change today",
-    "volume_ratio": "volume against its average",
-    "relative_strength_spy": "strength against SPY",
-    "position_quantity": "your holding",
-    "position_cost": "what your holding cost",
-    "exposure_percent": "your exposure",
-    "net_liquidation": "value of the account",
-    "open_orders_count": "open orders",
-    "quote_delayed": "age of the quote",
-}
-
-
-def _named(fact: str, says: str) -> str:
-    """The name of the fact behind what is said of it, unless that has it already."""
-    name = fact_name(fact)
-    return "" if name.lower() in says.lower() else f" <i>({cut(name, 40)})</i>"
-
-
-def fact_name(fact: str) -> str:
-    """What a person calls a fact."""
-    return _FACTS.get(fact, fact.replace("_", " "))
-
-
 STATE_WORDS = {
     OrderState.SENDING: "⏳ sending",
     OrderState.WORKING: "🟢 working",
@@ -633,8 +487,8 @@ def order_news(
     if order.filled:
         paid = None if order.average_price is None else order.average_price * order.filled * order.multiplier
         whole = money(paid if paid is None else abs(paid), order.currency)
-        way = "" if order.kind == "STK" or paid is None else f" {_way(paid * order.side.sign)}"
-        done = f"{quantity(order.filled)} {traded_at(order)} · {whole}{way}"
+        went = "" if order.kind == "STK" or paid is None else f" {way(paid * order.side.sign)}"
+        done = f"{quantity(order.filled)} {traded_at(order)} · {whole}{went}"
         lines.append(done)
         lines += [f"Commission {commission}"] if commission else []
     if gain:
@@ -654,7 +508,8 @@ def order_news(
     return "\n".join(lines)
 
 
-def _way(paid: Decimal) -> str:
+def way(paid: Decimal) -> str:
+    """Which way a net in money went."""
     return "received" if paid < 0 else "paid"
 
 
@@ -724,103 +579,6 @@ def drift_buttons(drifts: Sequence[Drift]) -> Buttons:
         ((f"Take over the broker's {quantity(d.told)} {d.label}", f"takeover:{d.con_id}:{d.told:f}"),)
         for d in drifts[:8]
     )
-
-
-def trade_lines(trades: Sequence[Trade], zone: ZoneInfo) -> list[str]:
-    """Trades as people count them: each fill of a combination once, with its legs below, and the end of an option with the shares it moved.
-
-    They stay in the order in which they are told.
-    """
-    ended = {e.option.key: e for e in endings(t.execution for t in trades)}
-    shares = {e.shares.key: e.option.key for e in ended.values() if e.shares is not None}
-    by_key = {t.execution.key: t for t in trades}
-    wholes = {_fill_of(t): t for t in trades if not t.execution.moves_holding}
-    legs: dict[tuple[str, str, int, str], list[Trade]] = {fill: [] for fill in wholes}
-    for trade in sorted(trades, key=lambda t: t.execution.key):
-        if trade.execution.moves_holding and _fill_of(trade) in wholes:
-            legs[_fill_of(trade)].append(trade)
-    lines = []
-    for trade in trades:
-        key = trade.execution.key
-        if key in ended:
-            moved = ended[key].shares
-            lines.append(_end_line(ended[key], trade, None if moved is None else by_key[moved.key], zone))
-        elif not trade.execution.moves_holding:
-            lines.append(_whole_line(trade, legs[_fill_of(trade)], zone))
-        elif key not in shares and _fill_of(trade) not in wholes:
-            lines.append(trade_line(trade, zone))
-    return lines
-
-
-def _fill_of(trade: Trade) -> tuple[str, str, int, str]:
-    """What the parts of one fill of a combination have in common: their order, and the id before the number of the part."""
-    done = trade.execution
-    return (done.account, done.order_ref, done.perm_id, done.key.rpartition(".")[0])
-
-
-def trade_line(trade: Trade, zone: ZoneInfo) -> str:
-    """One execution, and the combination that it is a leg of, where it is one."""
-    done = trade.execution
-    strategy = f"\n   of {escape(trade.strategy)}" if trade.strategy else ""
-    return (
-        f"<b>{_traded(done)}</b>\n   {money(done.quantity * done.price * done.multiplier, done.currency)} · {_costs([trade])}"
-        f"{_gains([trade])}{strategy}\n   {_when(trade, zone)}"
-    )
-
-
-def _traded(done: Execution) -> str:
-    return f"{done.side} {quantity(done.quantity)} {escape(done.label)} @ {plain_price(done.price)}"
-
-
-def _whole_line(whole: Trade, legs: Sequence[Trade], zone: ZoneInfo) -> str:
-    """One fill of a combination: its net, what its legs came to in money, and the legs."""
-    done = whole.execution
-    verb, name = verb_and_name(done.side, whole.strategy or f"{done.symbol} combination")
-    parts = [t.execution for t in legs]
-    total = sum((e.side.sign * e.quantity * e.price * e.multiplier for e in parts), Decimal(0))
-    paid = f"{_way(total)} {money(abs(total), done.currency)}" if parts else "legs not reported yet"
-    lines = [
-        f"<b>{verb} {quantity(done.quantity)} {escape(name)} {net_price(done.price * done.side.sign)}</b>",
-        f"   {paid} · {_costs(legs)}{_gains(legs)}",
-        *(f"   {_traded(e)}" for e in parts),
-        f"   {_when(whole, zone)}",
-    ]
-    return "\n".join(lines)
-
-
-def _end_line(ending: Ending, trade: Trade, moved: Trade | None, zone: ZoneInfo) -> str:
-    """How an option came to its end, and the shares that moved with it at the strike."""
-    option, of = ending.option, [trade] if moved is None else [trade, moved]
-    lines = [f"<b>{ending.how} {quantity(option.quantity)} {escape(option.label)}</b>"]
-    if moved is not None:
-        done = moved.execution
-        lines.append(f"   {_traded(done)} · {money(done.quantity * done.price, done.currency)}")
-    charged = [t for t in of if t.commission]
-    lines += [f"   {_costs(charged)}"] if charged else []  # the broker takes nothing for it as a rule
-    lines += [gain.lstrip("\n")] if (gain := _gains(of[-1:])) else []  # of an exercise, that of the shares
-    return "\n".join([*lines, f"   {_when(trade, zone)}"])
-
-
-def _costs(trades: Sequence[Trade]) -> str:
-    """What the broker took for all of them; a dash where one is not known."""
-    currencies = {t.commission_currency for t in trades}
-    total = added(t.commission for t in trades) if len(currencies) == 1 else None
-    return "commission –" if total is None else f"commission {money(total, currencies.pop() or '')}"
-
-
-def _gains(trades: Sequence[Trade]) -> str:
-    """What the broker says they brought, in a line of its own; empty for what only opened, and where it has not said."""
-    gain = added(t.realized for t in trades)
-    closes = any(t.execution.side is Side.SELL and t.execution.option is None for t in trades)
-    if not trades or gain is None or not (closes or (gain and any(t.execution.option for t in trades))):
-        return ""
-    return f"\n   realised {money(gain, trades[0].execution.currency, signed=True)}"
-
-
-def _when(trade: Trade, zone: ZoneInfo) -> str:
-    which = f" · #{trade.order_number}" if trade.order_number else ""
-    which += f" · AI {trade.confidence}%" if trade.confidence is not None else ""
-    return f"{local(trade.execution.time, zone)}{which}"
 
 
 def pages(text: str, limit: int = LIMIT) -> list[str]:

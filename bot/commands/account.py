@@ -3,7 +3,7 @@
 from decimal import Decimal
 from html import escape
 
-from bot import notices, plans, text
+from bot import history, notices, plans, text
 from bot.command import Caller, Symbol, button, command
 from bot.reply import Reply
 from bot.services import Desk
@@ -102,5 +102,5 @@ async def trades(desk: Desk, who: Caller) -> Reply:
     if not found:
         return Reply(f"No trades yet.\n{badge}")
     zone = desk.settings.timezone
-    lines = text.trade_lines(found, zone)[:TRADES]
+    lines = history.trade_lines(found, zone)[:TRADES]
     return Reply("\n".join(["<b>Trades</b>", badge, "", *lines]))

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from bot import notices, text
+from bot import notices, verdicts
 from bot.command import Caller, Lane, Symbol, button, command
 from bot.commands.planned import picture_of
 from bot.commands.trade import ending, ends_old_cards, plan_lines, send_card, verdict_buttons
@@ -28,7 +28,7 @@ async def analyze(desk: Desk, who: Caller, symbol: Symbol) -> Reply:
 
     proposal = await desk.proposer.propose(who.user, symbol, tell)
     link, account = desk.broker.link, desk.broker.account
-    body = text.analysis(proposal, link, account, plan_lines(proposal.preview, link, account))
+    body = verdicts.analysis(proposal, link, account, plan_lines(proposal.preview, link, account))
     older = None if proposal.decision is None else await _older(desk, who, proposal.decision)
     if proposal.preview is None:
         return Reply(body, ends=older)

@@ -7,7 +7,7 @@ from datetime import timedelta
 from decimal import Decimal
 from html import escape
 
-from bot import grammar, plans, text
+from bot import grammar, plans, text, verdicts
 from bot.command import Caller, Line, button, command
 from bot.commands.planned import plan_card
 from bot.grammar import Target
@@ -204,7 +204,7 @@ async def _fresh(desk: Desk, who: Caller, ticket: Ticket, *, lead: str) -> Reply
     decision, preview, why_not = await desk.proposer.again(ticket)
     link, account = desk.broker.link, desk.broker.account
     told = plan_lines(preview, link, account)
-    body = lead + text.proposal_text(decision, preview, link, account, why_not, told)
+    body = lead + verdicts.proposal_text(decision, preview, link, account, why_not, told)
     if preview is None or preview.denials:
         return Reply(body, opens=preview.ticket if preview else None)
     return Reply(body, verdict_buttons(preview.ticket), opens=preview.ticket)

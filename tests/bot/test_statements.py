@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from bot import text
+from bot import history
 from bot.statements import differences, lots_text, summary_text
 from core.lots import Books, book
 from core.model import (
@@ -366,10 +366,10 @@ def test_a_combination_is_one_trade() -> None:
         trade(WHOLE, None, strategy=SPREAD),
         trade(before),
     ]
-    assert text.trade_lines(told, ZONE) == [
+    assert history.trade_lines(told, ZONE) == [
         "<b>BUY 2 AAPL BULL_CALL_SPREAD 190/200 18 Dec 26 debit 1.93</b>\n   paid $386.00 · commission $2.60\n"
         "   BUY 2 AAPL 190 C 18 Dec 26 @ 3.59\n   SELL 2 AAPL 200 C 18 Dec 26 @ 1.66\n   02 Mar 16:30 Berlin · #3",
-        text.trade_line(told[-1], ZONE),
+        history.trade_line(told[-1], ZONE),
     ]
 
 
@@ -387,7 +387,7 @@ def test_a_credit_that_closes() -> None:
         replace(t, execution=replace(t.execution, exec_id=t.execution.exec_id.replace("a1b0", "a1b1")))
         for t in told
     ]
-    lines = text.trade_lines([*again, *told], ZONE)
+    lines = history.trade_lines([*again, *told], ZONE)
     assert len(lines) == 2
     assert lines[0].startswith(
         "<b>CLOSE 2 AAPL BULL_CALL_SPREAD 190/200 18 Dec 26 credit 2.50</b>\n   received $500.00 · commission $2.60\n   realised +$110.80\n"
@@ -401,20 +401,20 @@ def test_what_is_not_known_of_a_combination() -> None:
         trade(LONG, strategy=SPREAD),
         trade(WHOLE, None, strategy=SPREAD),
     ]
-    assert "paid $386.00 · commission –\n" in text.trade_lines(late, ZONE)[0]
-    assert "legs not reported yet · commission –\n" in text.trade_lines(late[2:], ZONE)[0]
-    alone = text.trade_lines(late[:2], ZONE)
+    assert "paid $386.00 · commission –\n" in history.trade_lines(late, ZONE)[0]
+    assert "legs not reported yet · commission –\n" in history.trade_lines(late[2:], ZONE)[0]
+    alone = history.trade_lines(late[:2], ZONE)
     assert len(alone) == 2
     assert all(f"\n   of {SPREAD}\n" in line for line in alone)
     assert "<b>BUY 2 AAPL 190 C 18 Dec 26 @ 3.59</b>\n   $718.00 · commission $1.30" in alone[1]
-    assert "BUY 2 AAPL combination debit 1.93" in text.trade_lines([trade(WHOLE, None)], ZONE)[0]
+    assert "BUY 2 AAPL combination debit 1.93" in history.trade_lines([trade(WHOLE, None)], ZONE)[0]
 
 
 def test_the_end_of_an_option_is_one_line() -> None:
     """Expired is no sale at 0.00 with a commission that never comes; the shares of an assignment are told with it."""
-    expired = text.trade_lines([trade(over(2, Side.SELL), None)], ZONE)
+    expired = history.trade_lines([trade(over(2, Side.SELL), None)], ZONE)
     assert expired == ["<b>EXPIRED 2 AAPL 190 C 18 Dec 26</b>\n   18 Dec 22:20 Berlin"]
-    assigned = text.trade_lines(
+    assigned = history.trade_lines(
         [trade(called(3, Side.SELL), "0.52", "1700.10"), trade(over(2, Side.BUY), None, "0")], ZONE
     )
     assert assigned == [
@@ -425,5 +425,5 @@ def test_the_end_of_an_option_is_one_line() -> None:
 
 def test_foreign_names_of_combinations_are_escaped() -> None:
     """What an order is called is shown, not obeyed."""
-    assert "&lt;i&gt;" in text.trade_lines([trade(WHOLE, None, strategy="<i>X")], ZONE)[0]
-    assert "&lt;i&gt;" in text.trade_lines([trade(LONG, None, strategy="<i>X")], ZONE)[0]
+    assert "&lt;i&gt;" in history.trade_lines([trade(WHOLE, None, strategy="<i>X")], ZONE)[0]
+    assert "&lt;i&gt;" in history.trade_lines([trade(LONG, None, strategy="<i>X")], ZONE)[0]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot import text
+from bot import history, text, verdicts
 from core.cards import Preview
 from core.facts import ROWS
 from core.model import Denial, Mode, Order, OrderState, OrderType, Role, Side, TimeInForce, Trade, WhatIf
@@ -307,13 +307,13 @@ def test_a_sale_tells_what_it_brought() -> None:
     sold = order(state=OrderState.FILLED, side=Side.SELL, filled=Decimal(10), average_price=Decimal(100))
     assert "Realised +$99.00" in text.order_news(sold, OrderState.FILLED, "", "", LINK, gain="+$99.00")
     known = Trade(execution(side=Side.SELL), 3, OrderType.MARKET, Decimal(1), "USD", Decimal(99))
-    assert "realised +$99.00" in text.trade_line(known, ZoneInfo("UTC"))
-    assert "realised" not in text.trade_line(replace(known, execution=execution()), ZoneInfo("UTC"))
+    assert "realised +$99.00" in history.trade_line(known, ZoneInfo("UTC"))
+    assert "realised" not in history.trade_line(replace(known, execution=execution()), ZoneInfo("UTC"))
 
 
 def test_a_fact_has_a_name() -> None:
     """Nobody needs the ids under which facts are kept."""
-    assert all("_" not in text.fact_name(row.id) for row in ROWS)
+    assert all("_" not in verdicts.fact_name(row.id) for row in ROWS)
 
 
 def test_a_bracket_is_one_card() -> None:
@@ -414,11 +414,13 @@ def test_a_loss_and_a_short() -> None:
 def test_a_trade() -> None:
     """A commission that has not come is a dash; one that has is shown in its currency."""
     zone = ZoneInfo("UTC")
-    bare = read(text.trade_line(Trade(execution(10, "187.5"), 3, OrderType.MARKET, None, None, None), zone))
+    bare = read(
+        history.trade_line(Trade(execution(10, "187.5"), 3, OrderType.MARKET, None, None, None), zone)
+    )
     assert "BUY 10 AAPL @ 187.50" in bare
     assert "$1,875.00 · commission –" in bare
     assert "UTC · #3" in bare
-    paid = text.trade_line(Trade(execution(), None, None, Decimal("1.05"), "EUR", None), zone)
+    paid = history.trade_line(Trade(execution(), None, None, Decimal("1.05"), "EUR", None), zone)
     assert "commission €1.05" in paid
     assert "#" not in paid
 
