@@ -29,6 +29,10 @@ class BadInput(GreenlightError):
     """What was typed cannot be meant."""
 
 
+class TooDear(BadInput):
+    """Not one of it fits the budget."""
+
+
 class Denied(GreenlightError):
     """The desk's own rules refuse (a rejection would be the broker's)."""
 

@@ -17,7 +17,7 @@ from ulid import ULID
 
 from core import risk
 from core.cards import ASKED_TWICE, Cards, spot_of
-from core.errors import BadInput, NoAnswer, Refused
+from core.errors import BadInput, NoAnswer, Refused, TooDear
 from core.model import (
     Chain,
     Dividend,
@@ -109,13 +109,38 @@ class Planner:
     # --- from a wish to a plan --------------------------------------------------------------------------------------------
 
     async def preview(self, request: PlanRequest, owner: int, decision_id: str | None = None) -> PlanPreview:
-        """The card of what somebody wants. Raises BadInput, Denied, BrokerError."""
+        """The card of what somebody wants. Raises BadInput, Denied, BrokerError.
+
+        Where no strikes are named and the usual ones lose more than the budget, those of a spread come closer together until it fits.
+        """
         underlying = await self._broker.find(request.symbol)
         chain, spot = await asyncio.gather(self._broker.chain(underlying), self._quote(underlying))
         strategy = request.strategy or _SINGLES[request.single or (Side.BUY, Right.CALL)]
         expiry = chains.pick_expiry(chain, request.expiry, self.today)
         strikes = await self._strikes(underlying, chain, strategy, request.strikes, expiry, spot_of(spot))
-        wanted = strategies.terms(strategy, strikes, chain, expiry)
+        first: BadInput | None = None
+        while True:
+            wanted = strategies.terms(strategy, strikes, chain, expiry)
+            try:
+                return await self._drawn_at(request, owner, decision_id, underlying, strategy, wanted, spot)
+            except BadInput as problem:
+                first = first or problem
+                nearer = None if request.strikes else strategies.closer(strategy, strikes, chain.strikes)
+                if nearer is None or not isinstance(first, TooDear):
+                    raise first from None
+                strikes = nearer
+
+    async def _drawn_at(
+        self,
+        request: PlanRequest,
+        owner: int,
+        decision_id: str | None,
+        underlying: Instrument,
+        strategy: Strategy,
+        wanted: Sequence[tuple[int, OptionTerms | None]],
+        spot: Quote | None,
+    ) -> PlanPreview:
+        """The card of these legs. Raises TooDear where not one of it fits the budget."""
         options = await self._contracts(underlying, [option for _, option in wanted if option])
         legs = tuple(
             Leg(options[option].con_id, ratio, options[option].option)
@@ -128,7 +153,7 @@ class Planner:
             legs = tuple(leg for leg in legs if leg.option)  # shares that are there already stand behind it
         else:
             most = None
-        name = strategies.label(strategy, legs if len(legs) > 1 else (*legs,), underlying.symbol)
+        name = strategies.label(strategy, legs, underlying.symbol)
         quantity = request.quantity if request.budget is None else None
         terms = self._terms(
             underlying, legs, name, quantity or (None if request.budget else asked), options.values()
@@ -466,7 +491,7 @@ class Planner:
         budget: Decimal,
         most: Decimal | None,
     ) -> Decimal:
-        """How many of it lose no more than the budget at worst, and no more than `most`. Raises BadInput where not even one does."""
+        """How many of it lose no more than the budget at worst, and no more than `most`. Raises TooDear where not even one does."""
         one = replace(ticket, quantity=Decimal(1))
         each = risk.value(one, self._cards.moment(spot, atr=atr, plan=market))
         if each is None:
@@ -475,7 +500,7 @@ class Planner:
             )
         whole = (budget / each).to_integral_value(ROUND_FLOOR) if each > 0 else Decimal(1)
         if whole < 1:
-            raise BadInput(
+            raise TooDear(
                 f"One of it can lose {each:,.2f}, which is more than {budget:,.2f}. A bought option costs less further from the price, "
                 "a spread loses less with its strikes closer together."
             )

@@ -57,6 +57,17 @@ class Outline:
         """How many strikes it takes."""
         return len(self.deltas)
 
+    @property
+    def spreads(self) -> tuple[tuple[int, int], ...]:
+        """(place of the inner strike, place of the outer one) of each call or put that is bought against one that is sold."""
+        pairs = [
+            (one.strike, other.strike)
+            for one in self.parts
+            for other in self.parts
+            if one.right and one.right is other.right and one.ratio * other.ratio < 0
+        ]
+        return tuple(pair for pair in pairs if self.deltas[pair[0]] > self.deltas[pair[1]])
+
     def right_of(self, place: int) -> Right:
         """Whose delta chooses the strike of this place (of a straddle, the call's)."""
         return next(part.right for part in self.parts if part.right and part.strike == place)
@@ -198,6 +209,19 @@ def terms(
         return part.ratio, OptionTerms(expiry, strike, part.right, chain.multiplier, chain.trading_class)
 
     return tuple(leg(part) for part in outline.parts)
+
+
+def closer(
+    strategy: Strategy, strikes: Sequence[Decimal], listed: Sequence[Decimal]
+) -> tuple[Decimal, ...] | None:
+    """The strikes with the outer one of each spread about half as far from the inner one; None where none can come closer."""
+    moved = list(strikes)
+    for inner, outer in STRATEGIES[strategy].spreads:
+        low, high = sorted((strikes[inner], strikes[outer]))
+        between = [strike for strike in listed if low < strike < high]
+        if between:
+            moved[outer] = between[len(between) // 2]
+    return None if moved == list(strikes) else tuple(moved)
 
 
 Signature = frozenset[tuple[int, Right | None, int]]

@@ -216,11 +216,30 @@ async def test_wizard_leads_to_a_card(desk: House) -> None:
     await phone.taps("BULL_CALL_SPREAD", found)
     card = await phone.sees(lambda m: m["id"] == start["id"] and "Send" in labels(m))
     assert re.search(r"BUY \d+ AAPL BULL_CALL_SPREAD", card["text"])
-    loss = re.search(r"max loss \$([\d,.]+)", card["text"])
-    assert loss is not None
-    assert float(loss[1].replace(",", "")) <= 1000
+    assert loss_of(card) <= 1000
     await phone.taps("Discard", card)
     await phone.sees(lambda m: m["id"] == start["id"] and "Nothing was sent" in m["text"])
+
+
+@pytest.mark.parametrize("name", ["BULL_CALL_SPREAD", "BEAR_PUT_SPREAD", "BULL_PUT_SPREAD", "IRON_CONDOR"])
+async def test_a_small_budget_brings_the_strikes_together(desk: House, name: str) -> None:
+    """Where the usual strikes would lose more than the budget and none were named, closer ones are taken; named ones stay."""
+    usual = await desk.phone.asks(f"/strategy {name} AAPL 30d", f"1 AAPL {name}")
+    most = loss_of(usual)
+    fits = await desk.phone.asks(f"/strategy {name} AAPL 30d ${most * 0.6:.0f}", f"AAPL {name}.*max loss")
+    assert 0 < loss_of(fits) <= most * 0.6 + 1
+    assert "Send" in labels(fits)
+    wide = re.search(rf"{name} ([\d./]+)", usual["text"])
+    assert wide is not None
+    assert wide[1] not in fits["text"]
+    await desk.phone.asks(f"/strategy {name} AAPL {wide[1]} 30d ${most * 0.6:.0f}", "One of it can lose")
+
+
+def loss_of(card: Json) -> float:
+    """The most that the plan of a card can lose."""
+    loss = re.search(r"max loss \$([\d,.]+)", card["text"])
+    assert loss is not None, card["text"]
+    return float(loss[1].replace(",", ""))
 
 
 async def test_wizard_goes_on_after_a_restart(house: House) -> None:

@@ -1,5 +1,6 @@
 """The table of strategies: terms, names, labels, suggestions."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 from itertools import pairwise
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from core.errors import BadInput
 from core.model import Chain, Leg, OptionTerms, Right
 from core.options.plan import Strategy
-from core.options.strategies import STRATEGIES, View, label, name_of, suggestions, terms, uses_shares
+from core.options.strategies import STRATEGIES, View, closer, label, name_of, suggestions, terms, uses_shares
 from tests.core.options.made import CHAIN, DECEMBER, JANUARY, SHARES, leg, legs, legs_of, option
 
 STRIKES = st.lists(st.integers(1, 400), min_size=4, max_size=4, unique=True).map(
@@ -38,6 +39,30 @@ def test_default_deltas_make_ascending_strikes(strategy: Strategy) -> None:
         for i in range(outline.strikes)
     ]
     assert all(low < high for low, high in pairwise(places))
+
+
+LISTED = [Decimal(strike) for strike in ("90", "92.5", "95", "97.5", "100", "105", "110", "120")]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "strikes", "nearer"),
+    [
+        (Strategy.BULL_CALL_SPREAD, (100, 120), (100, 110)),
+        (Strategy.BULL_CALL_SPREAD, (100, 105), None),
+        (Strategy.BEAR_PUT_SPREAD, (90, 100), ("95", 100)),
+        (Strategy.BULL_PUT_SPREAD, (90, "92.5"), None),
+        (Strategy.BEAR_CALL_SPREAD, (105, 120), (105, 110)),
+        (Strategy.IRON_CONDOR, (90, 95, 105, 120), ("92.5", 95, 105, 110)),
+        (Strategy.IRON_CONDOR, ("92.5", 95, 105, 120), ("92.5", 95, 105, 110)),
+        (Strategy.COLLAR, (90, 120), None),
+        (Strategy.LONG_STRANGLE, (90, 120), None),
+        (Strategy.LONG_CALL, (100,), None),
+    ],
+)
+def test_closer(strategy: Strategy, strikes: Sequence[str], nearer: Sequence[str] | None) -> None:
+    """Only the outer strike of a spread moves, towards the inner one, and only to a strike that is listed."""
+    found = closer(strategy, tuple(map(Decimal, strikes)), LISTED)
+    assert found == (None if nearer is None else tuple(map(Decimal, nearer)))
 
 
 def test_terms_of_a_spread() -> None:
