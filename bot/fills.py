@@ -11,21 +11,24 @@ from core.model import Order, Trade
 
 COSTS_SECONDS = 1.0
 """How long the news of a fill wait for what is missing, counted from the fill."""
-LATEST = 200
-"""Executions that are looked through."""
+
+
+def patience(desk: Desk, filled_at: datetime) -> float:
+    """Seconds that they may still wait; also where a clock was set back meanwhile no more than all of it."""
+    age = (desk.clock.now() - filled_at).total_seconds()
+    return min(max(COSTS_SECONDS - age, 0.0), COSTS_SECONDS)
 
 
 async def told(desk: Desk, order: Order) -> tuple[Trade, ...]:
     """The executions that moved what is held, newest first; none as long as not all of them and their commissions are there."""
-    latest = await desk.ledger.trades(LATEST)
-    trades = tuple(t for t in latest if t.order_number == order.number and t.execution.moves_holding)
+    trades = tuple(t for t in await desk.ledger.trades_of(order.number) if t.execution.moves_holding)
     return trades if is_whole(order, trades) else ()
 
 
 async def awaited(desk: Desk, order: Order, filled_at: datetime) -> tuple[Trade, ...]:
     """The same, waited for as long as COSTS_SECONDS allow."""
     loop, changed = asyncio.get_running_loop(), asyncio.Event()
-    until = loop.time() + COSTS_SECONDS - (desk.clock.now() - filled_at).total_seconds()
+    until = loop.time() + patience(desk, filled_at)
     with desk.ledger.watched(changed.set):
         while not (trades := await told(desk, order)) and loop.time() < until:
             with contextlib.suppress(TimeoutError):

@@ -27,8 +27,10 @@ async def word(desk: Desk, message: Outgoing) -> Worded:
 
 
 async def is_ripe(desk: Desk, message: Outgoing) -> bool:
-    """Whether its words need not wait. Those of a fill do, for what it cost."""
+    """Whether its words need not wait. Those of a fill do for a moment, for what it cost."""
     if message.kind != "order_news" or message.data["state"] != OrderState.FILLED:
+        return True
+    if not fills.patience(desk, message.created_at):
         return True
     order = await desk.ledger.order(number=message.data["number"])
     return order is None or bool(await fills.told(desk, order))

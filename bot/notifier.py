@@ -168,7 +168,7 @@ class OutboxSender:
             return _Parcel(together, text, (), pages(text))
         message = _next(queue)
         others = [m for m in queue if m is not message]
-        if others and not await notices.is_ripe(desk, message):
+        if others and not await _is_ripe(desk, message):
             message = _next(others)
         if message.is_edit and message is not queue[0]:
             # What it changes may wait here under the name that it had before: progress that has become a card.
@@ -314,6 +314,17 @@ async def _words(desk: Desk, message: Outgoing) -> notices.Worded:
             f"⚠️ There is news that could not be put into words ({message.kind}). /orders and /trades show how things stand.",
             (),
         )
+
+
+async def _is_ripe(desk: Desk, message: Outgoing) -> bool:
+    """Whether the words of a message need not wait; also where nobody can tell."""
+    try:
+        return await notices.is_ripe(desk, message)
+    except StorageError:
+        raise
+    except Exception:
+        log.exception("message %s (%s) waits for nothing", message.id, message.kind)
+        return True
 
 
 def _next(queue: list[Outgoing]) -> Outgoing:

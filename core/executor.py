@@ -341,8 +341,8 @@ class Executor:
         """
         if not self.reaches(order):
             if order.number not in self._out_of_reach:
-                self._out_of_reach.add(order.number)
                 await self._ledger.record(notices=[warning(order, f"{text} {OUT_OF_REACH}")])
+                self._out_of_reach.add(order.number)
                 self._notifier.wake()
             return
         self._broker.ensure_room()

@@ -6,13 +6,16 @@ the books and for the chat alike. The answer does not depend on the order, or on
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Set
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from zoneinfo import ZoneInfo
 
 from core.model import Execution, Right, Side
+
+EXCHANGE = ZoneInfo("America/New_York")
 
 
 class How(StrEnum):
@@ -28,8 +31,8 @@ class How(StrEnum):
 class Ending:
     """The end of `option`'s contracts, and the `shares` that moved with it; None where it ended worthless.
 
-    `doubtful`: the shares could as well belong to another option that ended in the same second, or it ended before its last day and no
-    shares were told (yet).
+    `doubtful`: the shares could as well belong to another option that ended in the same second, or shares that fit no end moved at the
+    strike in that second, or it ended before its last day and no shares were told (yet).
     """
 
     option: Execution
@@ -70,7 +73,15 @@ def endings(executions: Iterable[Execution]) -> tuple[Ending, ...]:
         elif execution.kind == "STK" and execution.quantity:
             moved[_bucket(execution, execution.side, execution.price, execution.quantity)].append(execution)
     found = [ending for bucket, options in ended.items() for ending in _paired(options, moved[bucket])]
+    claimed = {ending.shares.key for ending in found if ending.shares}
+    loose = {bucket[:-1] for bucket, shares in moved.items() if any(one.key not in claimed for one in shares)}
+    found = [replace(e, doubtful=e.doubtful or _could_have(e, loose)) for e in found]
     return tuple(sorted(found, key=lambda ending: (ending.option.time, ending.option.key)))
+
+
+def _could_have(ending: Ending, loose: Set[tuple[object, ...]]) -> bool:
+    """Whether shares that belong to no end, in parts for example, could be this one's: all but their number fits."""
+    return ending.shares is None and _awaited(ending.option)[:-1] in loose
 
 
 def _orderless(execution: Execution) -> bool:
@@ -124,7 +135,7 @@ def _event_of(execution: Execution) -> str:
 
 
 def _is_early(end: Execution) -> bool:
-    return end.option is None or end.time.date() < end.option.expiry
+    return end.option is None or end.time.astimezone(EXCHANGE).date() < end.option.expiry
 
 
 def _how(option: Execution) -> How:

@@ -6,6 +6,7 @@ What was written is true; what is in memory was written before.
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -30,8 +31,11 @@ from core.names import Index, Name, names
 from core.pace import KEPT, Pace
 from core.ports import Clock, Ledger, Notifier
 
+log = logging.getLogger(__name__)
+
 ZERO = Decimal(0)
 DRIFT_SECONDS = 5.0
+LOOK_AGAIN_SECONDS = 5.0
 TIDY_EVERY = timedelta(hours=6)
 WENT_EARLY = "went_early:"
 """Before the name of a card, among what is remembered: whether its stop was gone while its entry could still buy."""
@@ -465,7 +469,11 @@ class OrderBook:
         with self.watched(changed):
             while True:
                 changed.clear()
-                due = await look()
+                try:
+                    due = await look()
+                except Exception:
+                    log.exception("looked at again in %.0f s", LOOK_AGAIN_SECONDS)
+                    due = LOOK_AGAIN_SECONDS
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(due):
                         await changed.wait()

@@ -16,6 +16,8 @@ from core.ports import Broker, Clock
 log = logging.getLogger(__name__)
 
 LASTS_SECONDS = 10.0
+SUSPECT_SECONDS = 1.0
+"""How often it is looked at an order that may have outlived its reason: what only comes and goes must not count as lasting."""
 CLOSED = "What it was to close is not held any more, or not all of it: filled now it would open what you have not approved, so it is cancelled."
 BARE = "The shares behind the call that it sells are gone and its loss would have no end, so it is cancelled."
 _WORKING = frozenset({OrderState.WORKING, OrderState.PARTIAL, OrderState.SUSPENDED})
@@ -47,7 +49,7 @@ class Outlived:
         for order in gone:
             if now - self._since[order.number] >= LASTS_SECONDS:
                 await self._end(order)
-        return LASTS_SECONDS
+        return SUSPECT_SECONDS if self._since else LASTS_SECONDS
 
     def _concerns(self, order: Order) -> bool:
         options = order.option is not None or bool(order.legs)

@@ -241,6 +241,10 @@ class Ledger(Protocol):
         """The last executions with what they cost, newest first."""
         ...
 
+    async def trades_of(self, number: int) -> tuple[Trade, ...]:
+        """Every execution of an order with what it cost, newest first."""
+        ...
+
     def watched(self, changed: Callable[[], object]) -> AbstractContextManager[None]:
         """While it lasts, this is called whenever executions or commissions have been written down."""
         ...

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from ulid import ULID
@@ -117,7 +118,15 @@ class Recovery:
             order = replace(order, legs=ticket.instrument.legs, name=ticket.instrument.name)
         if ticket is not None:
             order = replace(order, final_limit=ticket.final_limit)
+        if order.kind != "STK" and not (ticket is not None and ticket.closes):
+            order = replace(order, worth=self._worth(order))
         return advance(order, report, snapshot=True)
+
+    def _worth(self, order: Order) -> Decimal:
+        """An order for options that may open something counts as one that does, at its limit; what it was measured at is not known any more."""
+        account = self._broker.account
+        rate = (account.rate(order.currency) if account else None) or Decimal(1)
+        return abs(order.limit_price or Decimal(0)) * order.quantity * order.multiplier * rate
 
     async def tell(self) -> None:
         """After the first comparison: say once what was restored and what came from the broker."""

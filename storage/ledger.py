@@ -120,7 +120,10 @@ class SqliteLedger:
         return await self._database.read(work)
 
     async def trades(self, count: int) -> tuple[Trade, ...]:
-        return await self._database.read(_trades, count)
+        return await self._database.read(_trades, "1", count)
+
+    async def trades_of(self, number: int) -> tuple[Trade, ...]:
+        return await self._database.read(_trades, "h.order_number = ?", -1, number)
 
     async def ticket(self, ticket_id: str) -> Ticket | None:
         def work(db: sqlite3.Connection) -> Ticket | None:
@@ -695,14 +698,16 @@ def _audit(db: sqlite3.Connection, now: datetime, kind: str, detail: str, user: 
     rows.insert(db, "audit", {"at": rows.text(now), "kind": kind, "user": user, "detail": detail})
 
 
-def _trades(db: sqlite3.Connection, count: int) -> tuple[Trade, ...]:
+def _trades(db: sqlite3.Connection, condition: str, count: int, *values: object) -> tuple[Trade, ...]:
+    """Those that fit a condition of this room, the newest `count` (all where that is negative)."""
     found = db.execute(
-        """
+        f"""
         SELECT e.*, h.order_number, h.order_type, h.commission, h.commission_currency, h.realized, h.decision_id, h.confidence, h.reasoning, h.sent_at,
                h.strategy
-        FROM executions e JOIN trade_history h ON h.exec_id = e.exec_id ORDER BY e.time DESC, e.key DESC LIMIT ?
+        FROM executions e JOIN trade_history h ON h.exec_id = e.exec_id
+        WHERE {condition} ORDER BY e.time DESC, e.key DESC LIMIT ?
         """,
-        (count,),
+        (*values, count),
     )
     return tuple(
         Trade(

@@ -138,33 +138,14 @@ class Event:
 
 def explained(executions: Iterable[Execution]) -> tuple[Event, ...]:
     """What the broker's moves of options at no price mean, the oldest first, told as the books count them (core.exercise)."""
-    known = tuple(executions)
-    found = endings(known)
-    claimed = {ending.shares.key for ending in found if ending.shares}
-    loose = [e for e in known if e.kind == "STK" and without_order(e) and e.key not in claimed]
 
     def event(ending: Ending) -> Event:
-        kind = EventKind.UNCLEAR if _is_unclear(ending, loose) else _KINDS[ending.how]
+        kind = EventKind.UNCLEAR if ending.doubtful else _KINDS[ending.how]
         return Event(f"{ending.option.key}:{kind}", kind, ending.option, ending.shares)
 
-    return tuple(event(ending) for ending in found)
+    return tuple(event(ending) for ending in endings(executions))
 
 
 def without_order(execution: Execution) -> bool:
     """Whether no order made it: the broker's own move."""
     return execution.order_id == 0 and execution.perm_id == 0 and not execution.order_ref
-
-
-def _is_unclear(ending: Ending, loose: Sequence[Execution]) -> bool:
-    option = ending.option.option
-    if ending.doubtful or option is None:
-        return True
-    if ending.shares is not None:
-        return False
-    return ending.option.time.date() < option.expiry or any(
-        (e.account, e.symbol, e.currency)
-        == (ending.option.account, ending.option.symbol, ending.option.currency)
-        and e.time.replace(microsecond=0) == ending.option.time.replace(microsecond=0)
-        and e.price == option.strike
-        for e in loose
-    )

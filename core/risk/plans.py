@@ -89,18 +89,29 @@ def relatives(
 
 def applied(ticket: Ticket, legs: Sequence[Leg], positions: Sequence[Position]) -> tuple[Position, ...]:
     """The holdings as they are when these legs of it have traded."""
+    thing = ticket.instrument
+    return traded(ticket.account, thing.symbol, thing.currency, legs, ticket.quantity, positions)
+
+
+def traded(
+    account: str,
+    symbol: str,
+    currency: str,
+    legs: Sequence[Leg],
+    times: Decimal,
+    positions: Sequence[Position],
+) -> tuple[Position, ...]:
+    """The holdings as they are when these legs have traded so many times."""
     left = {leg.con_id: leg for leg in combine.merged(legs)}
     found = []
     for position in positions:
         leg = left.pop(position.con_id, None)
-        moved = leg.ratio * ticket.quantity if leg else ZERO
+        moved = leg.ratio * times if leg else ZERO
         found.append(replace(position, signed_quantity=position.signed_quantity + moved))
-    thing = ticket.instrument
-    for leg in left.values():
-        moved = leg.ratio * ticket.quantity
-        found.append(
-            Position(ticket.account, leg.con_id, thing.symbol, thing.currency, moved, None, option=leg.option)
-        )
+    found += [
+        Position(account, leg.con_id, symbol, currency, leg.ratio * times, None, option=leg.option)
+        for leg in left.values()
+    ]
     return tuple(found)
 
 

@@ -1,6 +1,6 @@
 """What the rules look at: the owner's limits, one moment of the desk, and what an order is measured by."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import ROUND_FLOOR, Decimal
@@ -13,6 +13,7 @@ from core.model import (
     Leg,
     Link,
     Order,
+    OrderState,
     OrderType,
     Position,
     Quote,
@@ -264,23 +265,49 @@ def beside(ticket: Ticket, snapshot: Snapshot) -> plans.Beside:
 def outlived(order: Order, snapshot: Snapshot) -> bool:
     """Whether a working order for options would do now what it was not measured for: open something where it was to close, or leave a call
     bare that was covered. True while what is held is not known.
+
+    It is measured beside the orders that are older: of several for which there is not enough any more, the youngest have outlived it.
     """
     if snapshot.positions is None:
         return True
-    if order.worth is None:
-        moves = order.moves(order.remaining)
-        return any(
-            (held := snapshot.held(con) or Decimal(0)) * m >= 0 or abs(m) > abs(held) for con, m in moves
-        )
-    lines = (*(snapshot.told or ()), *snapshot.positions)
-    of = (order.symbol, order.currency)
-    stock = (p.con_id for p in lines if p.kind == "STK" and p.option is None and (p.symbol, p.currency) == of)
-    shares = next(stock, plans.NO_SHARES)
-    others = tuple(o for o in snapshot.working if o.number != order.number)
-    mine, working = plans.relatives(*of, shares, lines, others)
-    least = snapshot.least(mine)
-    before = recognise.unencumbered(shares, order.symbol, least, working)
-    return recognise.unencumbered(shares, order.symbol, least, (*working, order)) < min(before, Decimal(0))
+    doubtful = {o.number for o in snapshot.working if o.state is OrderState.UNKNOWN}
+    older = tuple(o for o in snapshot.working if o.number < order.number and o.parent not in doubtful)
+    legs = order.legs or (Leg(order.con_id, 1, order.option),)
+    closing = _to_close(order, legs)
+    if any(not _closes(leg, order, older, snapshot) for leg in closing):
+        return True
+    lines, of = (*(snapshot.told or ()), *snapshot.positions), (order.symbol, order.currency)
+    stocks = [leg.con_id for leg in legs if leg.option is None] + [
+        p.con_id for p in lines if p.kind == "STK" and p.option is None and (p.symbol, p.currency) == of
+    ]
+    shares = next(iter(stocks), plans.NO_SHARES)
+    mine, working = plans.relatives(*of, shares, lines, older)
+
+    def free(trading: Sequence[Leg]) -> Decimal:
+        times = order.side.sign * order.remaining
+        after = plans.traded(order.account, *of, trading, times, snapshot.least(mine))
+        return recognise.unencumbered(shares, order.symbol, after, working)
+
+    return free(legs) < min(free(closing), Decimal(0))
+
+
+def _to_close(order: Order, legs: Sequence[Leg]) -> tuple[Leg, ...]:
+    """The legs that were to make smaller what is held: of a roll (nothing else has two expiries) those that end first, else all or none."""
+    days = {leg.option.expiry for leg in legs if leg.option}
+    if len(days) > 1:
+        return tuple(leg for leg in legs if leg.option and leg.option.expiry == min(days))
+    return tuple(legs) if order.worth is None else ()
+
+
+def _closes(leg: Leg, order: Order, older: Sequence[Order], snapshot: Snapshot) -> bool:
+    """Whether this leg of it still only makes smaller what is held, beside what older orders take of that."""
+    moved = order.side.sign * leg.ratio * order.remaining
+    taken = sum(
+        (m for o in older if not o.protects for con_id, m in o.moves(o.remaining) if con_id == leg.con_id and m * moved > 0),
+        Decimal(0),
+    )  # fmt: skip
+    held = snapshot.held(leg.con_id) or Decimal(0)
+    return held * moved < 0 and abs(moved + taken) <= abs(held)
 
 
 def shrinking(ticket: Ticket, snapshot: Snapshot) -> tuple[Leg, ...]:

@@ -67,6 +67,22 @@ def test_shares_that_do_not_belong(other: dict[str, object]) -> None:
     assert told([ended(Side.SELL, CALL), replace(moved(Side.BUY), **other)])[0] == ("EXPIRED", False)  # type: ignore[arg-type]
 
 
+def test_shares_in_parts_are_not_taken_for_none() -> None:
+    """Three puts and 100 and 200 shares at their strike: whose they are is in doubt, and so is that the puts expired."""
+    end = ended(Side.BUY, PUT, contracts=3)
+    parts = [moved(Side.BUY, 2, 100), moved(Side.BUY, 3, 200)]
+    assert endings([end, *parts]) == (Ending(end, How.EXPIRED, doubtful=True),)
+    later = [replace(part, time=NOW + timedelta(seconds=1)) for part in parts]
+    assert endings([end, *later]) == (Ending(end, How.EXPIRED),)
+
+
+def test_the_last_day_is_the_exchange_s() -> None:
+    """The evening before it in New York is the last day already in Greenwich, and too early all the same."""
+    evening = NOW.replace(hour=2)
+    assert endings([replace(ended(Side.BUY, PUT), time=evening)])[0].doubtful
+    assert not endings([replace(ended(Side.BUY, PUT), time=NOW)])[0].doubtful
+
+
 def test_within_the_second() -> None:
     """The broker tells times to the second; parts of one do not separate what belongs together."""
     assert told(
