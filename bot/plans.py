@@ -111,8 +111,9 @@ def facts(preview: PlanPreview, account: Account | None) -> list[str]:
     lines += leg_lines(preview)
     lines.append(price_line(preview))
     if preview.action is Action.CLOSE:
-        gain = money(preview.gain, currency, signed=True)
-        lines.append(f"Gain {gain} against average cost, without commissions")
+        least = "" if preview.gain is None else " at least,"
+        gain = f"{money(preview.gain, currency, signed=True)}{least}"
+        lines.append(f"Gain {gain} against average cost, before the commission of closing")
     if preview.outcome is not None:
         lines += outcome_lines(preview.outcome, currency)
         lines += counted_lines(preview)

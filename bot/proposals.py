@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from bot.services import Desk
 from core.errors import StaleCard, StorageError
-from core.model import Outgoing, Ticket
+from core.model import Outgoing, Ticket, TicketState
 from core.ports import Notifier
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ async def end_expired(desk: Desk, notifier: Notifier) -> None:
     now = desk.clock.now()
     late = [ticket for ticket in await desk.ledger.proposals() if ticket.expires_at <= now]
     if late:
-        await desk.ledger.expire(late, _edits(desk, "card", late))
+        await desk.ledger.end_cards(late, TicketState.EXPIRED, _edits(desk, "card", late))
         notifier.wake()
 
 

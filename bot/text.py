@@ -487,7 +487,7 @@ def order_news(
     if order.filled:
         paid = None if order.average_price is None else order.average_price * order.filled * order.multiplier
         whole = money(paid if paid is None else abs(paid), order.currency)
-        went = "" if order.kind == "STK" or paid is None else f" {way(paid * order.side.sign)}"
+        went = "" if order.kind == "STK" or not paid else f" {way(paid * order.side.sign)}"
         done = f"{quantity(order.filled)} {traded_at(order)} · {whole}{went}"
         lines.append(done)
         lines += [f"Commission {commission}"] if commission else []

@@ -420,7 +420,9 @@ class IBBroker:
         if position.option is not None:
             units = position.option.multiplier
             live = (quote.bid + quote.ask) / 2 if quote and quote.bid and quote.ask else None
-        market = live or (ib_mapping.price(item.marketPrice) if item else None)
+        # A share at nothing is one without a price; an option at nothing is worth that in the broker's own books.
+        read = ib_mapping.price if position.option is None else ib_mapping.value
+        market = live or (read(item.marketPrice) if item else None)
         if market is None or position.average_cost is None:
             return position
         value = market * position.signed_quantity * units

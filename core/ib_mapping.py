@@ -56,6 +56,12 @@ def price(value: Any) -> Decimal | None:
     return amount if amount is not None and amount > 0 else None
 
 
+def value(amount: Any) -> Decimal | None:
+    """What a unit of something that can be worthless is worth; below zero it is none."""
+    found = number(amount)
+    return found if found is not None and found >= 0 else None
+
+
 def moment(told: str) -> datetime | None:
     """A time with its zone, 20260302 10:30:00 US/Eastern, as UTC; None for none, one without a zone, and what cannot be read."""
     try:

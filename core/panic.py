@@ -9,11 +9,12 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import Decimal
 
 from core import risk
 from core.cards import Preview
-from core.errors import BrokerError, Busy, GreenlightError, NotConnected, StorageError
+from core.errors import BrokerError, Busy, GreenlightError, NotConnected, StaleCard, StorageError
 from core.executor import Executor
 from core.exposure import increasing, opened
 from core.model import (
@@ -26,6 +27,7 @@ from core.model import (
     Request,
     Side,
     Ticket,
+    TicketState,
     TradingState,
 )
 from core.options import recognise, strategies
@@ -82,6 +84,11 @@ class _WayOut:
 
     position: Position
     group: str
+
+    @property
+    def name(self) -> str:
+        """The same for the same holding, however much of it is left."""
+        return self.group or str(self.position.con_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -409,15 +416,20 @@ class Panic:
         await self._book.until(lambda: not self._on_their_way(), CANCELS_SECONDS)
         sent, left = await self._close(self._ways_out(), origin, show)
         # What covers something that is owed may leave when that is gone, and not before.
-        stuck = {way.group for way, why in (*((w, why) for w, _, why in sent), *left) if why and way.group}
+        stuck = {way.name for way, why in (*((w, why) for w, _, why in sent), *left) if why}
         going = {ticket.ticket_id for _, ticket, why in sent if not why}
         if stuck and going:
             await self._book.until(lambda: going.isdisjoint(o.card for o in self._book.orders), FILLS_SECONDS)
-            again = [way for way in self._ways_out() if way.group in stuck]
-            stuck = {way.group for way in again}
+            again = [way for way in self._ways_out() if way.name in stuck]
+            stuck = {way.name for way in again}
+            old = [ticket for way, ticket, why in sent if why and way.name in stuck]
+            for ticket in old:
+                with contextlib.suppress(StaleCard):  # answered meanwhile
+                    ended = _ended(ticket, self._clock.now())
+                    await self._ledger.end_cards([ticket], TicketState.REPLACED, [ended])
             more, still = await self._close(again, origin, show)
-            sent = [one for one in sent if not (one[2] and one[0].group in stuck)] + more
-            left = [one for one in left if one[0].group not in stuck] + still
+            sent = [one for one in sent if not (one[2] and one[0].name in stuck)] + more
+            left = [one for one in left if one[0].name not in stuck] + still
         return Flattened(
             tuple((ticket, why) for _, ticket, why in sent), tuple((way.position, why) for way, why in left)
         )
@@ -521,6 +533,12 @@ class Panic:
         found = risk.tightened(self._broker.account, (), self._trading.now, now, self._limits)
         words = Notice("resumed", {"against": self.still_against()}, to=origin.user)
         await self._trading.resume(origin, found[0] if found else TradingState.ACTIVE, (words,))
+
+
+def _ended(ticket: Ticket, now: datetime) -> Outgoing:
+    """The card of it as it is shown once a newer one has taken its place."""
+    facts = {"state": TicketState.REPLACED}
+    return Outgoing(ticket.owner, "card", now, data=facts, subject=ticket.ticket_id, is_edit=True)
 
 
 def _as_one(group: Group) -> Position:

@@ -41,6 +41,7 @@ from core.options.plan import (
     ExpiryWish,
     Greeks,
     Group,
+    Outcome,
     PlanLeg,
     PlanPreview,
     PlanRequest,
@@ -412,6 +413,10 @@ class Planner:
         closing = all(leg.con_id in shrinking for leg in legs)
         ticket = replace(ticket, closes=closing)
         snapshot = self._cards.as_if_approved(moment, ticket)
+        judged = risk.judged(ticket, snapshot)
+        outcome = payoff.outcome(judged.payoff, ticket.quantity) if judged and not closing else None
+        if outcome is not None and terms.limit is not None and not shrinking:
+            _ensure_a_bet(outcome, terms.limit, legs, bid, ask)
         denials, forecast = await self._cards.judge(ticket, snapshot)
         again = " ".join(d.message for d in denials if d.code in ASKED_TWICE)
         endless = any(
@@ -421,7 +426,6 @@ class Planner:
             d for d in denials if d.code not in ASKED_TWICE and not (endless and d.code in BY_THE_LOSS)
         )
         await self._cards.keep(ticket, forecast, denials)
-        judged = risk.judged(ticket, snapshot)
         opening = judged.legs if judged else ()
         action = Action.CLOSE if closing else Action.ROLL if shrinking else Action.OPEN
         volatility = _volatility(opening or legs, told)
@@ -435,7 +439,7 @@ class Planner:
             spot=spot,
             net_bid=bid,
             net_ask=ask,
-            outcome=payoff.outcome(judged.payoff, ticket.quantity) if judged and not closing else None,
+            outcome=outcome,
             judged=opening,
             judged_price=judged.price if judged else None,
             greeks=each.times(ticket.quantity) if each else None,
@@ -449,7 +453,7 @@ class Planner:
             value=_market_value(ticket, legs, bid, ask) if closing else risk.value(ticket, snapshot),
             risk=risk.at_risk(ticket, snapshot, self._cards.limits),
             again=again,
-            gain=self._gain(ticket, legs, bid, ask) if closing else None,
+            gain=self._gain(ticket, legs) if closing else None,
         )
 
     def _ticket(
@@ -571,15 +575,16 @@ class Planner:
         values = {leg.con_id: _time_value(leg, market.quotes.get(leg.con_id), market.spot) for leg in legs}
         return notes.notes(legs, market.spot, dividend, values, self.today, ticket.quantity)
 
-    def _gain(
-        self, ticket: Ticket, legs: Sequence[Leg], bid: Decimal | None, ask: Decimal | None
-    ) -> Decimal | None:
-        """What closing at the middle would bring against the average cost, without commissions; None where a cost is not known."""
-        if bid is None or ask is None:
+    def _gain(self, ticket: Ticket, legs: Sequence[Leg]) -> Decimal | None:
+        """What closing brings at least, at the furthest limit, against the average cost; None where a cost is not known.
+
+        The average cost has the commissions of opening in it, those of closing come off.
+        """
+        limit = risk.plans.signed_limit(ticket)
+        if limit is None:
             return None
         costs = {p.con_id: p.average_cost for p in self._broker.positions or ()}
-        multiplier = combine.multiplier_of(legs)
-        brought = -(bid + ask) / 2 * multiplier
+        brought = -limit * combine.multiplier_of(legs)
         for leg in legs:
             cost = costs.get(leg.con_id)
             if cost is None:
@@ -735,6 +740,28 @@ def _ensure_on_tick(limit: Decimal, instrument: Instrument) -> None:
         raise BadInput(
             f"{limit:f} lies between two prices of {instrument.label}, which are {tick:f} apart there: {below:f} or {above:f}."
         )
+
+
+def _ensure_a_bet(
+    outcome: Outcome, limit: Decimal, legs: Sequence[Leg], bid: Decimal | None, ask: Decimal | None
+) -> None:
+    """Several options at a price at which they only gain, or only lose, are a slip of the pen. Raises BadInput."""
+    if len(legs) < 2 or any(leg.option is None for leg in legs):
+        return
+    if outcome.max_loss is not None and outcome.max_loss <= 0:
+        what = "it would gain whatever happens, so nobody sells it for that"
+    elif outcome.max_gain is not None and outcome.max_gain <= 0:
+        what = "it would lose whatever happens"
+    else:
+        return
+    market = "" if bid is None or ask is None else f" The market is {_net(bid)} to {_net(ask)}."
+    raise BadInput(
+        f"At {_net(limit)} {what}.{market} What is paid is written debit 3.20 or @ 3.20, what is received credit 0.76 or @ -0.76."
+    )
+
+
+def _net(price: Decimal) -> str:
+    return f"{'credit' if price < 0 else 'debit'} {abs(price):.2f}"
 
 
 def _still_closes(drawn: PlanPreview) -> None:

@@ -36,6 +36,7 @@ from core.model import (
     Role,
     StoredDecision,
     Ticket,
+    TicketState,
     Trade,
     WhatIf,
 )
@@ -273,7 +274,9 @@ class Ledger(Protocol):
         """Cards that can be acted on, with the messages that show them."""
         ...
 
-    async def expire(self, tickets: Sequence[Ticket], messages: Sequence[Outgoing]) -> None:
+    async def end_cards(
+        self, tickets: Sequence[Ticket], state: TicketState, messages: Sequence[Outgoing]
+    ) -> None:
         """End cards whose time is over. Raises StaleCard, and does nothing, where one was answered meanwhile."""
         ...
 

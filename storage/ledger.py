@@ -288,12 +288,14 @@ class SqliteLedger:
 
         await self._database.write(work)
 
-    async def expire(self, tickets: Sequence[Ticket], messages: Sequence[Outgoing]) -> None:
+    async def end_cards(
+        self, tickets: Sequence[Ticket], state: TicketState, messages: Sequence[Outgoing]
+    ) -> None:
         now = self._clock.now()
 
         def work(db: sqlite3.Connection) -> None:
             for ticket in tickets:
-                _end_ticket(db, ticket.ticket_id, TicketState.EXPIRED, now)
+                _end_ticket(db, ticket.ticket_id, state, now)
             _post(db, messages)
 
         await self._database.write(work)

@@ -160,10 +160,15 @@ async def _found(desk: Desk, answers: Answers) -> Sequence[Strategy]:
     if wizard.VIEWS[answers.view][0] is View.PROTECT and shares < PER_CONTRACT:
         raise BadInput(
             f"You hold {shares:f} {answers.symbol}, and one contract protects {PER_CONTRACT}: there is not enough to protect with options. "
-            f"A stop does it for any number: /sell {answers.symbol} all stop 180 gtc"
+            f"A stop does it for any number: /sell {answers.symbol} all stop {_below(spot)} gtc"
         )
     in_base = None if spot is None or rate is None else spot * rate
     return suggestions(wizard.VIEWS[answers.view][0], in_base, budget, shares)
+
+
+def _below(spot: Decimal | None) -> str:
+    """The price of a stop, for an example: a twentieth below the market, where that is known."""
+    return "180" if spot is None else f"{spot * Decimal('0.95'):.2f}"
 
 
 def _budget(desk: Desk, answers: Answers) -> Decimal:

@@ -99,6 +99,9 @@ def pick_strike(
         if spot is None:
             raise BadInput("The price of the underlying is not known now: name the strike, for example 190.")
         target = spot * (1 + wish.percent / 100)
+        if not min(strikes) <= target <= max(strikes):
+            listed = f"{min(strikes).normalize():f} to {max(strikes).normalize():f}"
+            raise BadInput(f"{wish.percent:+f} % is {target:,.2f}, and strikes are listed from {listed}.")
         return min(strikes, key=lambda strike: abs(strike - target))
     if wish.delta is None:
         raise ValueError("A strike is wished by its price, its delta or percent.")

@@ -90,15 +90,15 @@ def natural(
 def with_nothing_bid(
     legs: Sequence[Leg], quotes: Mapping[int, OptionQuote | Quote | None]
 ) -> dict[int, OptionQuote | Quote | None]:
-    """The markets for closing these legs together: an option that is sold, that nobody bids for and that is offered for next to nothing,
-    brings nothing. So the rest of a combination can be closed when a part of it is worth nothing any more.
+    """The markets for closing these legs together. One that is bought back and that nobody bids for starts from nothing. One that is sold
+    beside others, that nobody bids for and that is offered for next to nothing, brings nothing: so the rest can be closed all the same.
     """
     found = dict(quotes)
     for leg in legs:
         quote = quotes.get(leg.con_id)
-        if len(legs) < 2 or leg.ratio > 0 or not isinstance(quote, OptionQuote):
+        if not isinstance(quote, OptionQuote) or quote.bid is not None or quote.ask is None:
             continue
-        if quote.bid is None and quote.ask is not None and ZERO < quote.ask <= NEXT_TO_NOTHING:
+        if leg.ratio > 0 or (len(legs) > 1 and ZERO < quote.ask <= NEXT_TO_NOTHING):
             found[leg.con_id] = replace(quote, bid=ZERO)
     return found
 

@@ -246,7 +246,7 @@ def test_a_closing_card_says_what_it_brings() -> None:
     )
     shown = lines(plans.card(closing, LINK, BASE, 120))
     assert shown[0] == "CLOSE 1 AAPL BULL_CALL_SPREAD 100/105 20 Mar 26 · $230.00 credit at least"
-    assert "Gain +$37.50 against average cost, without commissions" in shown
+    assert "Gain +$37.50 at least, against average cost, before the commission of closing" in shown
     assert not any(line.startswith(("Risk", "Max gain", "Profit")) for line in shown)
     assert "Gain – against average cost" in "\n".join(
         lines(plans.card(replace(closing, gain=None), LINK, BASE, 120))

@@ -174,6 +174,44 @@ async def test_a_spread_with_a_worthless_leg_can_be_closed(desk: House) -> None:
     assert await held(desk) == {}
 
 
+async def test_a_short_option_that_nobody_bids_for_is_worth_nothing_and_closed(desk: House) -> None:
+    """It is measured, so that it holds up nobody's entries, and its Close button leads to a card that can be sent."""
+    phone, day = desk.phone, expiry(desk)
+    await spread_of(desk, day, C215=("0", "0.01"), P170=("1.00", "1.02"))
+    own = {"symbol": "AAPL", "expiry": f"{day:%Y%m%d}", "strike": 215, "right": "C"}
+    await desk.control.post("/tws/external", side="SELL", quantity=1, **own)
+    await compared(desk)
+    await later(desk, 200)
+    await spread_of(desk, day, C215=("0", "0.01"), P170=("1.00", "1.02"))
+    shown = await phone.asks("/positions AAPL", "-1 AAPL 215 C.*Total [^–]*$")
+    card = await phone.asks("/strategy LONG_PUT MSFT atm 30d 1", "MSFT")
+    assert "exposure of the account cannot be measured" not in card["text"]
+    close = next(name for name in labels(shown) if name.startswith("Close AAPL 215 C"))
+    await phone.taps(close, shown)
+    card = await phone.hears("CLOSE 1 AAPL 215 C", after=card["id"])
+    await sent(desk, card, "FILLED BUY 1 AAPL 215 C")
+    assert await held(desk) == {}
+
+
+async def test_shares_below_a_naked_call_leave_when_it_is_bought_back(desk: House) -> None:
+    """Everything is closed: the call that somebody sold elsewhere first, then the shares, and no card of it stays open."""
+    phone, day = desk.phone, expiry(desk)
+    await spread_of(desk, day, C185=("3.00", "3.00"))
+    own = {"symbol": "AAPL", "expiry": f"{day:%Y%m%d}", "strike": 185, "right": "C"}
+    await desk.control.post("/tws/external", side="SELL", quantity=1, **own)
+    await compared(desk)
+    asked = await phone.asks("/flatten", "Close everything at market")
+    await phone.taps(next(name for name in labels(asked) if name.startswith("Close ")), asked)
+    sure = await phone.hears("Halt, and close", after=asked["id"])
+    await phone.taps("Yes, close everything now", sure)
+    await phone.hears("FILLED BUY 1 AAPL 185 C", after=sure["id"])
+    await phone.hears("FILLED SELL 40 AAPL", after=sure["id"])
+    assert await held(desk) == {}
+    await phone.hears("SELL 40 AAPL.*replaced by a newer one", after=sure["id"])
+    open_cards = [m for m in await phone.chat() if m["id"] > sure["id"] and "Send" in labels(m)]
+    assert open_cards == []
+
+
 async def test_everything_is_closed_although_a_part_covers_another(desk: House) -> None:
     """The long put of a collar covers a put that is owed: it leaves when that one is bought back, and nothing stays."""
     phone, day = desk.phone, expiry(desk)
@@ -264,3 +302,22 @@ async def test_an_order_that_would_open_now_is_neither_moved_nor_left(desk: Hous
     await phone.hears("Cancelled SELL 1 AAPL 170 P")
     await phone.hears("Cancelled SELL 1 AAPL 185 C")
     assert await alive(desk) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("BULL_PUT_SPREAD AAPL 170/175 {day} 1 credit 6", "At credit 6.00 it would gain whatever happens"),
+        ("BULL_CALL_SPREAD AAPL 180/185 {day} 1 @ -1", "At credit 1.00 it would gain whatever happens"),
+        ("BULL_PUT_SPREAD AAPL 170/175 {day} 1 @ 1.2", "At debit 1.20 it would lose whatever happens"),
+    ],
+)
+async def test_a_price_that_cannot_be_meant_is_said_to_be_none(desk: House, line: str, why: str) -> None:
+    """More than the width, the wrong sign: the answer names the market and how each way is written, and there is no card."""
+    await desk.phone.asks(
+        "/strategy " + line.format(day=expiry(desk)), f"{why}.*The market is .*is written debit"
+    )
+
+
+async def test_a_strike_beyond_all_that_are_listed_is_refused(desk: House) -> None:
+    await desk.phone.asks(f"/option AAPL call +500% {expiry(desk)}", "strikes are listed from")

@@ -148,7 +148,6 @@ DELTAS = {Decimal(195): 0.62, Decimal(200): 0.5, Decimal(205): 0.38, Decimal(210
         ("-5%", "190"),
         ("+4%", "210"),
         ("0%", "200"),
-        ("+90%", "250"),
         ("0.30", "210"),
         ("0.33", "205"),
         ("0.05", "215"),
@@ -165,6 +164,7 @@ def test_strikes(word: str, wanted: str) -> None:
 @pytest.mark.parametrize(
     ("word", "spot", "deltas", "sentence"),
     [
+        ("+90%", "200", {}, "+90 % is 380.00, and strikes are listed from 150 to 250."),
         ("192", "200", {}, "There is no strike 192; next to it: 190 and 195."),
         ("192.50", "200", {}, "There is no strike 192.5; next to it: 190 and 195."),
         ("100", "200", {}, "There is no strike 100; next to it: 150."),
