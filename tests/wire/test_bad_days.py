@@ -68,6 +68,7 @@ async def test_market_closed(live: House) -> None:
     card = await live.phone.asks("/buy AAPL 10 @ 178", "BUY 10 AAPL")
     await live.phone.taps("Send", card)
     await live.phone.hears("until the market opens")
+    await live.control.post("/tws/price", symbol="AAPL", bid=177.9, ask=177.95, last=177.9)
     await live.control.post("/tws/market", open=True)
     await live.phone.hears("FILLED BUY 10 AAPL")
 
